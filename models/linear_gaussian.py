@@ -1,0 +1,38 @@
+"""Probabilistic PCA and factor analysis: the model whose every quantity is known in closed form."""
+
+from __future__ import annotations
+
+import pyro
+import pyro.distributions as dist
+from torch import Tensor, nn
+
+from pyrovae.nets import LinearGaussianLaw
+
+__all__ = ["LinearGaussian"]
+
+
+class LinearGaussian(nn.Module):
+    """p(x, z) = N(z; 0, I_d) N(x; W z + m, Psi).
+
+    Sites: ``z``, (d,); ``x``, the shape of a datum (flattened to D dimensions inside).
+
+    Args:
+        law: W, m and Psi.
+
+    References: Tipping and Bishop, Probabilistic Principal Component Analysis, 1999, Eq. (2).
+    """
+
+    def __init__(self, law: LinearGaussianLaw) -> None:
+        super().__init__()
+        self.law = law
+
+    def forward(self, x: Tensor) -> None:
+        shape = x.shape[1:]
+        with pyro.plate("data", x.shape[0], dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(self.law.weight.shape[1]), 1.0).to_event(1))
+            loc = (z @ self.law.weight.T + self.law.loc).unflatten(-1, shape)
+            pyro.sample("x", dist.Normal(loc, self.law.scale.reshape(shape)).to_event(len(shape)), obs=x)
+
+    def log_evidence(self, x: Tensor) -> Tensor:
+        """log p(x), (B,), exact, in nats."""
+        return self.law.log_evidence(x.flatten(1))

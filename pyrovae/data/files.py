@@ -1,0 +1,132 @@
+"""Arrays of .npy and .npz files, memory-mapped where the file allows it."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from pyrovae.errors import DataError
+
+__all__ = ["read_arrays", "read_npy", "read_npz"]
+
+_PARTS = ("train", "valid", "test")
+_EXPECTED = "expected x and perhaps y, or x_train, x_valid, x_test (and y_...), or train, valid, test"
+
+
+def read_arrays(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """{part: {"x": ..., "y": ...}} of a file; the only part is "" where the file is not split."""
+    if not path.exists():
+        raise DataError(f"{path} does not exist; expected a .npy or .npz file: check the path.")
+    if not path.is_file() or path.suffix not in (".npy", ".npz"):
+        what = "a folder" if path.is_dir() else f"a {path.suffix or 'nameless'} file"
+        raise DataError(
+            f"{path} is {what}; expected .npy or .npz: write the array with numpy.save or numpy.savez."
+        )
+    return {"": {"x": read_npy(path)}} if path.suffix == ".npy" else _by_part(path, read_npz(path))
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The memory-mapped array (N, ...) of a .npy file."""
+    try:
+        with path.open("rb") as file:
+            version = npy_format.read_magic(file)
+            if _header(file, version)[2].hasobject:
+                raise DataError(
+                    f"{path} holds Python objects; expected an array of numbers: save it again with a "
+                    "numeric dtype."
+                )
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{path} is no whole .npy file ({_short(error)}); write it again with numpy.save."
+        ) from error
+
+
+def read_npz(path: Path, *, map_members: bool = True) -> dict[str, np.ndarray]:
+    """All arrays of a .npz file: members stored as they are get memory-mapped, compressed ones are read."""
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as loaded:
+            for member in archive.infolist():
+                key = member.filename.removesuffix(".npy")
+                stored = member.compress_type == zipfile.ZIP_STORED
+                arrays[key] = _map_member(path, member) if map_members and stored else loaded[key]
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        SyntaxError,
+        struct.error,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{path} is no whole .npz file of numbers ({_short(error)}); write it again with numpy.savez."
+        ) from error
+    return arrays
+
+
+def _map_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
+    """An uncompressed member of a zip file as a memory map."""
+    with path.open("rb") as file:
+        # The local header: 30 bytes, its name and its extra field (whose length the directory does not tell).
+        file.seek(member.header_offset)
+        name, extra = struct.unpack("<26xHH", file.read(30))
+        begin = member.header_offset + 30 + name + extra
+        file.seek(begin)
+        shape, fortran, dtype = _header(file, npy_format.read_magic(file))
+        offset = file.tell()
+    if dtype.hasobject:
+        raise DataError(
+            f"{path}, key {member.filename.removesuffix('.npy')!r}, holds Python objects; expected numbers: "
+            "save it with a numeric dtype."
+        )
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if offset - begin + size != member.file_size:
+        raise ValueError(
+            f"{member.filename} has {member.file_size} bytes, its header says {offset - begin + size}"
+        )
+    if size == 0 or shape == ():
+        return np.zeros(shape, dtype)
+    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")
+
+
+def _header(file: object, version: tuple[int, int]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    readers = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"its format version is {version}, which holds no plain numbers")
+    return readers[version](file)
+
+
+def _by_part(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Sort the keys of a .npz file into parts."""
+    keys = set(arrays)
+    if "x" in keys and keys <= {"x", "y"}:
+        return {"": arrays}
+    if "train" in keys and keys <= set(_PARTS):
+        return {part: {"x": arrays[part]} for part in _PARTS if part in keys}
+    if "x_train" in keys and keys <= {f"{key}_{part}" for key in "xy" for part in _PARTS}:
+        parts = {
+            part: {key: arrays[f"{key}_{part}"] for key in "xy" if f"{key}_{part}" in keys}
+            for part in _PARTS
+            if f"x_{part}" in keys or f"y_{part}" in keys
+        }
+        if all("x" in columns for columns in parts.values()):
+            return parts
+    came = ", ".join(sorted(keys)) or "none"
+    raise DataError(f"{path} has the keys {came}; {_EXPECTED}: save it again under such keys.")
+
+
+def _short(error: Exception) -> str:
+    """The first line of an error, or its name."""
+    return (str(error).splitlines() or [""])[0][:120].rstrip(".") or type(error).__name__

@@ -1,0 +1,189 @@
+"""The doors to data: ``load`` by name or path, ``as_data`` and ``as_split`` for objects in memory."""
+
+from __future__ import annotations
+
+import os
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from pyrovae.data.assemble import as_store, assemble, compact, cut, make_spec
+from pyrovae.data.checks import Scan, scan
+from pyrovae.data.dataset import Data
+from pyrovae.data.files import read_arrays
+from pyrovae.data.named import NAMED
+from pyrovae.data.spec import BINARIZATIONS
+from pyrovae.data.split import Split
+from pyrovae.data.stream import Stream, scan_loader
+from pyrovae.errors import DataError, nearest
+
+__all__ = ["as_data", "as_split", "load", "names"]
+
+_PARTS = ("train", "valid", "test")
+
+
+def names() -> tuple[str, ...]:
+    """The names that :func:`load` knows.
+
+    >>> names()
+    ('binary-mnist', 'digits', 'frey-faces', 'mnist')
+    """
+    return tuple(sorted(NAMED))
+
+
+def load(
+    name: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    binarization: str | None = None,
+    seed: int = 0,
+) -> Data:
+    """A named data set, or the arrays of a .npy or .npz file.
+
+    A file holds x (N, ...), or (.npz) x and y, which are split 80/10/10 in a seeded order; or x_train,
+    x_valid, x_test with their y_*, or train, valid, test. Uncompressed files are memory-mapped. Named sets
+    are looked for in ``root`` or PYROVAE_DATA, then in the user's cache, and are downloaded into that
+    otherwise.
+
+    Args:
+        name: one of :func:`names`, or a path.
+        root: folder of the named sets.
+        binarization: "dynamic", "fixed", "threshold" or "none"; None is the set's default, "none" for files.
+            What is drawn once (all of "fixed", valid and test of "dynamic") is held in memory, one byte a
+            value.
+        seed: of a split that is not published and of what is drawn once.
+
+    Raises:
+        DataError: what is not found, cannot be read or is not numbers.
+        OptionError: an unknown name or binarization.
+
+    >>> load("digits")
+    Data digits: 1,297 train, 250 valid, 250 test; x (8, 8) binary, binarization dynamic, 10 classes
+    """
+    if binarization is not None and binarization not in BINARIZATIONS:
+        raise nearest("binarization", binarization, BINARIZATIONS)
+    folder = None if root is None else str(Path(root).expanduser().resolve())
+    name = os.fspath(name)
+    if name in NAMED:
+        return _load_named(name, folder, binarization, seed)
+    if not (name.endswith((".npy", ".npz")) or os.sep in name or Path(name).exists()):
+        raise nearest("data set", name, NAMED)
+    path = Path(name).expanduser().resolve()
+    binarization = binarization or "none"
+    source = {"name": str(path), "root": folder, "binarization": binarization, "seed": seed}
+    parts = read_arrays(path)
+    return _from_parts(path.stem, parts, str(path), seed=seed, binarization=binarization, source=source)
+
+
+def _load_named(name: str, root: str | None, binarization: str | None, seed: int) -> Data:
+    named = NAMED[name]
+    binarization = binarization or named.binarization
+    if binarization not in named.allowed:
+        raise DataError(
+            f"{name} came with binarization {binarization!r}; expected "
+            f"{' or '.join(map(repr, named.allowed))}, as its authors "
+            "drew it: load 'mnist' to choose."
+        )
+    source = {"name": name, "root": root, "binarization": binarization, "seed": seed}
+    parts = named.read(root)
+    return _from_parts(
+        name,
+        parts,
+        name,
+        seed=seed,
+        binarization=binarization,
+        source=source,
+        levels=named.levels,
+        sizes=named.sizes,
+    )
+
+
+def _from_parts(
+    name: str,
+    parts: dict[str, Any],
+    where: str,
+    *,
+    seed: int,
+    sizes: tuple[int, int] | None = None,
+    **options: Any,
+) -> Data:
+    """Data of raw parts (what ``as_store`` takes, a DataLoader, or None); a part "" is split here."""
+    stores: dict[str, Any] = {}
+    scans: list[Scan] = []
+    for part, obj in parts.items():
+        here = f"{where} ({part})" if part else where
+        if obj is None or isinstance(obj, DataLoader):
+            stores[part] = obj
+        else:
+            stores[part] = as_store(obj, here)
+        if obj is not None:
+            scans.append(scan_loader(obj, here) if isinstance(obj, DataLoader) else scan(stores[part], here))
+    found = reduce(Scan.merge, scans)
+    if "" in stores:
+        stores = cut(stores[""], seed, where, sizes)
+    return assemble(name, stores, found, seed=seed, **options)
+
+
+def as_data(obj: Any, *, name: str = "data", seed: int = 0, binarization: str | None = None) -> Data:
+    """Data of what a user has at hand.
+
+    Args:
+        obj: Data (given back); a name or path (:func:`load`); an array or tensor x (N, ...); a dict {"x":
+            ..., "y": ...} whose other keys ride along; a map-style torch Dataset of x, (x,), (x, y) or
+            dicts; a tuple or list (train, valid) or (train, valid, test) of those; a DataLoader (a
+            :class:`Stream` as train) or a tuple of them. What is no tuple and no DataLoader is split
+            80/10/10 in a seeded order.
+        name: of the data set.
+        seed: of the split and of what is drawn once.
+        binarization: as for :func:`load`; None is the default of a named set and "none" for all else.
+
+    >>> import torch
+    >>> as_data({"x": torch.rand(50, 3), "y": torch.arange(50) % 2})
+    Data data: 40 train, 5 valid, 5 test; x (3,) unit, binarization none, 2 classes
+    """
+    if isinstance(obj, Data):
+        return obj
+    if isinstance(obj, (str, os.PathLike)):
+        return load(obj, binarization=binarization, seed=seed)
+    if isinstance(obj, (tuple, list)):
+        if len(obj) not in (2, 3) or obj[0] is None:
+            raise DataError(
+                f"{name} is a {type(obj).__name__} of {len(obj)}; expected (train, valid) or (train, "
+                "valid, test): "
+                "convert rows to one array with numpy.asarray."
+            )
+        parts = dict(zip(_PARTS, obj, strict=False))
+    else:
+        parts = {"train" if isinstance(obj, DataLoader) else "": obj}
+    return _from_parts(name, parts, name, seed=seed, binarization=binarization or "none")
+
+
+def as_split(obj: Any) -> Split | Stream:
+    """One part, not split further, of what a user has at hand.
+
+    Args:
+        obj: Split or Stream (given back), an array or tensor x (N, ...), a dict of them, a map-style
+            Dataset, a DataLoader.
+
+    >>> import torch
+    >>> len(as_split(torch.zeros(7, 2)))
+    7
+    """
+    if isinstance(obj, (Split, Stream)):
+        return obj
+    if isinstance(obj, Data):
+        raise DataError(
+            f"{obj.spec.name} is a whole Data; expected one part of it: pass data.test (or train, valid)."
+        )
+    if isinstance(obj, (str, os.PathLike)):
+        raise DataError(
+            f"{os.fspath(obj)!r} is a name or path; expected rows: pass load({os.fspath(obj)!r}).test."
+        )
+    if isinstance(obj, DataLoader):
+        return Stream(obj, *make_spec("data", scan_loader(obj, "data")))
+    store = as_store(obj, "data")
+    found = scan(store, "data")
+    spec, grey = make_spec("data", found)
+    return Split(compact(store, found), spec, grey)

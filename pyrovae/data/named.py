@@ -1,0 +1,202 @@
+"""The named data sets: digits, MNIST, binary MNIST, Frey faces."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pyrovae.data.files import read_npz
+from pyrovae.data.remote import find
+from pyrovae.errors import DataError
+
+__all__ = ["DATASETS", "NAMED", "Named"]
+
+Root = str | Path | None
+Parts = dict[str, dict[str, np.ndarray]]
+
+MNIST_ROWS = {"train": 60_000, "t10k": 10_000}
+MNIST_VALID_ROWS = 10_000
+BINARY_ROWS = {"train": 50_000, "valid": 10_000, "test": 10_000}
+FREY_ROWS = 1_965
+# No checksum of frey_rawface.mat is published by its author: sha256 of its images as bytes (1965, 28, 20),
+# in order.
+FREY_CONTENT = "2438ba4f0d2a6bd8bac43de756141eaa33c8d248dd613d464bdb1210d9b7af78"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A named set: ``read(root)`` gives its raw parts, one part "" where no split is published.
+
+    ``sizes`` are the rows of valid and test for such a set; ``binarization`` is the default, the first of
+    ``allowed``.
+    """
+
+    about: str
+    read: Callable[[Root], Parts]
+    levels: int | None
+    allowed: tuple[str, ...]
+    sizes: tuple[int, int] | None = None
+
+    @property
+    def binarization(self) -> str:
+        """The default binarization."""
+        return self.allowed[0]
+
+
+def read_digits(root: Root = None) -> Parts:
+    """1,797 handwritten digits of 8x8 pixels, grey levels 0..16, from scikit-learn."""
+    from sklearn.datasets import load_digits  # a second to import, needed for this set only
+
+    digits = load_digits()
+    return {"": {"x": digits.images.astype(np.uint8), "y": digits.target.astype(np.int64)}}
+
+
+def read_mnist(root: Root) -> Parts:
+    """MNIST's four IDX files; the last 10,000 training images are valid."""
+    x, y, x_test, y_test = (
+        read_idx(find("MNIST/raw", (f"{file}.gz", file), root), (MNIST_ROWS[part], *shape))
+        for part in ("train", "t10k")
+        for file, shape in ((f"{part}-images-idx3-ubyte", (28, 28)), (f"{part}-labels-idx1-ubyte", ()))
+    )
+    cut = len(x) - MNIST_VALID_ROWS
+    return {
+        "train": {"x": x[:cut], "y": y[:cut]},
+        "valid": {"x": x[cut:], "y": y[cut:]},
+        "test": {"x": x_test, "y": y_test},
+    }
+
+
+def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A uint8 array of a known shape from an IDX file, gzipped or not."""
+    try:
+        raw = path.read_bytes()
+        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is no whole gzip file ({error}); download it again.") from error
+    start = 4 + 4 * len(shape)
+    head = np.frombuffer(raw[:start], dtype=">u4").tolist() if len(raw) >= start else []
+    if head != [0x0800 + len(shape), *shape] or len(raw) != start + math.prod(shape):
+        raise DataError(
+            f"{path} has {len(raw)} bytes and the IDX header {head}; expected uint8 of shape {shape}, "
+            f"{start + math.prod(shape)} bytes: download it again."
+        )
+    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape).copy()
+
+
+def read_binary_mnist(root: Root) -> Parts:
+    """Larochelle and Murray's fixed binarization of MNIST, without labels."""
+    parts = {}
+    for part, rows in BINARY_ROWS.items():
+        name = f"binarized_mnist_{part}"
+        path = find("BinaryMNIST", (f"{name}.npz", f"{name}.amat"), root)
+        x = read_packed(path, rows) if path.suffix == ".npz" else read_amat(path, rows)
+        parts[part] = {"x": x.reshape(rows, 28, 28)}
+    return parts
+
+
+def read_packed(path: Path, rows: int) -> np.ndarray:
+    """(rows, 784) of 0/1 from the key ``packed`` (rows, 98) of a .npz file."""
+    return np.unpackbits(_member(path, "packed", (rows, 98)), axis=1)
+
+
+def read_amat(path: Path, rows: int) -> np.ndarray:
+    """(rows, 784) of 0/1 from a text of digits and white space."""
+    raw = np.frombuffer(path.read_bytes(), np.uint8)
+    digits = (raw == ord("0")) | (raw == ord("1"))
+    others = raw[~digits]
+    if digits.sum() != rows * 784 or not np.isin(others, np.frombuffer(b" \t\r\n", np.uint8)).all():
+        raise DataError(
+            f"{path} holds {int(digits.sum()):,} digits 0 or 1 and {len(others):,} other characters; "
+            f"expected {rows:,} lines "
+            "of 784 digits: download it again."
+        )
+    return raw[digits] - np.uint8(ord("0"))
+
+
+def read_frey_faces(root: Root) -> Parts:
+    """1,965 frames of 28x20 pixels of a video of Brendan Frey's face."""
+    path = find("FreyFaces", ("frey_faces.npz", "frey_rawface.mat"), root, verify_frey)
+    if path.suffix == ".mat":
+        return {"": {"x": read_frey_mat(path)}}
+    return {"": {"x": _member(path, "images", (FREY_ROWS, 28, 20))}}
+
+
+def read_frey_mat(path: Path) -> np.ndarray:
+    """(1965, 28, 20) uint8 from the matrix ``ff`` (560, 1965) of a MATLAB file."""
+    from scipy.io import loadmat  # needed for this file only
+
+    try:
+        # Given as a stream: during a download the file has no .mat ending yet, which loadmat would append.
+        with path.open("rb") as file:
+            faces = loadmat(file)["ff"]
+    except Exception as error:  # scipy meets broken files with errors of many types
+        raise DataError(
+            f"{path} is no whole MATLAB file with the matrix ff ({type(error).__name__}); download it again."
+        ) from error
+    if faces.shape != (560, FREY_ROWS) or faces.dtype != np.uint8:
+        raise DataError(
+            f"{path} holds ff of shape {faces.shape} and dtype {faces.dtype}; expected {(560, FREY_ROWS)} "
+            "of uint8: "
+            "download it again."
+        )
+    return np.ascontiguousarray(faces.T).reshape(-1, 28, 20)
+
+
+def verify_frey(path: Path) -> None:
+    """Refuse a download whose images are not Frey's."""
+    found = hashlib.sha256(read_frey_mat(path).tobytes()).hexdigest()
+    if found != FREY_CONTENT:
+        raise DataError(f"{path} holds images of sha256 {found}; expected {FREY_CONTENT}: download it again.")
+
+
+def _member(path: Path, key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A uint8 array of a known key and shape from a .npz file."""
+    arrays = read_npz(path, map_members=False)
+    found = arrays.get(key)
+    if found is None or found.shape != shape or found.dtype != np.uint8:
+        came = (
+            ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in arrays.items()) or "no array"
+        )
+        raise DataError(f"{path} holds {came}; expected {key} uint8 {shape}: copy the file again.")
+    return found
+
+
+NAMED: dict[str, Named] = {
+    "digits": Named(
+        "scikit-learn's 1,797 handwritten digits, 8x8, 17 grey levels, labels",
+        read_digits,
+        17,
+        ("dynamic", "fixed", "threshold", "none"),
+        (250, 250),
+    ),
+    "mnist": Named(
+        "70,000 handwritten digits, 28x28, 256 grey levels, labels",
+        read_mnist,
+        256,
+        ("dynamic", "fixed", "threshold", "none"),
+    ),
+    "binary-mnist": Named(
+        "MNIST as binarized once by Larochelle and Murray, 28x28, no labels",
+        read_binary_mnist,
+        None,
+        ("fixed",),
+    ),
+    "frey-faces": Named(
+        "1,965 video frames of a face, 28x20, 256 grey levels, no labels",
+        read_frey_faces,
+        256,
+        ("none", "dynamic", "fixed", "threshold"),
+        (200, 200),
+    ),
+}
+
+DATASETS: dict[str, str] = {
+    name: f"{each.about} (binarization: {each.binarization})" for name, each in NAMED.items()
+}

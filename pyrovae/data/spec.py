@@ -1,0 +1,58 @@
+"""What a data set is: the shape and kind of x, how many labels, how it was binarized."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pyrovae.errors import DataError, nearest
+
+__all__ = ["BINARIZATIONS", "KINDS", "DataSpec"]
+
+KINDS = ("binary", "levels", "unit", "real")
+BINARIZATIONS = ("dynamic", "fixed", "threshold", "none")
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Describes x (B, *shape), and y (B,) where there are labels.
+
+    Attributes:
+        name: the data set's name.
+        shape: event shape of x, without the batch: (H, W), (C, H, W) or (D,).
+        kind: "binary" (x in {0, 1}), "levels" (x in {k / (levels - 1)}), "unit" (x in [0, 1]) or "real".
+        levels: number of grey levels when ``kind`` is "levels".
+        classes: one more than the largest label when there is a y.
+        binarization: "dynamic" (drawn each epoch), "fixed" (drawn once), "threshold" (x > 1/2) or "none".
+
+    >>> DataSpec("toy", (28, 28), "levels", levels=256).to_json()["shape"]
+    [28, 28]
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    levels: int | None = None
+    classes: int | None = None
+    binarization: str = "none"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
+        if self.kind not in KINDS:
+            raise nearest("kind of data", self.kind, KINDS)
+        if self.binarization not in BINARIZATIONS:
+            raise nearest("binarization", self.binarization, BINARIZATIONS)
+        if (self.kind == "levels") != (self.levels is not None):
+            raise DataError(
+                f"{self.name}: kind {self.kind!r} came with levels={self.levels}; levels is a number for "
+                "kind 'levels' and None for the others."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as a dict of plain JSON values."""
+        return {**asdict(self), "shape": list(self.shape)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> DataSpec:
+        """The inverse of :meth:`to_json`."""
+        return cls(**{**values, "shape": tuple(values["shape"])})

@@ -1,0 +1,200 @@
+"""One part of a data set (train, valid or test), and the batches made of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyrovae.data.grey import Grey
+from pyrovae.data.seeds import BINARIZE, ITEMS, ORDER, frozen_noise, generator, mix
+from pyrovae.data.spec import DataSpec
+from pyrovae.data.store import Arrays, Store
+from pyrovae.errors import DataError
+
+__all__ = ["Split", "check_count", "hash_columns"]
+
+_HASHED_ROWS = 256
+_DRAWN_ROWS = 4096
+
+
+class Split:
+    """N rows, given as batches {"x": (B, *shape) float32, "y": (B,) int64, "index": (B,) int64, ...}.
+
+    ``index`` is the row number within this split, so ``split[batch["index"]]`` finds the rows again. Keys
+    other than x and y ride along as they are. No method uses or disturbs the global random numbers.
+
+    Args:
+        store: the raw rows.
+        spec: what x is.
+        grey: how raw values become x.
+        seed: of the one draw that a dynamically binarized split shows outside :meth:`epoch`.
+    """
+
+    def __init__(self, store: Store, spec: DataSpec, grey: Grey | None = None, seed: int = 0) -> None:
+        self.store = store
+        self.spec = spec
+        self.grey = grey or Grey()
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __repr__(self) -> str:
+        return f"Split({len(self):,} rows of {self.spec.name}; {', '.join(self.keys)})"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the rows: x, y where there are labels, and what rides along."""
+        return self.store.keys
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        return self.store.device
+
+    def __getitem__(self, rows: str | slice | Tensor | np.ndarray | list[int] | range) -> Any:
+        """``split["x"]``: all rows of a key; ``split[rows]``: a batch (a dynamic x in its one draw)."""
+        if isinstance(rows, str):
+            if rows not in self.keys:
+                raise DataError(f"split has no key {rows!r}; it has {', '.join(map(repr, self.keys))}.")
+            return self._batch(torch.arange(len(self)), keys=(rows,))[rows]
+        return self._batch(self._numbers(rows))
+
+    def num_batches(self, batch_size: int) -> int:
+        """ceil(N / batch_size): the last batch is short, not dropped."""
+        return -(-len(self) // check_count("batch_size", batch_size, 1))
+
+    def epoch(self, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[dict[str, Tensor]]:
+        """Every row once, shuffled; batch number b is a pure function of (seed, epoch, b), whatever
+        ``start`` is.
+
+        Args:
+            batch_size: B; the last batch may be shorter.
+            seed: of the run.
+            epoch: number of the epoch; each has its own order and its own draw of a dynamically binarized x.
+            start: number of the first batch to give.
+
+        >>> from pyrovae.data import as_split
+        >>> split = as_split(torch.eye(5))
+        >>> [len(batch["x"]) for batch in split.epoch(2, seed=0, epoch=0, start=1)]
+        [2, 1]
+        """
+        count = self.num_batches(batch_size)
+        check_count("start", start, 0)
+        return self._shuffled(batch_size, seed, epoch, range(start, count))
+
+    def _shuffled(
+        self, batch_size: int, seed: int, epoch: int, numbers: range
+    ) -> Iterator[dict[str, Tensor]]:
+        order = torch.randperm(len(self), generator=generator(seed, ORDER, epoch)).to(self.device)
+        for number in numbers:
+            yield self._batch(
+                order[number * batch_size : (number + 1) * batch_size], draw=(seed, epoch, number)
+            )
+
+    def batches(self, batch_size: int) -> Iterator[dict[str, Tensor]]:
+        """Every row once, in order; the same at each call."""
+        count = self.num_batches(batch_size)
+        order = torch.arange(len(self), device=self.device)
+        return (
+            self._batch(order[number * batch_size : (number + 1) * batch_size]) for number in range(count)
+        )
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same split with in-memory rows, and all batches, on ``device``."""
+        return Split(self.store.to(torch.device(device)), self.spec, self.grey, self.seed)
+
+    def subset(self, rows: slice | Tensor | np.ndarray | list[int] | range) -> Split:
+        """The split of the given rows (numbered anew from 0)."""
+        return Split(self.store.subset(self._numbers(rows)), self.spec, self.grey, self.seed)
+
+    def drawn(self) -> Split:
+        """The same split with the one draw (or threshold) of its x stored in memory, one byte a value."""
+        parts = []
+        for start in range(0, len(self), _DRAWN_ROWS):
+            batch = self._batch(torch.arange(start, min(start + _DRAWN_ROWS, len(self))))
+            parts.append({key: batch[key].to(torch.uint8) if key == "x" else batch[key] for key in self.keys})
+        columns = {key: torch.cat([part[key] for part in parts]) for key in self.keys}
+        return Split(Arrays(columns, self.device), self.spec, Grey(), self.seed)
+
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the raw rows: of all that is in memory, of 256 evenly spaced rows otherwise."""
+        digest = hashlib.sha256()
+        spaced = torch.from_numpy(
+            np.linspace(0, len(self) - 1, min(len(self), _HASHED_ROWS)).astype(np.int64)
+        )
+        for key in self.keys:
+            column = self.store.columns[key] if isinstance(self.store, Arrays) else None
+            values = column if isinstance(column, Tensor) else self.store.take(spaced, [key])[key]
+            hash_columns(digest, {key: values}, len(self))
+        return digest.hexdigest()
+
+    def _numbers(self, rows: slice | Tensor | np.ndarray | list[int] | range) -> Tensor:
+        """Row numbers (B,) in 0..N-1."""
+        if isinstance(rows, slice):
+            return (
+                torch.arange(len(self))[rows]
+                if (rows.step or 1) > 0
+                else torch.tensor(range(len(self))[rows])
+            )
+        if not isinstance(rows, (Tensor, np.ndarray, list, range)):
+            raise DataError(
+                f"split[{rows!r}] asks for rows by a {type(rows).__name__}; expected a key, a slice, a "
+                "list or an "
+                "integer tensor: for one row write split[i:i + 1]."
+            )
+        numbers = torch.as_tensor(list(rows) if isinstance(rows, range) else rows)
+        if numbers.dtype == torch.bool and numbers.shape == (len(self),):
+            numbers = numbers.nonzero()[:, 0]
+        numbers = numbers.to(torch.int64) if numbers.numel() == 0 else numbers
+        if numbers.ndim != 1 or numbers.is_floating_point() or numbers.dtype == torch.bool:
+            raise DataError(
+                f"row numbers came as {numbers.dtype} of shape {tuple(numbers.shape)}; expected integers "
+                "of shape (B,)."
+            )
+        numbers = numbers.to(torch.int64)
+        numbers = torch.where(numbers < 0, numbers + len(self), numbers)
+        if ((numbers < 0) | (numbers >= len(self))).any():
+            raise DataError(f"a row number is outside the split; expected numbers in 0..{len(self) - 1}.")
+        return numbers
+
+    def _batch(
+        self, rows: Tensor, draw: tuple[int, int, int] | None = None, keys: tuple[str, ...] | None = None
+    ) -> dict[str, Tensor]:
+        """The rows as a batch; ``draw`` is (seed, epoch, batch number), or None for the draw that stays."""
+        batch = self.store.take(rows, keys, seed=mix(self.seed, ITEMS) if draw is None else mix(*draw))
+        if "x" in batch:
+            batch["x"] = self._x(batch["x"], rows, draw)
+        if "y" in batch:
+            batch["y"] = batch["y"].to(torch.int64)
+        batch["index"] = rows.to(self.device)
+        return batch
+
+    def _x(self, raw: Tensor, rows: Tensor, draw: tuple[int, int, int] | None) -> Tensor:
+        if self.grey.binarize != "dynamic":
+            return self.grey(raw)
+        if draw is None:
+            return self.grey(raw, frozen_noise(rows, raw.shape[1:], self.grey.levels, self.seed))
+        seed, epoch, number = draw
+        return self.grey(raw, generator(seed, BINARIZE, epoch, number, device=raw.device))
+
+
+def hash_columns(digest: Any, columns: dict[str, Tensor], rows: int) -> None:
+    """Add names, dtypes, shapes and bytes to a hashlib digest."""
+    for key, values in columns.items():
+        digest.update(f"{key} {rows} {values.dtype} {tuple(values.shape)};".encode())
+        values = values.detach().cpu().contiguous()
+        # Viewed as bytes: numpy has no bfloat16.
+        digest.update(values.reshape(-1).view(torch.uint8).numpy())
+
+
+def check_count(option: str, value: int, least: int) -> int:
+    """The value if it is an integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise DataError(f"{option} is {value!r}; expected an integer of at least {least}.")
+    return int(value)

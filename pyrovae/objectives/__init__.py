@@ -1,0 +1,48 @@
+"""Objectives: Pyro ELBOs whose value is a bound per datum in nats, and whose gradient is a named estimator's.
+
+``get("iwae", num_particles=50)`` finds one by name; every class is a :class:`pyro.infer.ELBO`, so that it also serves
+``pyro.infer.SVI(model, guide, optim, loss=...)`` and ``objective(model, guide)`` with a torch optimizer.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import pyro.infer
+import yaml
+
+from pyrovae.errors import OptionError, nearest
+from pyrovae.objectives import bounds
+from pyrovae.objectives.objective import ELBO, IWAE, MeanField, Objective, Renyi, Terms
+
+__all__ = ["ELBO", "IWAE", "MeanField", "OBJECTIVES", "Objective", "Renyi", "Terms", "bounds", "get"]
+
+OBJECTIVES: dict[str, type[Objective]] = {"elbo": ELBO, "meanfield": MeanField, "iwae": IWAE, "renyi": Renyi}
+
+
+def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) -> pyro.infer.ELBO:
+    """The objective of a name, ``"name:option=value,..."``, a mapping with ``name``, or a Pyro ELBO (as it is).
+
+    >>> get("iwae:num_particles=50")
+    IWAE(num_particles=50)
+    """
+    if isinstance(objective, pyro.infer.ELBO):
+        return objective
+    if isinstance(objective, Mapping):
+        settings = {**objective, **options}
+        return get(settings.pop("name", None), **settings)
+    name, _, text = str(objective).partition(":")
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise OptionError(f"objective {objective!r}: {item!r} is not option=value.")
+        options.setdefault(key.strip(), yaml.safe_load(value))
+    if name not in OBJECTIVES:
+        raise nearest("objective", name, OBJECTIVES)
+    known = inspect.signature(OBJECTIVES[name]).parameters
+    for option in options:
+        if option not in known:
+            raise nearest(f"option of objective {name}", option, known)
+    return OBJECTIVES[name](**options)

@@ -1,0 +1,185 @@
+"""A pair: two Pyro programs of one signature, and the parameters that are theirs alone.
+
+A *program* is an ``nn.Module`` whose ``forward`` is the Pyro program, or a plain function (or method) that uses
+``pyro.module`` and ``pyro.param``. Pyro keeps the parameters of the latter in one global store, by name; here every pair
+that is trained gets a store of its own, so that many pairs live in one process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+from pyrovae.errors import ContractError
+
+__all__ = ["Pair", "adopt", "as_pair", "buffers", "inputs", "parameters", "remember", "running", "template"]
+
+Program = Callable[..., Any]
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A generative model p(x, z), an amortized guide q(z | x), and the objective that usually trains them.
+
+    ``recipe`` is the JSON that rebuilds the pair (``{"name": ..., "options": {...}}``) when a recipe of
+    :mod:`pyrovae.pairs` made it, else None.
+    """
+
+    model: Program
+    guide: Program
+    objective: Any = "elbo"
+    recipe: Mapping[str, Any] | None = None
+
+
+def as_pair(pair: Pair | tuple[Program, Program]) -> Pair:
+    """``Pair`` from a pair or from a ``(model, guide)`` tuple."""
+    if isinstance(pair, Pair):
+        return pair
+    if isinstance(pair, tuple) and len(pair) == 2 and all(callable(program) for program in pair):
+        return Pair(*pair)
+    raise ContractError(
+        f"a pair is a pyrovae.Pair or a (model, guide) tuple of two callables; got {type(pair).__name__}."
+    )
+
+
+# ----------------------------------------------------------------------------------------------- who owns what
+# Keyed weakly by owner: the function, the module, or the object that a bound method belongs to.
+_STORES: weakref.WeakKeyDictionary[Any, dict] = weakref.WeakKeyDictionary()
+_SHAPES: weakref.WeakKeyDictionary[Any, dict] = weakref.WeakKeyDictionary()
+_SIGNATURES: weakref.WeakKeyDictionary[Any, tuple] = weakref.WeakKeyDictionary()
+
+
+def _owner(program: Program) -> Any:
+    return getattr(program, "__self__", program) if inspect.ismethod(program) else program
+
+
+def adopt(model: Program, guide: Program) -> None:
+    """Give the two programs one parameter store of their own, in place of Pyro's global one, from now on."""
+    stores = [_STORES[owner] for owner in (_owner(model), _owner(guide)) if owner in _STORES]
+    store = stores[0] if stores else {"params": {}, "constraints": {}}
+    for other in stores[1:]:
+        for name, value in other["params"].items():
+            if store["params"].setdefault(name, value) is not value:
+                raise ContractError(
+                    f"model and guide were trained apart and both own a parameter {name!r}; rename one of them."
+                )
+        store["constraints"] = {**other["constraints"], **store["constraints"]}
+    for program in (model, guide):
+        _STORES[_owner(program)] = store
+
+
+@contextmanager
+def running(*programs: Program) -> Iterator[None]:
+    """Within it, ``pyro.param`` and ``pyro.module`` reach the store of the programs (Pyro's own before training)."""
+    store = next((_STORES[owner] for owner in map(_owner, programs) if owner in _STORES), None)
+    with pyro.settings.context(module_local_params=True):
+        if store is None:
+            yield
+        else:
+            with pyro.get_param_store().scope(store):
+                yield
+
+
+def _tensors(programs: tuple[Program, ...], kind: str) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for label, program in zip(("model", "guide"), programs, strict=True):
+        owner = _owner(program)
+        if isinstance(owner, nn.Module):
+            for name, tensor in getattr(owner, f"named_{kind}")():
+                found[f"{label}.{name}"] = tensor
+    if kind == "parameters":
+        for owner in map(_owner, programs):
+            for name, tensor in _STORES.get(owner, {"params": {}})["params"].items():
+                found[f"param.{name}"] = tensor
+    seen: set[int] = set()
+    return {n: t for n, t in found.items() if not (id(t) in seen or seen.add(id(t)))}  # type: ignore[func-returns-value]
+
+
+def parameters(model: Program, guide: Program) -> dict[str, Tensor]:
+    """The trainable leaf tensors of both programs by name, shared ones once; constrained ones unconstrained.
+
+    Parameters that a program makes with ``pyro.param`` appear once the programs have been run after :func:`adopt`.
+    """
+    return _tensors((model, guide), "parameters")
+
+
+def buffers(model: Program, guide: Program) -> dict[str, Tensor]:
+    """The state of both modules that no gradient updates, by name."""
+    return _tensors((model, guide), "buffers")
+
+
+def modules(*programs: Program) -> list[nn.Module]:
+    """Those programs that are modules, or methods of one."""
+    return [owner for owner in map(_owner, programs) if isinstance(owner, nn.Module)]
+
+
+# ----------------------------------------------------------------------------------------------- batches
+def _signature(program: Program) -> tuple[frozenset[str], frozenset[str], bool]:
+    key = program.__func__ if inspect.ismethod(program) else program
+    if key not in _SIGNATURES:
+        call = program.forward if isinstance(program, nn.Module) else program
+        declared = inspect.signature(call).parameters.values()
+        names = frozenset(p.name for p in declared if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        required = frozenset(p.name for p in declared if p.name in names and p.default is p.empty)
+        _SIGNATURES[key] = names, required, any(p.kind == p.VAR_KEYWORD for p in declared)
+    return _SIGNATURES[key]
+
+
+def inputs(program: Program, batch: Mapping[str, Tensor]) -> Batch:
+    """The entries of the batch that the program takes (labels ride along for programs that ask for ``y``)."""
+    names, required, takes_all = _signature(program)
+    missing = sorted(required - batch.keys())
+    if missing:
+        raise ContractError(
+            f"{describe(program)} takes {', '.join(missing)}, which the batch lacks; it has {', '.join(batch)}."
+        )
+    return {key: value for key, value in batch.items() if takes_all or key in names}
+
+
+def describe(program: Program) -> str:
+    """A program's name for messages."""
+    return getattr(program, "__qualname__", type(program).__name__)
+
+
+def batch_size(batch: Mapping[str, Tensor]) -> int:
+    """B, the first dimension that all entries of a batch share."""
+    if not batch:
+        raise ContractError("the batch is empty: it needs at least one tensor, usually x.")
+    for key, value in batch.items():
+        if not isinstance(value, Tensor) or value.dim() == 0:
+            raise ContractError(f"batch entry {key!r} is no tensor with a first dimension of data.")
+    sizes = {key: value.shape[0] for key, value in batch.items()}
+    if len(set(sizes.values())) != 1:
+        raise ContractError(f"the batch's first dimensions differ: {sizes}; each entry needs one row per datum.")
+    return next(iter(sizes.values()))
+
+
+def remember(program: Program, batch: Mapping[str, Tensor]) -> None:
+    """Note the shape of a datum, so that :func:`template` can make batches to generate into."""
+    taken = inputs(program, batch)
+    _SHAPES[_owner(program)] = {key: (tuple(value.shape[1:]), value.dtype) for key, value in taken.items()}
+
+
+def template(program: Program, n: int, like: Mapping[str, Tensor] | None = None) -> Batch:
+    """A batch of n rows of the shape that the program takes; entries of ``like`` (B = n or 1) are used as they are."""
+    device = next((p.device for m in modules(program) for p in m.parameters()), torch.device("cpu"))
+    shapes = _SHAPES.get(_owner(program), {})
+    if like is None and not shapes:
+        raise ContractError(
+            f"the shape of {describe(program)}'s data is not known yet: give like={{'x': a tensor of one row or more}}."
+        )
+    batch = {key: torch.zeros(n, *shape, dtype=dtype, device=device) for key, (shape, dtype) in shapes.items()}
+    for key, value in inputs(program, {**batch, **(like or {})}).items():
+        if value.shape[0] not in (1, n):
+            raise ContractError(f"like[{key!r}] has {value.shape[0]} rows; expected 1 or {n}.")
+        batch[key] = value.to(device).expand(n, *value.shape[1:])
+    return batch

@@ -1,0 +1,10 @@
+"""Recipes: a description of the data and a few options -> a :class:`~pyrovae.pair.Pair`.
+
+``pairs.vae(data.spec, latent_dim=50)`` builds one; :data:`CATALOGUE` lists them all with their papers.
+"""
+
+from pyrovae.pairs.catalogue import CATALOGUE, Recipe, get
+from pyrovae.pairs.linear_gaussian import linear_gaussian
+from pyrovae.pairs.vae import conv_vae, vae
+
+__all__ = ["CATALOGUE", "Recipe", "conv_vae", "get", "linear_gaussian", "vae"]

@@ -1,0 +1,32 @@
+"""Probabilistic PCA and factor analysis as a pair."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pyrovae import guides
+from pyrovae.data import DataSpec
+from pyrovae.models import LinearGaussian
+from pyrovae.nets import LinearGaussianLaw
+from pyrovae.pair import Pair
+from pyrovae.pairs.catalogue import recipe
+
+__all__ = ["linear_gaussian"]
+
+
+@recipe("linear-gaussian", "Tipping and Bishop, Probabilistic Principal Component Analysis", 1999)
+def linear_gaussian(
+    spec: DataSpec, *, latent_dim: int = 10, noise: Literal["shared", "diagonal"] = "shared"
+) -> Pair:
+    """z ~ N(0, I), x | z ~ N(W z + m, Psi), with the exact posterior as guide: the ELBO is log p(x).
+
+    Args:
+        spec: description of the data, ``data.spec``.
+        latent_dim: d, the dimension of z.
+        noise: 'shared' for one variance (probabilistic PCA), 'diagonal' for one a dimension (factor analysis).
+
+    References: Tipping and Bishop, Probabilistic Principal Component Analysis, 1999, Eq. (2) and (6).
+    """
+    law = LinearGaussianLaw(latent_dim, math.prod(spec.shape), noise)
+    return Pair(LinearGaussian(law), guides.LinearGaussian(law))

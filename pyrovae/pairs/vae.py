@@ -1,0 +1,106 @@
+"""Variational autoencoders on vectors and images."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+from pyrovae import guides, likelihoods
+from pyrovae.data import DataSpec
+from pyrovae.errors import nearest
+from pyrovae.models import VAE
+from pyrovae.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from pyrovae.pair import Pair
+from pyrovae.pairs.catalogue import recipe
+
+__all__ = ["conv_vae", "vae"]
+
+Activation = Literal["tanh", "relu", "elu", "softplus", "silu", "gelu"]
+Posterior = Literal["diagonal", "full-rank"]
+LikelihoodName = Literal[
+    "bernoulli", "bernoulli-grey", "continuous-bernoulli", "gaussian", "discretized-logistic", "categorical"
+]
+Scale = float | Literal["shared", "predicted"]
+
+
+def _num_features(posterior: str, latent_dim: int) -> int:
+    families = {"diagonal": 2 * latent_dim, "full-rank": guides.FullRankGaussian.num_features(latent_dim)}
+    if posterior not in families:
+        raise nearest("posterior", posterior, families)
+    return families[posterior]
+
+
+def _pair(
+    decoder: nn.Module, likelihood: nn.Module, encoder: nn.Module, latent_dim: int, posterior: str
+) -> Pair:
+    guide = (
+        guides.DiagonalGaussian(encoder)
+        if posterior == "diagonal"
+        else guides.FullRankGaussian(encoder, latent_dim)
+    )
+    return Pair(VAE(decoder, likelihood, latent_dim), guide)
+
+
+@recipe("vae", "Kingma and Welling, Auto-Encoding Variational Bayes", 2014)
+def vae(
+    spec: DataSpec,
+    *,
+    latent_dim: int = 50,
+    hidden: list[int] | tuple[int, ...] = (200, 200),
+    activation: Activation = "tanh",
+    likelihood: LikelihoodName | None = None,
+    scale: Scale = "shared",
+    posterior: Posterior = "diagonal",
+) -> Pair:
+    """A VAE with dense networks, on data of any shape.
+
+    Args:
+        spec: description of the data, ``data.spec``.
+        latent_dim: d, the dimension of z.
+        hidden: sizes of the hidden layers of the encoder, and reversed of the decoder.
+        activation: of the hidden layers.
+        likelihood: law of x given z; by default bernoulli for binary data, gaussian for grey levels and real data,
+            continuous-bernoulli for other data in [0, 1].
+        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
+        posterior: family of q(z | x).
+
+    References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Appendix C.
+    """
+    law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
+    encoder = MLPEncoder(spec.shape, hidden, _num_features(posterior, latent_dim), activation)
+    decoder = MLPDecoder(latent_dim, list(reversed(hidden)), spec.shape, law.num_params, activation)
+    return _pair(decoder, law, encoder, latent_dim, posterior)
+
+
+@recipe("conv-vae", "Kingma and Welling, Auto-Encoding Variational Bayes", 2014)
+def conv_vae(
+    spec: DataSpec,
+    *,
+    latent_dim: int = 50,
+    channels: list[int] | tuple[int, ...] = (32, 64),
+    hidden: int = 256,
+    activation: Activation = "relu",
+    likelihood: LikelihoodName | None = None,
+    scale: Scale = "shared",
+    posterior: Posterior = "diagonal",
+) -> Pair:
+    """A VAE with convolutional networks, on images (H, W) or (C, H, W) of any size.
+
+    Args:
+        spec: description of the data, ``data.spec``.
+        latent_dim: d, the dimension of z.
+        channels: of the 3x3 convolutions of stride 2 of the encoder, and reversed of the decoder.
+        hidden: size of the dense layer between the convolutions and z.
+        activation: of the hidden layers.
+        likelihood: law of x given z; by default bernoulli for binary data, gaussian for grey levels and real data,
+            continuous-bernoulli for other data in [0, 1].
+        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
+        posterior: family of q(z | x).
+
+    References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
+    """
+    law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
+    encoder = ConvEncoder(spec.shape, channels, hidden, _num_features(posterior, latent_dim), activation)
+    decoder = ConvDecoder(latent_dim, channels, hidden, spec.shape, law.num_params, activation)
+    return _pair(decoder, law, encoder, latent_dim, posterior)

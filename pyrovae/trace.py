@@ -1,0 +1,213 @@
+"""Run the guide, replay the model, score every site per datum.
+
+The engine sees a pair only through :func:`trace_pair`: one vectorized pass of K particles in which every sample site,
+latent or observed, scores as a (K, B) matrix of log densities in nats. Masks are applied; the scales of plates and of
+``poutine.scale`` never are, since inside a log-sum-exp they would destroy the bound. A common scale (N/B of a subsampled
+plate) is reported apart, for the objective to multiply the finished bound with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions.util import is_identically_zero
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+
+from pyrovae.errors import ContractError
+from pyrovae.pair import Program, batch_size, describe, inputs
+
+__all__ = ["PairTrace", "run_program", "sample_sites", "trace_pair"]
+
+PARTICLES = "particles"
+DATA = "data"
+Site = dict[str, Any]
+
+
+def sample_sites(trace: poutine.Trace) -> dict[str, Site]:
+    """The sample sites of a trace by name, without the plates."""
+    return {n: s for n, s in trace.nodes.items() if s["type"] == "sample" and not site_is_subsample(s)}
+
+
+def run_program(
+    program: Program,
+    batch: Mapping[str, Tensor],
+    num_particles: int | None = None,
+    replay: poutine.Trace | None = None,
+    given: Mapping[str, Tensor] | None = None,
+) -> poutine.Trace:
+    """Trace a program on a batch, under a plate of K particles at dim -2 unless None.
+
+    Latent sites take their values from the trace ``replay``, or as if observed from ``given``, else they are drawn.
+    """
+    run = program if replay is None else poutine.replay(program, trace=replay)
+    run = run if given is None else poutine.condition(run, data=given)
+    if num_particles is not None:
+        run = pyro.plate(PARTICLES, num_particles, dim=-2)(run)
+    return poutine.trace(run).get_trace(**inputs(program, batch))
+
+
+@dataclass
+class PairTrace:
+    """The traces of a guide and of the model replayed on its draws, scored per datum.
+
+    Attributes:
+        model: trace of the model, each latent site at the guide's draw.
+        guide: trace of the guide.
+        shape: (K, B), or (B,) for programs run without particles.
+    """
+
+    model: poutine.Trace
+    guide: poutine.Trace
+    shape: tuple[int, ...]
+
+    @cached_property
+    def model_sites(self) -> dict[str, Site]:
+        return sample_sites(self.model)
+
+    @cached_property
+    def guide_sites(self) -> dict[str, Site]:
+        return {n: s for n, s in sample_sites(self.guide).items() if not s["is_observed"]}
+
+    @cached_property
+    def latents(self) -> dict[str, Tensor]:
+        """Each latent site's draws, (K, B, *event)."""
+        return {name: site["value"] for name, site in self.guide_sites.items()}
+
+    @cached_property
+    def observed(self) -> list[str]:
+        """Names of the observed sites."""
+        return [name for name, site in self.model_sites.items() if site["is_observed"]]
+
+    @cached_property
+    def log_p(self) -> dict[str, Tensor]:
+        """log p(site | parents) of every site of the model, (K, B)."""
+        return {name: self._score("model", site) for name, site in self.model_sites.items()}
+
+    @cached_property
+    def log_q(self) -> dict[str, Tensor]:
+        """log q(site | parents, x) of every latent site of the guide, (K, B)."""
+        return {name: self._score("guide", site) for name, site in self.guide_sites.items()}
+
+    @cached_property
+    def log_weight(self) -> Tensor:
+        """log w[k, b] = log p(x_b, z_kb) - log q(z_kb | x_b), (K, B)."""
+        return self.total(self.log_p) - self.total(self.log_q)
+
+    def total(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """Sum of per-site scores, (K, B); zeros where there is none."""
+        values = iter(scores.values())
+        result = next(values, None)
+        if result is None:
+            device = next((s["value"].device for s in self.model_sites.values()), None)
+            return torch.zeros(self.shape, device=device)
+        for value in values:
+            result = result + value
+        return result
+
+    @cached_property
+    def sampled_score(self) -> Tensor | None:
+        """Sum of log q over the sites that are drawn without reparameterization, (K, B); None when there is none."""
+        sampled = {n: self.log_q[n] for n, s in self.guide_sites.items() if not is_reparameterized(s)}
+        return self.total(sampled) if sampled else None
+
+    @cached_property
+    def scale(self) -> float | Tensor:
+        """The one scale that all sites share (1, or N/B under a subsampled plate); errors when sites differ."""
+        first: float | Tensor = 1.0
+        for i, (name, site) in enumerate([*self.model_sites.items(), *self.guide_sites.items()]):
+            scale = site["scale"]
+            if isinstance(scale, Tensor) and scale.numel() > 1 and not (scale == scale.flatten()[0]).all():
+                raise ContractError(f"site {name!r} scales its data unequally; weight data with a mask, or outside.")
+            first = scale if i == 0 else first
+            if scale is not first and float(torch.as_tensor(scale).mean()) != float(torch.as_tensor(first).mean()):
+                raise ContractError(
+                    f"site {name!r} is scaled by {float(torch.as_tensor(scale).mean()):g}, other sites by "
+                    f"{float(torch.as_tensor(first).mean()):g}: beta and warm-up belong to the objective "
+                    "(fit(..., kl_warmup=...)), not into poutine.scale."
+                )
+        return first.mean() if isinstance(first, Tensor) else first
+
+    def _score(self, program: str, site: Site) -> Tensor:
+        log_prob = mask_scores(site, site["fn"].log_prob(site["value"]))
+        if tuple(log_prob.shape) != self.shape:
+            raise ContractError(misplaced(program, site, tuple(log_prob.shape), self.shape))
+        return log_prob
+
+
+def trace_pair(model: Program, guide: Program, batch: Mapping[str, Tensor], num_particles: int = 1) -> PairTrace:
+    """z_kb ~ q(z | x_b) for k = 1..K in one pass, and the model replayed on them.
+
+    The encoder runs once per datum: the guide is called once on the (B, ...) batch, and only its draws get the K
+    particles, under a plate at dim -2.
+
+    Args:
+        model, guide: the two programs.
+        batch: tensors with a first dimension of B.
+        num_particles: K.
+
+    Returns:
+        A :class:`PairTrace` of shape (K, B).
+
+    Raises:
+        ContractError: a program does not take the batch, or a site does not score as (K, B).
+    """
+    shape = (num_particles, batch_size(batch))
+    guide_trace = run_program(guide, batch, num_particles)
+    model_trace = run_program(model, batch, num_particles, replay=guide_trace)
+    return PairTrace(model_trace, guide_trace, shape)
+
+
+def is_reparameterized(site: Site) -> bool:
+    """Whether the draw of a site is differentiable with respect to its parameters."""
+    return bool(site["fn"].has_rsample)
+
+
+def mask_scores(site: Site, scores: Tensor) -> Tensor:
+    """Scores with the site's ``poutine.mask`` applied, its scale not."""
+    mask = site["mask"]
+    if mask is None or mask is True:
+        return scores
+    if is_identically_zero(scores):
+        return scores
+    mask = torch.as_tensor(mask, device=scores.device)
+    return torch.where(mask, scores, scores.new_zeros(()))
+
+
+def misplaced(program: str, site: Site, came: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """The message for a site that does not score as (K, B)."""
+    name, fn = site["name"], site["fn"]
+    if not any(frame.name == DATA for frame in site["cond_indep_stack"]):
+        return (
+            f"site {name!r} of the {program} lies outside the data plate: it scores as {came}, expected (K, B) = "
+            f'{expected}; move it under `with pyro.plate("data", x.shape[0]):`.'
+        )
+    return (
+        f"site {name!r} of the {program} scores as {came}, expected (K, B) = {expected}: its distribution has batch "
+        f"shape {tuple(fn.batch_shape)} and event shape {tuple(fn.event_shape)}, its value {tuple(site['value'].shape)}; "
+        "declare the dimensions of one datum with .to_event(n)."
+    )
+
+
+def unknown_sites(model: Program, guide: Program, traced: PairTrace) -> str | None:
+    """The message for latent sites that only one of the programs has; None when the names match."""
+    latent = {name for name, site in traced.model_sites.items() if not site["is_observed"]}
+    for names, who, other in (
+        (latent - traced.guide_sites.keys(), model, guide),
+        (traced.guide_sites.keys() - latent, guide, model),
+    ):
+        if names:
+            name = sorted(names)[0]
+            there = sorted(traced.guide_sites if who is model else latent) or ["none"]
+            return (
+                f"latent site {name!r} of {describe(who)} has no counterpart in {describe(other)}, whose latent sites are "
+                f"{', '.join(there)}; give the site the same name in both programs."
+            )
+    return None
+

@@ -1,0 +1,319 @@
+"""The loop: steps, epochs, validation, early stopping, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pyro.infer
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from tqdm import tqdm
+
+from pyrovae.check import find_non_finite
+from pyrovae.errors import NonFiniteError, RunError
+from pyrovae.modes import evaluating, precision_context
+from pyrovae.objectives import Objective
+from pyrovae.pair import Batch, inputs, modules, parameters, running
+from pyrovae.train.files import load_state, random_states, save_state, set_random_states, write_whole
+from pyrovae.train.optimizers import build_optimizer, build_scheduler
+from pyrovae.train.run import CHECKPOINT, METRICS, Run, load_tensors, tensors_of
+from pyrovae.trace import trace_pair
+
+__all__ = ["Trainer"]
+
+VALIDATION_SEED = 1_000_003  # the same noise at each validation, apart from the training noise
+
+
+class Trainer:
+    """Trains a run's pair from where it stands; see :func:`~pyrovae.train.fit.fit` for the settings."""
+
+    def __init__(self, run: Run, objective: pyro.infer.ELBO, settings: Mapping[str, Any], progress: bool) -> None:
+        self.run, self.objective, self.settings, self.progress = run, objective, settings, progress
+        self.model, self.guide = run.pair.model, run.pair.guide
+        self.device = torch.device(settings["device"])
+        self.train_data, self.valid_data = run.data.train.to(self.device), run.data.valid
+        if self.valid_data is not None:
+            self.valid_data = self.valid_data.to(self.device)
+        self.params = [p for p in parameters(self.model, self.guide).values() if p.requires_grad]
+        self.optimizer = build_optimizer(
+            settings["optimizer"], self.params, settings["lr"], settings["optimizer_options"] or {}
+        )
+        self.scheduler = build_scheduler(settings["scheduler"], self.optimizer, settings["scheduler_options"] or {})
+        self.epoch_steps = self.train_data.num_batches(settings["batch_size"])
+        self.total_steps = settings["steps"] or settings["epochs"] * self.epoch_steps
+        # what a checkpoint holds, beside tensors, optimizer, scheduler and random states
+        self.step = 0
+        self.sum = torch.zeros((), dtype=torch.float64, device=self.device)  # of the bound over this epoch's data so far
+        self.count = 0
+        self.seconds = 0.0
+        self.best: dict[str, Any] = {"valid": -math.inf, "epoch": None, "tensors": {}}
+        self.saved_at = time.monotonic()
+        self.stop_signal = False
+
+    # ------------------------------------------------------------------------------------------------ the loop
+    def train(self) -> Run:
+        """Run to the end of the settings, to early stopping, or to Ctrl-C."""
+        caller = random_states()
+        fresh = self.step == 0
+        try:
+            if fresh:
+                pyro.set_rng_seed(self.settings["seed"])
+            else:
+                set_random_states(self.states)
+            for module in modules(self.model, self.guide):
+                module.train()
+            with running(self.model, self.guide), pyro.validation_enabled(False), self._catching_signals(), self._bar() as bar:
+                if fresh:
+                    self._save()
+                self._epochs(bar)
+            self._save()
+        finally:
+            set_random_states(caller)
+        if self.settings["patience"] and self.best["tensors"]:
+            load_tensors(self.run.pair, self.best["tensors"], "best parameters")
+            self.run.weights = "best"
+        return self.run
+
+    def _epochs(self, bar: tqdm) -> None:
+        self.run.stopped = "finished"
+        while self.step < self.total_steps and not self._out_of_patience():
+            epoch, start = divmod(self.step, self.epoch_steps)
+            began = time.perf_counter()
+            for batch in self.train_data.epoch(self.settings["batch_size"], seed=self.settings["seed"], epoch=epoch, start=start):
+                self._step({key: value.to(self.device) for key, value in batch.items()}, epoch)
+                bar.update()
+                if self.stop_signal or self.step >= self.total_steps:
+                    break
+                if time.monotonic() - self.saved_at > self.settings["checkpoint_seconds"] and self.step % self.epoch_steps:
+                    self.seconds += time.perf_counter() - began
+                    self._save()
+                    began = time.perf_counter()
+            self.seconds += time.perf_counter() - began
+            if self.step % self.epoch_steps == 0 or self.step >= self.total_steps:
+                self._end_epoch(epoch, bar)
+            if self.stop_signal:
+                self.run.stopped = "interrupted"
+                return
+            if time.monotonic() - self.saved_at > self.settings["checkpoint_seconds"]:
+                self._save()
+        if self._out_of_patience():
+            self.run.stopped = "early"
+
+    def _step(self, batch: Batch, epoch: int) -> None:
+        before = torch.get_rng_state() if self.device.type == "cpu" else None
+        self.optimizer.zero_grad(set_to_none=True)
+        bound = self._backward(batch)
+        if not math.isfinite(bound):
+            raise NonFiniteError(self._diagnose(batch, epoch, bound, before))
+        if self.settings["clip_norm"] is not None:
+            norm = torch.nn.utils.clip_grad_norm_(self.params, self.settings["clip_norm"])
+            if not math.isfinite(norm):
+                raise NonFiniteError(f"the gradient is not finite in {self._where(epoch)}; lower lr.{self._kept()}")
+        self.optimizer.step()
+        if self.scheduler is not None and self.settings["scheduler_interval"] == "step":
+            self.scheduler.step()
+        self.step += 1
+
+    def _backward(self, batch: Batch) -> float:
+        """Gradients of minus the mean surrogate; adds the bound to the epoch's sum; returns the batch's mean bound."""
+        size = len(next(iter(batch.values())))
+        with precision_context(self.settings["precision"], self.model, self.guide):
+            if isinstance(self.objective, Objective):
+                terms = self.objective.terms(self.objective.trace(self.model, self.guide, batch), self.beta)
+                (-terms.surrogate.mean()).backward()
+                total = terms.bound.detach().sum()
+            else:
+                loss = self.objective.loss_and_grads(self._registered("model"), self._registered("guide"), **batch)
+                for parameter in self.params:
+                    if parameter.grad is not None:
+                        parameter.grad /= size
+                total = -torch.as_tensor(loss)
+        self.sum += total
+        self.count += size
+        return float(total) / size
+
+    def _registered(self, name: str) -> Any:
+        """A program that takes the whole batch, and tells a Pyro ELBO of its module's parameters."""
+        program = getattr(self, name)
+
+        def run(**batch: Tensor) -> Any:
+            for module in modules(program):
+                pyro.module(name, module)
+            return program(**inputs(program, batch))
+
+        return run
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL at this step: linear from 0 to 1 over the first ``kl_warmup`` epochs."""
+        warmup = self.settings["kl_warmup"] * self.epoch_steps
+        return min(1.0, self.step / warmup) if warmup else 1.0
+
+    # ------------------------------------------------------------------------------------------------ epochs' ends
+    def _end_epoch(self, epoch: int, bar: tqdm) -> None:
+        valid = self._validate()
+        row = {
+            "epoch": epoch + 1, "step": self.step, "train": float(self.sum) / self.count, "valid": valid,
+            "lr": self.optimizer.param_groups[0]["lr"], "beta": self.beta, "seconds": round(self.seconds, 4),
+        }
+        if valid is not None and not math.isfinite(valid):
+            raise NonFiniteError(f"the validation bound is {valid} after epoch {epoch + 1}.{self._kept()}")
+        self.run.history.append({k: float(v) if isinstance(v, Tensor) else v for k, v in row.items()})
+        self.sum.zero_()
+        self.count, self.seconds = 0, 0.0
+        if valid is not None and valid > self.best["valid"]:
+            tensors = {name: tensor.detach().clone() for name, tensor in tensors_of(self.run.pair).items()}
+            self.best = {"valid": valid, "epoch": epoch + 1, "tensors": tensors}
+            self.run.best_epoch = epoch + 1
+        if self.step % self.epoch_steps:
+            pass  # `steps` ended the run within an epoch: schedulers of epochs wait for its end
+        elif isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(-(row["train"] if valid is None else valid))
+        elif self.scheduler is not None and self.settings["scheduler_interval"] == "epoch":
+            self.scheduler.step()
+        self._log(row)
+        shown = {part: f"{row[part]:.2f}" for part in ("train", "valid") if row[part] is not None}
+        bar.set_postfix(shown | {"epoch": epoch + 1}, refresh=False)
+        if bar.disable and self.progress:
+            tqdm.write(
+                f"epoch {epoch + 1}: " + ", ".join(f"{part} {value}" for part, value in shown.items())
+                + f" nats per datum, {row['seconds']:.1f} s"
+            )
+
+    @torch.no_grad()
+    def _validate(self) -> float | None:
+        """The bound of the validation data, averaged over data, with the same noise at each call."""
+        if self.valid_data is None or not self.settings["validate"]:
+            return None
+        states = random_states()
+        torch.manual_seed(VALIDATION_SEED + self.settings["seed"])
+        total, count = 0.0, 0
+        with evaluating(self.model, self.guide), precision_context(self.settings["precision"], self.model, self.guide):
+            for batch in self.valid_data.batches(self.settings["batch_size"]):
+                batch = {key: value.to(self.device) for key, value in batch.items()}
+                if isinstance(self.objective, Objective):
+                    traced = self.objective.trace(self.model, self.guide, batch)
+                    total += float(self.objective.terms(traced).bound.double().sum())
+                else:
+                    total -= self.objective.loss(self._registered("model"), self._registered("guide"), **batch)
+                count += len(next(iter(batch.values())))
+        set_random_states(states)
+        return total / count
+
+    def _out_of_patience(self) -> bool:
+        patience, best = self.settings["patience"], self.best["epoch"]
+        if not patience or best is None or not self.run.history:
+            return False
+        return self.run.history[-1]["epoch"] - best >= patience
+
+    # ------------------------------------------------------------------------------------------------ trouble
+    def _diagnose(self, batch: Batch, epoch: int, bound: float, before: Tensor | None) -> str:
+        """Repeat the batch's trace with the same noise, to name the site."""
+        if before is not None:
+            torch.set_rng_state(before)
+        with torch.no_grad():
+            traced = trace_pair(self.model, self.guide, batch, self.objective.num_particles)
+            try:
+                site = find_non_finite(traced) or "each site's log density is finite when repeated, their combination is not."
+            except RuntimeError as error:
+                site = str(error)
+        rows = f", rows {batch['index'].tolist()[:8]}..." if "index" in batch else ""
+        return f"the bound is {bound} in {self._where(epoch)}{rows}: {site} Lower lr or clip the gradient.{self._kept()}"
+
+    def _where(self, epoch: int) -> str:
+        return f"batch {self.step % self.epoch_steps} of epoch {epoch + 1} (step {self.step})"
+
+    def _kept(self) -> str:
+        return f" The last good checkpoint is kept in {self.run.path}." if self.run.path else ""
+
+    @contextmanager
+    def _catching_signals(self) -> Iterator[None]:
+        """Ctrl-C (or SIGTERM) ends the run after the step at hand; a second one at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number: int, frame: Any) -> None:
+            if self.stop_signal:
+                raise KeyboardInterrupt
+            self.stop_signal = True
+
+        old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    # ------------------------------------------------------------------------------------------------ records
+    def _bar(self) -> tqdm:
+        disable = None if self.progress else True
+        return tqdm(total=self.total_steps, initial=self.step, unit="step", disable=disable, dynamic_ncols=True)
+
+    def _log(self, row: Mapping[str, Any]) -> None:
+        if self.run.path is None:
+            return
+        self._write_metrics()
+        if self.settings["tensorboard"] and (writer := self._tensorboard()):
+            for part in ("train", "valid", "lr", "beta"):
+                if row[part] is not None:
+                    writer.add_scalar(f"bound/{part}" if part in ("train", "valid") else part, row[part], row["step"])
+            writer.flush()
+
+    def _tensorboard(self) -> Any:
+        if not hasattr(self, "_writer"):
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._writer = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=self.step)
+            except ImportError:
+                self._writer = None
+        return self._writer
+
+    def _write_metrics(self) -> None:
+        if self.run.history:
+            text = io.StringIO()
+            writer = csv.DictWriter(text, self.run.history[0])
+            writer.writeheader()
+            writer.writerows(self.run.history)
+            write_whole(self.run.path / METRICS, text.getvalue().encode())
+
+    def _save(self) -> None:
+        """Write the checkpoint, after making sure that it is worth keeping."""
+        self.saved_at = time.monotonic()
+        for name, tensor in tensors_of(self.run.pair).items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise NonFiniteError(f"parameter {name!r} is not finite at step {self.step}; lower lr.{self._kept()}")
+        if self.run.path is None:
+            return
+        save_state(self.run.path / CHECKPOINT, {
+            "step": self.step, "sum": self.sum, "count": self.count, "seconds": self.seconds,
+            "history": self.run.history, "stopped": self.run.stopped, "best": self.best,
+            "tensors": tensors_of(self.run.pair), "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(), "random": random_states(),
+        })
+
+    def restore(self) -> None:
+        """Continue from the run folder's checkpoint."""
+        path = self.run.path / CHECKPOINT
+        saved = load_state(path)
+        try:
+            load_tensors(self.run.pair, saved["tensors"], str(path))
+            self.optimizer.load_state_dict(saved["optimizer"])
+            if self.scheduler is not None:
+                self.scheduler.load_state_dict(saved["scheduler"])
+            self.step, self.count, self.seconds = saved["step"], saved["count"], saved["seconds"]
+            self.sum.copy_(saved["sum"])
+            self.best, self.states = saved["best"], saved["random"]
+            self.run.history, self.run.best_epoch = saved["history"], saved["best"]["epoch"]
+        except (KeyError, ValueError, TypeError) as error:
+            raise RunError(f"{path} does not fit this run: {error}.") from error

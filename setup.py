@@ -1,0 +1,54 @@
+"""pyrovae's metadata. ``models/`` and ``guides/`` at the top level install as ``pyrovae.models`` and ``pyrovae.guides``."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+# listed by hand: find_packages() would install top-level packages called "models" and "guides"
+PACKAGES = {
+    "pyrovae": "pyrovae",
+    "pyrovae.data": "pyrovae/data",
+    "pyrovae.evidence": "pyrovae/evidence",
+    "pyrovae.objectives": "pyrovae/objectives",
+    "pyrovae.pairs": "pyrovae/pairs",
+    "pyrovae.train": "pyrovae/train",
+    "pyrovae.models": "models",
+    "pyrovae.guides": "guides",
+}
+
+setup(
+    name="pyrovae",
+    version="0.1.0",
+    description="Variational autoencoders as pairs of Pyro programs: training, log p(x), generation and pictures for any pair",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=list(PACKAGES),
+    package_dir=PACKAGES,
+    package_data={"pyrovae": ["report.html.jinja", "py.typed"]},
+    install_requires=[
+        "torch>=2.4",
+        "pyro-ppl>=1.9.1",
+        "numpy>=1.24",
+        "arviz>=0.18,<1.0",  # 1.0 replaced InferenceData by xarray's DataTree
+        "matplotlib>=3.7",
+        "safetensors>=0.4.3",
+        "scikit-learn>=1.2",
+        "jsonargparse[signatures]>=4.35",
+        "PyYAML>=6.0",
+        "jinja2>=3.1",
+        "pooch>=1.8",
+        "tqdm>=4.65",
+    ],
+    extras_require={
+        "tensorboard": ["tensorboard>=2.14"],
+        "test": ["pytest>=8.0", "ruff>=0.6", "build>=1.0"],
+    },
+    entry_points={"console_scripts": ["pyrovae = pyrovae.cli:main"]},
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
