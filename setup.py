@@ -35,7 +35,7 @@ setup(
         "matplotlib>=3.7",
         "safetensors>=0.4.3",
         "scikit-learn>=1.2",
-        "jsonargparse[signatures]>=4.35",
+        "jsonargparse[signatures]>=4.35",  # brings docstring-parser
         "PyYAML>=6.0",
         "jinja2>=3.1",
         "pooch>=1.8",
@@ -43,7 +43,7 @@ setup(
     ],
     extras_require={
         "tensorboard": ["tensorboard>=2.14"],
-        "test": ["pytest>=8.0", "ruff>=0.6", "build>=1.0"],
+        "test": ["pytest>=8.0", "ruff>=0.6", "setuptools>=77", "wheel>=0.43"],
     },
     entry_points={"console_scripts": ["pyrovae = pyrovae.cli:main"]},
     classifiers=[

@@ -76,7 +76,7 @@ def check(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> Report
     >>> pair = pairs.vae(digits.spec, latent_dim=2)
     >>> print(check(pair.model, pair.guide, digits.train[:8]))
     latent z (2,): Normal, reparameterized, analytic KL
-    observed x (8, 8): Bernoulli, , 
+    observed x (8, 8): Bernoulli
     """
     batch = _few_rows(batch)
     remember(model, batch)
@@ -105,10 +105,12 @@ def _undisturbed(*programs: Program) -> Iterator[None]:
     """Leave random states and the modules' buffers as they were."""
     saved = [(b, b.clone()) for m in modules(*programs) for b in m.buffers()]
     devices = sorted({p.device.index or 0 for m in modules(*programs) for p in m.parameters() if p.is_cuda})
-    with torch.random.fork_rng(devices=devices):
-        yield
-    for buffer, value in saved:
-        buffer.copy_(value)
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        for buffer, value in saved:
+            buffer.copy_(value)
 
 
 def _single_traces(model: Program, guide: Program, batch: Batch) -> PairTrace:

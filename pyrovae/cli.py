@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import io
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import docstring_parser
+import numpy as np
 import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
@@ -22,17 +24,17 @@ from jsonargparse import ArgumentParser, Namespace
 from pyrovae import data as data_sets
 from pyrovae import pairs, plots
 from pyrovae.check import check
-from pyrovae.errors import OptionError, PyrovaeError, RunError, nearest
+from pyrovae.errors import ContractError, OptionError, PyrovaeError, RunError, nearest
 from pyrovae.evaluation import evaluate
 from pyrovae.export import to_arviz
-from pyrovae.train.files import read_json, write_json
+from pyrovae.train.files import read_json, write_json, write_whole
 from pyrovae.generate import sample
 from pyrovae.objectives import OBJECTIVES
 from pyrovae.pair import Pair, as_pair
 from pyrovae.report import write_report
 from pyrovae.runs import load, resume
 from pyrovae.train import Run, fit
-from pyrovae.user_file import load_builder
+from pyrovae.user_file import load_builder, where_it_fails
 
 __all__ = ["main"]
 
@@ -55,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         if isinstance(error, (PyrovaeError, ArgumentError)):
             return _fail(str(error), 2)
-        return _fail(f"{type(error).__name__}: {error} (--debug shows where)", 2 if isinstance(error, OSError) else 1)
+        return _fail(f"{type(error).__name__}: {error} (--debug shows where)", 2)
 
 
 def _fail(message: str, code: int) -> int:
@@ -89,7 +91,7 @@ def _parse(parser: ArgumentParser, args: list[str]) -> Namespace:
     try:
         return parser.parse_args(args)
     except ArgumentError as error:
-        message = re.sub(r"\s*\n\s*", " ", str(error)).strip()
+        message = _one_sentence(str(error))
         known = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
         unknown = [arg.split("=")[0] for arg in args if arg.startswith("--") and arg.split("=")[0] not in known]
         if unknown:
@@ -97,6 +99,19 @@ def _parse(parser: ArgumentParser, args: list[str]) -> Namespace:
             hint = f"; did you mean {match[0]}?" if match else "."
             message = f"{parser.prog} has no option {unknown[0]}{hint} (--help lists them)"
         raise OptionError(message) from error
+
+
+def _one_sentence(message: str) -> str:
+    """jsonargparse's account of a wrong value, shortened."""
+    text = re.sub(r"\s*\n\s*", " ", message).strip()
+    key = re.search(r'Parser key "(\w+)"', text)
+    value = re.search(r"(?:Given value|Got value): (.*)$", text)
+    types = re.findall(r"Expected an? (?:<class '(\w+)'>|typing\.(\S+\[.*?\])|([\w\[\], |.]+?)(?:\.| Got|$))", text)
+    expected = dict.fromkeys(next(filter(None, match), "") for match in types)
+    names = {"str": "text", "int": "a whole number", "float": "a number", "NoneType": "null"}
+    if key and value and expected:
+        return f"--{key[1]} is {value[1]}; expected {' or '.join(names.get(e, e) for e in expected)}."
+    return text
 
 
 def _parser(command: str, doc: str) -> ArgumentParser:
@@ -146,7 +161,13 @@ class _Builder:
     def pair(self, options: Namespace, spec: data_sets.DataSpec) -> Pair:
         names = self.options[1:] if self.takes_spec else self.options
         chosen = {name: options[name] for name in names if name in options}
-        built = self.build(*([spec] if self.takes_spec else []), **chosen)
+        try:
+            built = self.build(*([spec] if self.takes_spec else []), **chosen)
+        except Exception as error:
+            if not self.own or isinstance(error, PyrovaeError):
+                raise
+            file = Path(self.spec.rpartition(":")[0])
+            raise ContractError(f"{self.spec} fails: {where_it_fails(error, file)}") from error
         pair = as_pair(built)
         return replace(pair, recipe={"name": None, "file": self.spec, "options": chosen}) if self.own else pair
 
@@ -198,7 +219,7 @@ def _train(args: list[str]) -> int:
         pair = builder.pair(options, data.spec)
     names = [n for n in inspect.signature(fit).parameters if n not in ("pair", "data", "out")]
     run = fit(pair, data, **{n: options[n] for n in names}, out=options.out or _new_folder(builder.spec))
-    return _say_trained(run)
+    return _say_trained(run, f" --pair {builder.spec}" if builder.own else "")
 
 
 def _set_threads(threads: int | None) -> None:
@@ -213,12 +234,13 @@ def _new_folder(spec: str) -> str:
     return next(f for f in (f"runs/{stem}{n}" for n in ("", *(f"-{i}" for i in range(2, 10_000)))) if not os.path.exists(f))
 
 
-def _say_trained(run: Run) -> int:
+def _say_trained(run: Run, own: str) -> int:
     print(run)
+    again = f"{run.path}{own}"
     if run.stopped == "interrupted":
-        print(f"interrupted; continue with: pyrovae resume {run.path}")
+        print(f"interrupted; continue with: pyrovae resume {again}")
         return 130
-    print(f"next: pyrovae evaluate {run.path}; pyrovae sample {run.path} --out samples.png; pyrovae report {run.path}")
+    print(f"next: pyrovae evaluate {again}; pyrovae sample {again} --out samples.png; pyrovae report {again}")
     return 0
 
 
@@ -255,7 +277,7 @@ def _resume(args: list[str]) -> int:
     options = _parse(parser, args)
     _set_threads(options.threads)
     run = resume(options.run, epochs=options.epochs, steps=options.steps, pair=_own_pair(options), data=options.data)
-    return _say_trained(run)
+    return _say_trained(run, f" --pair {options.pair}" if options.pair else "")
 
 
 def _evaluate(args: list[str]) -> int:
@@ -284,16 +306,22 @@ def _sample(args: list[str]) -> int:
     """Draw from the model: pyrovae sample runs/vae --num 64 --out samples.png"""
     parser = _run_parser("sample", _sample.__doc__ or "")
     parser.add_argument("--num", type=int, default=64, help="how many")
-    parser.add_argument("--out", type=str, default="samples.png", help="picture (.png, .pdf, .svg) or arrays (.npz)")
+    parser.add_argument("--out", type=str, default="samples.png", help="a picture (.png), or the arrays of all sites (.npz)")
     parser.add_argument("--mean", type=bool, default=True, help="E[x | z] (usual in pictures) in place of a draw of x")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     options = _parse(parser, args)
-    if options.num < 1:
-        raise OptionError(f"num is {options.num}; expected at least 1.")
+    if not options.out.endswith((".png", ".npz")):
+        raise OptionError(f"out is {options.out!r}; expected a name that ends in .png or .npz.")
     run = _load_run(options, with_data=False)
     torch.manual_seed(options.seed)
     drawn = sample(run.model, options.num, mean=options.mean)
-    plots.save_samples(drawn, Path(options.out))
+    if options.out.endswith(".npz"):
+        content = io.BytesIO()
+        np.savez_compressed(content, **{name: value.cpu().numpy() for name, value in drawn.items()})
+        write_whole(Path(options.out), content.getvalue())
+    else:
+        x = drawn["x"] if "x" in drawn else list(drawn.values())[-1]
+        plots.save(plots.image_grid(x, vmin=min(0.0, float(x.min())), vmax=max(1.0, float(x.max()))), options.out)
     print(f"{options.num} samples in {options.out}")
     return 0
 

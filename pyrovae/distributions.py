@@ -1,4 +1,4 @@
-"""Distributions that Pyro lacks: laws of pixels with finitely many levels, and the named energy of grey pixels."""
+"""What Pyro lacks: laws of pixels with finitely many levels, the named energy of grey pixels, a KL of two Gaussians."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
+from torch.distributions.kl import register_kl
 from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid
 
@@ -149,6 +150,20 @@ class GreyBernoulli(dist.Bernoulli):
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> GreyBernoulli:
         return GreyBernoulli(self.logits.expand(batch_shape), validate_args=False)
+
+
+@register_kl(torch.distributions.MultivariateNormal, torch.distributions.Independent)
+def _kl_multivariate_factorized(q: torch.distributions.MultivariateNormal, p: torch.distributions.Independent) -> Tensor:
+    """KL(N(m, S) || N(a, diag s^2)) = 1/2 sum_i [(S_ii + (m_i - a_i)^2) / s_i^2 - 1 + log s_i^2] - 1/2 log |S|.
+
+    Torch and Pyro have only the other direction.
+    """
+    normal = p.base_dist
+    if not isinstance(normal, torch.distributions.Normal) or p.reinterpreted_batch_ndims != 1:
+        raise NotImplementedError
+    log_det = 2 * q._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    fit = (q.variance + (q.mean - normal.mean).square()) / normal.variance - 1 + normal.variance.log()
+    return 0.5 * (fit.sum(-1) - log_det)
 
 
 def is_density(fn: TorchDistribution) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pyrovae.data import as_split
-from pyrovae.diagnostics import LatentKL, active_units, kl_per_dim, posterior_moments
+from pyrovae.diagnostics import SiteKL, active_units, kl_per_dim, posterior_moments
 from pyrovae.errors import OptionError
 from pyrovae.evidence import Evidence, log_evidence
 from pyrovae.evidence.evidence import mean_and_error
@@ -30,7 +30,7 @@ class Evaluation:
 
     evidence: Evidence
     active_units: dict[str, torch.Tensor] = field(default_factory=dict)
-    kl: dict[str, LatentKL] = field(default_factory=dict)
+    kl: dict[str, SiteKL] = field(default_factory=dict)
 
     @property
     def elbo(self) -> tuple[float, float]:

@@ -154,7 +154,7 @@ def traverse(
         chosen = list(range(min(len(center), MOST_DIMS))) if dims is None else [int(i) for i in dims]
         if not chosen or not all(0 <= i < len(center) for i in chosen):
             raise OptionError(f"dims is {chosen}; site {site!r} has dimensions 0 to {len(center) - 1}.")
-        grid = torch.linspace(-3, 3, 11) if values is None else torch.as_tensor(values)
+        grid = torch.arange(-5, 6) * 0.6 if values is None else torch.as_tensor(values)
         walks = center.repeat(len(chosen), len(grid), 1)
         for row, i in enumerate(chosen):
             walks[row, :, i] = grid.to(center)
@@ -210,7 +210,7 @@ def manifold(
         like: entries of the batch besides x (labels, covariates), one row.
 
     Returns:
-        (num, num, *shape), the first axis along z_1, the second along z_2.
+        (num, num, *shape), the first axis along z[0], the second along z[1].
 
     Raises:
         ContractError: the site is not 2-dimensional, its prior has no quantiles, or an entry of the batch is missing.

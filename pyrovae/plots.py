@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyrovae.errors import OptionError, RunError
+from pyrovae.train.files import write_whole
 
 __all__ = [
     "image_grid", "kl_bars", "latent_scatter", "learning_curves", "manifold", "png", "posterior_histograms",
@@ -118,11 +118,12 @@ def traversals(
             f"the pictures are {tuple(pictures.shape[:2])} (dimensions, values); {len(names)} dims and {len(values)} "
             "values came."
         )
-    return _labelled(pictures, names, [f"{float(v):.3g}" for v in values], "value of the latent dimension", vmin, vmax)
+    ticks = [f"{round(float(value), 3) + 0.0:g}" for value in values]
+    return _labelled(pictures, names, ticks, "value of the latent dimension", vmin, vmax)
 
 
 def manifold(pictures: Tensor, vmin: float = 0.0, vmax: float = 1.0) -> Figure:
-    """E[x | z] over a 2-dimensional latent space, z_1 to the right, z_2 upwards.
+    """E[x | z] over a 2-dimensional latent space, z[0] to the right, z[1] upwards.
 
     Args:
         pictures: (num, num, *shape), of :func:`pyrovae.generate.manifold`.
@@ -134,7 +135,7 @@ def manifold(pictures: Tensor, vmin: float = 0.0, vmax: float = 1.0) -> Figure:
     names = [f"{0.5 / num:.3g}", f"{1 - 0.5 / num:.3g}"]
     axes.set_xticks([bottom[0], top[0]], names)
     axes.set_yticks([bottom[2], top[2]], names)
-    axes.set(xlabel="prior quantile of $z_1$", ylabel="prior quantile of $z_2$")
+    axes.set(xlabel="prior quantile of z[0]", ylabel="prior quantile of z[1]")
     return figure
 
 
@@ -147,23 +148,26 @@ def latent_scatter(means: Tensor, labels: Tensor | None = None) -> Figure:
         labels: (N,), to colour by: whole numbers as classes with a legend, up to 20 of them, anything else on a scale.
 
     >>> latent_scatter(torch.randn(50, 2)).axes[0].get_xlabel()
-    'posterior mean of $z_1$'
+    'posterior mean of z[0]'
     """
     if means.dim() != 2 or len(means) < 2 or means.shape[1] == 0:
         raise OptionError(f"means is {tuple(means.shape)}; expected (N, d) with at least two data.")
-    points, names = _plane(means)
+    plane, names = _plane(means)
+    points = plane.numpy()
+    labels = None if labels is None else labels.detach().cpu()
     figure, axes = _figure(5.4 if labels is not None else 4.6, 4.4)
-    style: dict[str, Any] = {"s": 6, "linewidths": 0, "alpha": 0.8, "rasterized": True}
+    size = min(20.0, max(4.0, 5000 / len(means)))
+    style: dict[str, Any] = {"s": size, "linewidths": 0, "alpha": 0.8}
     classes = None if labels is None else torch.unique(labels)
     if labels is None or classes is None:
         axes.scatter(points[:, 0], points[:, 1], color=BLUE, **style)
     elif labels.is_floating_point() or len(classes) > MOST_CLASSES:
-        drawn = axes.scatter(points[:, 0], points[:, 1], c=labels, cmap="viridis", **style)
+        drawn = axes.scatter(points[:, 0], points[:, 1], c=labels.numpy(), cmap="viridis", **style)
         figure.colorbar(drawn, label="y", shrink=0.8).outline.set_visible(False)
     else:
         colors = colormaps["tab10" if len(classes) <= 10 else "tab20"].colors
         for color, label in zip(colors, classes.tolist(), strict=False):
-            axes.scatter(*points[labels == label].T, color=color, label=str(int(label)), **style)
+            axes.scatter(*points[(labels == label).numpy()].T, color=color, label=str(int(label)), **style)
         axes.legend(title="y", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
     axes.set(xlabel=names[0], ylabel=names[1])
     return figure
@@ -175,7 +179,7 @@ def _plane(means: Tensor) -> tuple[Tensor, list[str]]:
     dim = means.shape[1]
     if dim <= 2:
         columns = means if dim == 2 else torch.cat([means, torch.zeros_like(means)], 1)
-        return columns, ["posterior mean of $z_1$", "posterior mean of $z_2$" if dim == 2 else ""]
+        return columns, ["posterior mean of z[0]", "posterior mean of z[1]" if dim == 2 else ""]
     centered = means - means.mean(0)
     variances, directions = torch.linalg.eigh(centered.T @ centered)
     leading = directions[:, [-1, -2]]
@@ -192,7 +196,10 @@ def posterior_histograms(means: Tensor, scales: Tensor) -> Figure:
     means, scales = means.detach().cpu().flatten(), scales.detach().cpu().flatten()
     left.hist(means.numpy(), bins=80, density=True, color=BLUE)
     grid = torch.linspace(min(-3.5, float(means.min())), max(3.5, float(means.max())), 300)
-    left.plot(grid, torch.exp(-grid.square() / 2) / math.sqrt(2 * math.pi), color=ORANGE, lw=1.2, label="N(0, 1)")
+    density = torch.exp(-grid.square() / 2) / math.sqrt(2 * math.pi)
+    left.plot(grid.numpy(), density.numpy(), color=ORANGE, lw=1.2, label="N(0, 1)")
+    left.margins(y=0.12)
+    right.margins(y=0.12)
     left.set(xlabel="posterior mean", ylabel="density, over data and dimensions")
     left.legend(frameon=False)
     right.hist(scales.numpy(), bins=80, range=(0, max(1.1, float(scales.max()))), density=True, color=BLUE)
@@ -215,11 +222,14 @@ def kl_bars(kl: Tensor, active: Tensor | None = None) -> Figure:
         raise OptionError(f"active is {tuple(active.shape)} and kl {tuple(kl.shape)}; expected equal shapes.")
     order = kl.argsort(descending=True)
     places = torch.arange(len(kl))
+    heights = kl[order]
     figure, axes = _figure(min(9.0, max(3.6, 1.6 + 0.2 * len(kl))), 3.0)
     for chosen, color, label in ((active[order], BLUE, "active"), (~active[order], GREY, "inactive")):
         if chosen.any():
-            axes.bar(places[chosen], kl[order][chosen], color=color, label=f"{int(chosen.sum())} {label}", width=0.8)
+            label = f"{int(chosen.sum())} {label}"
+            axes.bar(places[chosen].tolist(), heights[chosen].tolist(), color=color, label=label)
     names = order.tolist() if len(kl) <= MOST_BARS_NAMED else []
+    axes.margins(y=0.15)
     axes.set_xticks(range(len(names)), [str(i) for i in names], fontsize=7)
     axes.set(xlabel="latent dimension" if names else "latent dimensions, sorted", ylabel="KL (nats per datum)")
     axes.legend(frameon=False)
@@ -247,16 +257,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if not path.parent.is_dir():
         raise RunError(f"folder {path.parent} does not exist; make it before saving {path.name} there.")
-    content = png(figure)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, png(figure))
     return path
 
 
@@ -284,7 +285,7 @@ def _mosaic(
     figure = Figure(layout="constrained")
     axes = figure.subplots()
     draw = _draw_images if _is_image(data.shape[1:]) else _draw_curves
-    place, ratio = draw(axes, data, rows, columns, gap + 0.2 * titled, vmin, vmax)
+    place, ratio = draw(axes, data, rows, columns, gap + 0.3 * titled, vmin, vmax)
     width = size or min(8.0, max(2.0, 0.75 * columns))
     figure.set_size_inches(width, min(11.0, max(0.8, width * ratio)))
     axes.set(xticks=[], yticks=[])

@@ -117,9 +117,11 @@ class ELBO(Objective):
 
 
 class MeanField(Objective):
-    """E_q[log p(x | z)] - sum over sites of KL(q || p), analytic where a KL is registered, sampled elsewhere.
+    """E_q[log p(x | z)] - sum over sites of KL(q || p), analytic where that is right and registered, sampled elsewhere.
 
-    The value and gradient of :class:`pyro.infer.TraceMeanField_ELBO`. Every latent site must be reparameterized.
+    The value and gradient of :class:`pyro.infer.TraceMeanField_ELBO`, but for sites whose analytic KL would be wrong: where
+    a site comes after another in the model and before it in the guide, its prior may depend on a draw that depends on its
+    own, and Pyro only warns. Every latent site must be reparameterized.
 
     References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Eq. (3) and (7).
     """
@@ -139,11 +141,20 @@ class MeanField(Objective):
             raise ContractError(
                 f"site {name!r} ({guide['fn']}) is not reparameterized, which objective 'meanfield' needs; use 'elbo'."
             )
+        if crosses(traced, name):
+            return traced.log_q[name] - traced.log_p[name]
         try:
             kl = kl_divergence(guide["fn"], model["fn"])
         except NotImplementedError:
             return traced.log_q[name] - traced.log_p[name]
         return mask_scores(guide, kl).expand(traced.shape)
+
+
+def crosses(traced: PairTrace, name: str) -> bool:
+    """Whether a site that comes before this one in the model comes after it in the guide."""
+    in_model = [n for n in traced.model_sites if n in traced.guide_sites]
+    in_guide = list(traced.guide_sites)
+    return not set(in_model[: in_model.index(name)]) <= set(in_guide[: in_guide.index(name)])
 
 
 class Renyi(Objective):

@@ -80,10 +80,10 @@ def save_state(path: Path, state: Any) -> None:
 def load_state(path: Path) -> Any:
     """What :func:`save_state` saved; RunError when the file is missing, truncated or of another make."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["pyrovae"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-        return _unpack(header, tensors)
+        content = path.read_bytes()  # in one go: a run may be writing the next one
+        tensors = safetensors.torch.load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        return _unpack(json.loads(header["pyrovae"]), tensors)
     except FileNotFoundError as error:
         raise RunError(f"checkpoint {path} is missing.") from error
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:

@@ -69,8 +69,6 @@ class Trainer:
                 pyro.set_rng_seed(self.settings["seed"])
             else:
                 set_random_states(self.states)
-            for module in modules(self.model, self.guide):
-                module.train()
             with running(self.model, self.guide), pyro.validation_enabled(False), self._catching_signals(), self._bar() as bar:
                 if fresh:
                     self._save()

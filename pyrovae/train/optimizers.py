@@ -49,6 +49,8 @@ def build_optimizer(
     if callable(optimizer):
         return optimizer(params)
     make = _by_name("optimizer", optimizer, torch.optim, Optimizer)
+    if make in (torch.optim.LBFGS, torch.optim.SparseAdam):
+        raise OptionError(f"optimizer {make.__name__} does not train pairs: it needs a closure or sparse gradients; use Adam.")
     known = inspect.signature(make).parameters
     for option in options:
         if option not in known:

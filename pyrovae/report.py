@@ -1,0 +1,221 @@
+"""A run on one page: settings, figures and pictures, in a single HTML file."""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from pyrovae import diagnostics, generate, plots
+from pyrovae.data import Split
+from pyrovae.errors import ContractError, OptionError, RunError
+from pyrovae.modes import device_of
+from pyrovae.pair import Batch
+from pyrovae.train.files import write_whole
+
+__all__ = ["pictures", "write_report"]
+
+SEED = 0  # of everything drawn for a report
+NUM_SAMPLES, NUM_RECONSTRUCTIONS, NUM_POINTS = 64, 20, 2000
+IN_NATS = ("elbo", "evidence", "kl", "rate", "distortion", "bound")
+
+CAPTIONS = {
+    "learning_curves": "The bound of each epoch.",
+    "samples": "E[x | z] for draws z of the prior.",
+    "reconstructions": "Data, and the mean of p(x | z) over 10 draws of q(z | x).",
+    "traversals": "One latent dimension varied at a time, the others at the posterior mean of one datum.",
+    "manifold": "E[x | z] over quantiles of the prior.",
+    "latent_scatter": "Posterior means of the data.",
+    "posterior_histograms": "Posterior means and scales, over data and dimensions.",
+    "kl_bars": "KL of the guide from the prior for each latent dimension; inactive ones have a posterior mean that "
+    "hardly varies with x.",
+}
+
+
+def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluation: Any = None) -> Path:
+    """One self-contained HTML page: evaluation, pictures (inline PNGs) and settings, without scripts or links.
+
+    Args:
+        run: a trained run.
+        path: of the file; by default ``report.html`` in the run's folder.
+        evaluation: an object with ``to_json()``, or a dict, of figures to show.
+
+    Returns:
+        The path.
+
+    Raises:
+        RunError: the folder does not exist.
+        OptionError: there is no path and the run has no folder.
+    """
+    if path is None and run.path is None:
+        raise OptionError("the run was not written to a folder, so the report has no place; give path=.")
+    path = Path(path) if path is not None else Path(run.path) / "report.html"
+    if not path.parent.is_dir():
+        raise RunError(f"folder {path.parent} does not exist; make it before writing {path.name} there.")
+    figures = {} if evaluation is None else evaluation if isinstance(evaluation, Mapping) else evaluation.to_json()
+    shown = [
+        {"name": name, "caption": caption, "content": base64.b64encode(plots.png(figure)).decode()}
+        for name, caption, figure in _figures(run)
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template("report.html.jinja").render(
+        title=_title(run), figures=_readable(figures), settings=_settings(run.config), pictures=shown
+    )
+    write_whole(path, page.encode())
+    return path
+
+
+def pictures(run: Any, folder: str | os.PathLike[str]) -> dict[str, Path]:
+    """Write every picture that applies to a run to ``folder/pictures/<name>.png``; their paths by name.
+
+    Raises:
+        RunError: ``folder`` does not exist.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"folder {folder} does not exist; make it before saving pictures there.")
+    target = folder / "pictures"
+    target.mkdir(exist_ok=True)
+    return {name: plots.save(figure, target / f"{name}.png") for name, _, figure in _figures(run)}
+
+
+# ------------------------------------------------------------------------------------------------ pictures
+def _figures(run: Any) -> list[tuple[str, str, Figure]]:
+    """Name, caption and figure of what applies to the pair; drawn with random numbers of their own."""
+    device = device_of(run.model, run.guide)
+    devices = [device.index or 0] if device.type == "cuda" else []
+    figures = []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(SEED)
+        for name, caption, draw in _drawings(run):
+            # what does not apply is left out: no 2-d latent, no history, ...
+            with suppress(ContractError, OptionError):
+                figures.append((name, caption, draw()))
+    return figures
+
+
+def _drawings(run: Any) -> Iterator[tuple[str, str, Callable[[], Figure]]]:
+    model, guide = run.model, run.guide
+    batch = _rows(run)
+    some = {key: value[:NUM_RECONSTRUCTIONS] for key, value in batch.items()}
+    one = {key: value[:1] for key, value in batch.items()}
+    scale = _scale(run, batch)
+
+    def samples() -> Figure:
+        like = {key: value[torch.arange(NUM_SAMPLES) % len(value)] for key, value in batch.items()}
+        drawn = generate.sample(model, NUM_SAMPLES, like=like, mean=True)
+        return plots.image_grid(drawn["x" if "x" in drawn else list(drawn)[-1]], **scale)
+
+    def reconstructions() -> Figure:
+        if "x" not in some:
+            raise ContractError(f"the data have no x, only {', '.join(some)}.")
+        return plots.reconstructions(some["x"], generate.reconstruct(model, guide, some, 10), **scale)
+
+    yield "learning_curves", CAPTIONS["learning_curves"], lambda: plots.learning_curves(run.history)
+    yield "samples", CAPTIONS["samples"], samples
+    yield "reconstructions", CAPTIONS["reconstructions"], reconstructions
+    try:
+        moments = diagnostics.posterior_moments(model, guide, batch)
+        kls = diagnostics.kl_per_dim(model, guide, batch)
+    except ContractError:  # a site without a row for each datum
+        return
+    vectors = [name for name, site in moments.items() if site.mean.dim() == 2]
+    for site in vectors:
+        end, of = ("", "") if len(vectors) == 1 else (f"_{site}", f"Site {site}. ")
+        mean, spread = moments[site]
+        kl, active = kls[site].per_dim, diagnostics.active_units(mean)
+        figures: dict[str, Callable[[], Figure]] = {
+            "traversals": lambda site=site: plots.traversals(generate.traverse(model, guide, one, site=site), **scale),
+            "manifold": lambda site=site: plots.manifold(generate.manifold(model, site=site, like=one), **scale),
+            "latent_scatter": lambda mean=mean: plots.latent_scatter(mean, batch.get("y")),
+            "posterior_histograms": lambda mean=mean, spread=spread: plots.posterior_histograms(mean, spread),
+        }
+        if kl is not None:
+            figures["kl_bars"] = lambda kl=kl, active=active: plots.kl_bars(kl, active)
+        for name, draw in figures.items():
+            yield name + end, of + CAPTIONS[name], draw
+
+
+def _rows(run: Any) -> Batch:
+    """Up to 2,000 random rows (data are often sorted) of the test data, or where there are none of valid or train."""
+    part = next(p for p in (run.data.test, run.data.valid, run.data.train) if p is not None)
+    if isinstance(part, Split):
+        chosen = torch.randperm(len(part), generator=torch.Generator().manual_seed(SEED))[:NUM_POINTS]
+        batch = part[chosen]
+    else:
+        batch = next(iter(part.batches(NUM_POINTS)))
+    return {key: value.cpu() for key, value in batch.items() if key != "index"}
+
+
+def _scale(run: Any, batch: Batch) -> dict[str, float]:
+    """The values shown as black and white: 0 and 1, or the data's range where they are real numbers."""
+    x: Tensor | None = batch.get("x")
+    if run.data.spec.kind != "real" or x is None:
+        return {"vmin": 0.0, "vmax": 1.0}
+    low, high = float(x.min()), float(x.max())
+    return {"vmin": low, "vmax": high if high > low else low + 1.0}
+
+
+# ------------------------------------------------------------------------------------------------ tables
+def _title(run: Any) -> str:
+    recipe = getattr(run.pair, "recipe", None) or {}
+    return f"{recipe.get('name', type(run.model).__name__)} on {run.data.spec.name}"
+
+
+def _settings(config: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Sections of the configuration with their settings, nested ones by dotted names."""
+    loose = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
+    sections = {key: value for key, value in config.items() if isinstance(value, Mapping)}
+    if loose:
+        sections = {"run": loose, **sections}
+    return [(name, list(_flat(section))) for name, section in sections.items() if section]
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _text(value)
+
+
+def _readable(figures: Mapping[str, Any], prefix: str = "", unit: str = "") -> list[tuple[str, str, str]]:
+    """(name, value, unit) rows; a figure's standard error joins it."""
+    rows = []
+    for key, value in figures.items():
+        if key.endswith("_stderr") and key.removesuffix("_stderr") in figures:
+            continue
+        name = prefix + key.replace("_", " ")
+        own = "nats per datum" if any(word in key for word in IN_NATS) else unit
+        if isinstance(value, Mapping):
+            rows += _readable(value, f"{name}, ", own)
+            continue
+        error = figures.get(f"{key}_stderr")
+        text = _text(value) if error is None else f"{_text(value)} ± {_text(error)}"
+        rows.append((name, text, "" if value is None or isinstance(value, (str, bool)) else own))
+    return rows
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}" if math.isfinite(value) else str(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(f"{v:.3g}" if isinstance(v, float) else _text(v) for v in value)
+    return str(value)

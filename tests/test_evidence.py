@@ -1,0 +1,132 @@
+"""log p(x) by importance sampling against closed forms."""
+
+from __future__ import annotations
+
+import exact
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import pyrovae as pv
+from pyrovae.errors import ContractError, NonFiniteError, OptionError
+
+
+@pytest.mark.parametrize("name", exact.PAIRS)
+def test_estimates_agree_with_exact_log_p_within_their_error(name):
+    pair = exact.PAIRS[name]()
+    truth = pair.log_evidence().detach()
+    evidence = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=4000)
+    if pair.tight:
+        torch.testing.assert_close(evidence.value.float(), truth.float(), rtol=1e-4, atol=1e-4)
+        assert evidence.stderr.max() < 1e-4 and evidence.ess.min() > 3999
+    elif "narrow" not in name:  # whose weights have infinite variance: the next test
+        z = (evidence.value - truth) / evidence.stderr
+        assert z.abs().max() < 4.5 and evidence.stderr.max() < 0.3
+    assert evidence.mean == pytest.approx(float(evidence.value.mean()))
+
+
+def test_a_lower_bound_in_expectation_and_standard_errors_that_cover():
+    """Over 200 seeds: E[L_K] <= log p(x); the stated 95% interval of L_1000 covers log p(x) about 95% of the time."""
+    pair = exact.PAIRS["sigmoid-decoder 1d"]()
+    truth = pair.log_evidence().detach()
+    few = torch.stack([pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=3, seed=s).value for s in range(200)])
+    assert ((few.mean(0) - truth) < 3 * few.std(0) / 200**0.5).all() and (few.mean(0) < truth - 0.01).any()
+    runs = [pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=1000, seed=s) for s in range(200)]
+    covered = torch.stack([(r.value - truth).abs() < 1.96 * r.stderr for r in runs]).float().mean()
+    assert 0.92 < covered < 0.98
+    spread = torch.stack([r.value for r in runs]).std(0)
+    torch.testing.assert_close(spread, torch.stack([r.stderr for r in runs]).mean(0), rtol=0.25, atol=0)
+
+
+def test_error_falls_as_one_over_root_k():
+    pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
+    truth = pair.log_evidence().detach()
+    ks = (30, 300, 3000)
+    errors = [torch.stack([
+        (pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=k, seed=s).value - truth).square().mean()
+        for s in range(30)]).mean().sqrt() for k in ks]
+    slope = float((errors[2] / errors[0]).log() / torch.tensor(ks[2] / ks[0]).log())
+    assert -0.6 < slope < -0.4
+
+
+def test_exactly_k_samples_whatever_the_chunks(monkeypatch):
+    pair = exact.PAIRS["sigmoid-decoder 2d"]()
+    drawn = []
+    pair.model.decoder.register_forward_hook(lambda m, a, out: drawn.append(out.shape[0] * out.shape[1]))
+    monkeypatch.setattr("pyrovae.evidence.importance.ROWS", 16)
+    one = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=37, batch_size=3)
+    assert sum(drawn) == 37 * 8 and len(one) == 8
+    monkeypatch.setattr("pyrovae.evidence.importance.ROWS", 10**6)
+    other = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=37, batch_size=8, seed=1)
+    error = (one.stderr.square() + other.stderr.square()).sqrt()
+    assert ((one.value - other.value).abs() < 5 * error).all()
+
+
+def test_streamed_weights_equal_direct_formulas():
+    from pyrovae.evidence.importance import _Weights
+
+    log_w = 40 * torch.randn(50, 6, dtype=torch.float64) - 1000
+    weights = _Weights(6, torch.device("cpu"))
+    for chunk in log_w.split([1, 20, 29]):
+        weights.add(chunk)
+    value, stderr, ess, elbo = weights.result()
+    w = (log_w - log_w.amax(0)).exp()
+    torch.testing.assert_close(value, log_w.logsumexp(0) - torch.tensor(50.0).log().double())
+    torch.testing.assert_close(stderr, w.std(0) / 50**0.5 / w.mean(0))
+    torch.testing.assert_close(ess, w.sum(0).square() / w.square().sum(0))
+    torch.testing.assert_close(elbo, log_w.mean(0))
+
+
+def test_deterministic_under_a_seed_and_leaves_modes_and_random_state():
+    pair = exact.PAIRS["sigmoid-decoder 1d"]()
+    pair.model.train()
+    before = torch.get_rng_state()
+    one, two = (pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=20, seed=4).value for _ in range(2))
+    assert torch.equal(one, two) and torch.equal(before, torch.get_rng_state()) and pair.model.training
+    assert not torch.equal(one, pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=20, seed=5).value)
+
+
+def test_any_kind_of_data_gives_the_same_and_short_batches_weigh_what_they_hold():
+    pair = exact.PAIRS["linear-gaussian 3x5 exact"]()
+    x = pair.batch["x"]
+    truth = pair.log_evidence().detach()
+    for data in (x, x.numpy(), {"x": x}, TensorDataset(x), DataLoader(TensorDataset(x), batch_size=3)):
+        evidence = pv.log_evidence(pair.model, pair.guide, data, num_samples=2, batch_size=4)
+        torch.testing.assert_close(evidence.value.float(), truth, rtol=1e-4, atol=1e-4)
+        assert evidence.mean == pytest.approx(float(truth.mean()), rel=1e-4)
+        assert evidence.mean_stderr == pytest.approx(float(truth.std() / len(x) ** 0.5), rel=1e-3)
+
+
+def test_energies_bad_supports_and_bad_options_are_refused():
+    digits = pv.data.load("digits", binarization="none")
+    energy = pv.pairs.vae(digits.spec, likelihood="bernoulli-grey")
+    with pytest.raises(ContractError, match="site 'x' is an energy"):
+        pv.log_evidence(energy.model, energy.guide, digits.test)
+    pair = exact.PAIRS["sigmoid-decoder 1d"]()
+    with pytest.raises(OptionError, match="both must be at least 1"):
+        pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=0)
+    with pytest.raises(OptionError, match="method is 'magic'"):
+        pv.log_evidence(pair.model, pair.guide, pair.batch, method="magic")
+
+    def model(x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Uniform(torch.zeros(1), torch.ones(1)).to_event(1))
+            pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+    def guide(x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(x.sqrt(), 0.1).to_event(1))
+
+    with pytest.raises(NonFiniteError, match="all 10 weights of datum 2 are zero"):
+        pv.log_evidence(model, guide, torch.tensor([[0.25], [0.3], [81.0]]), num_samples=10, batch_size=2)
+    with pytest.raises(NonFiniteError, match="site 'z' of the guide is nan at row 1"):
+        pv.log_evidence(model, guide, torch.tensor([[0.25], [-1.0]]), num_samples=3)
+
+
+def test_repr_and_json():
+    pair = exact.PAIRS["linear-gaussian 3x5 exact"]()
+    evidence = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=2)
+    assert "nats per datum" in repr(evidence) and "7 data x 2 samples" in repr(evidence)
+    assert evidence.to_json()["num_samples"] == 2

@@ -1,0 +1,38 @@
+"""Networks pass leading axes through, for any image size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pyrovae import nets
+from pyrovae.errors import OptionError
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 20), (8, 8), (7, 5), (1, 1), (3, 32, 32), (1, 9, 13)])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_convolutions_fit_any_image_and_any_leading_axes(shape, layers):
+    channels = [4] * layers
+    encoder = nets.ConvEncoder(shape, channels, 16, 6)
+    decoder = nets.ConvDecoder(3, channels, 16, shape, num_params=2)
+    x, z = torch.rand(2, 5, *shape), torch.randn(2, 5, 3)
+    assert encoder(x).shape == (2, 5, 6) and decoder(z).shape == (2, 5, 2, *shape)
+    torch.testing.assert_close(encoder(x)[1, 3], encoder(x[1, 3].unsqueeze(0))[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(decoder(z)[1, 3], decoder(z[1, 3].unsqueeze(0))[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", nets.ACTIVATIONS)
+def test_dense_networks(activation):
+    encoder = nets.MLPEncoder((3, 4), [7, 5], 2, activation)
+    decoder = nets.MLPDecoder(2, [5, 7], (3, 4), 2, activation)
+    assert encoder(torch.rand(6, 3, 4)).shape == (6, 2)
+    assert decoder(torch.rand(9, 6, 2)).shape == (9, 6, 2, 3, 4)
+
+
+def test_bad_options():
+    with pytest.raises(OptionError, match="did you mean 'relu'"):
+        nets.MLP(2, [3], 1, "rellu")
+    with pytest.raises(OptionError, match="need images"):
+        nets.ConvEncoder((7,), [4], 16, 2)
+    with pytest.raises(OptionError, match="expected 'shared'"):
+        nets.LinearGaussianLaw(2, 3, "full")
