@@ -21,7 +21,25 @@ from pyrovae.train import Run, fit
 __version__ = "0.1.0"
 
 __all__ = [
-    "Evaluation", "Evidence", "Pair", "Run", "check", "data", "evaluate", "fit", "interpolate", "load", "log_evidence",
-    "manifold", "objectives", "pairs", "posterior", "reconstruct", "resume", "sample", "to_arviz", "traverse",
+    "Evaluation",
+    "Evidence",
+    "Pair",
+    "Run",
+    "check",
+    "data",
+    "evaluate",
+    "fit",
+    "interpolate",
+    "load",
+    "log_evidence",
+    "manifold",
+    "objectives",
+    "pairs",
+    "posterior",
+    "reconstruct",
+    "resume",
+    "sample",
+    "to_arviz",
+    "traverse",
     "write_report",
 ]

@@ -15,8 +15,17 @@ from torch.distributions import kl_divergence
 from pyrovae.distributions import is_density
 from pyrovae.errors import ContractError, NonFiniteError, PyrovaeError
 from pyrovae.pair import Batch, Program, batch_size, describe, inputs, modules, remember, running
-from pyrovae.trace import DATA, PairTrace, Site, is_reparameterized, misplaced, run_program, sample_sites, trace_pair, \
-    unknown_sites
+from pyrovae.trace import (
+    DATA,
+    PairTrace,
+    Site,
+    is_reparameterized,
+    misplaced,
+    run_program,
+    sample_sites,
+    trace_pair,
+    unknown_sites,
+)
 
 __all__ = ["Report", "SiteReport", "check", "find_non_finite"]
 
@@ -236,8 +245,7 @@ def _check_particles(model: Program, guide: Program, batch: Batch) -> None:
 
 def _check_independence(model: Program, guide: Program, batch: Batch, traced: PairTrace) -> None:
     """Datum 0 must score the same when all other data are replaced by copies of datum 1."""
-    other = {key: torch.cat([value[:1], value[1:2].expand(len(value) - 1, *value.shape[1:])])
-             for key, value in batch.items()}
+    other = {key: torch.cat([value[:1], value[1:2].expand(len(value) - 1, *value.shape[1:])]) for key, value in batch.items()}
     fixed = {n: torch.cat([z[:1], z[1:2].expand(len(z) - 1, *z.shape[1:])]) for n, z in traced.latents.items()}
     for label, program in (("guide", guide), ("model", model)):
         scores = []
@@ -248,8 +256,8 @@ def _check_independence(model: Program, guide: Program, batch: Batch, traced: Pa
         for name, first in scores[0].items():
             if not torch.allclose(first[0], scores[1][name][0], rtol=1e-3, atol=1e-4):
                 raise ContractError(
-                    f"site {name!r} of the {label}: datum 0 scores {float(first[0]):g}, and {float(scores[1][name][0]):g} when "
-                    "the other rows of the batch change; data must be independent, so no batch statistics (BatchNorm in "
+                    f"site {name!r} of the {label}: datum 0 scores {float(first[0]):g}, and {float(scores[1][name][0]):g} "
+                    "when the other rows of the batch change; data must be independent, so no batch statistics (BatchNorm in "
                     "training mode, normalizing over the first axis): use LayerNorm or frozen statistics."
                 )
 
@@ -273,8 +281,14 @@ def _report(traced: PairTrace) -> Report:
                 analytic = True
             except NotImplementedError:
                 analytic = False
-        sites.append(SiteReport(
-            name, "latent" if latent else "observed", tuple(site["fn"].event_shape), _law(drawn),
-            is_reparameterized(drawn), analytic,
-        ))
+        sites.append(
+            SiteReport(
+                name,
+                "latent" if latent else "observed",
+                tuple(site["fn"].event_shape),
+                _law(drawn),
+                is_reparameterized(drawn),
+                analytic,
+            )
+        )
     return Report(sites, all(is_density(s["fn"]) for s in traced.model_sites.values()))

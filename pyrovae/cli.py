@@ -26,14 +26,14 @@ from pyrovae import pairs, plots
 from pyrovae.check import check
 from pyrovae.errors import ContractError, OptionError, PyrovaeError, RunError, nearest
 from pyrovae.evaluation import evaluate
-from pyrovae.export import to_arviz
-from pyrovae.train.files import read_json, write_json, write_whole
+from pyrovae.export import to_arviz, write_netcdf
 from pyrovae.generate import sample
 from pyrovae.objectives import OBJECTIVES
 from pyrovae.pair import Pair, as_pair
 from pyrovae.report import write_report
 from pyrovae.runs import load, resume
 from pyrovae.train import Run, fit
+from pyrovae.train.files import read_json, write_json, write_whole
 from pyrovae.user_file import load_builder, where_it_fails
 
 __all__ = ["main"]
@@ -130,8 +130,12 @@ def _add_data(parser: ArgumentParser, default: str | None = "digits") -> None:
     group = parser.add_argument_group("data")
     names = ", ".join(data_sets.names())
     group.add_argument("--data", type=str, default=default, help=f"{names}, or a .npy or .npz file")
-    group.add_argument("--binarization", type=str | None, default=None,
-                       help="dynamic, fixed, threshold or none; by default the data set's own")
+    group.add_argument(
+        "--binarization",
+        type=str | None,
+        default=None,
+        help="dynamic, fixed, threshold or none; by default the data set's own",
+    )
     group.add_argument("--root", type=str | None, default=None, help="folder of the data sets (else PYROVAE_DATA, the cache)")
 
 
@@ -193,9 +197,11 @@ def _pair_of(args: list[str], command: str) -> str:
 def _train(args: list[str]) -> int:
     """Train a pair: pyrovae train vae --data binary-mnist --epochs 50 --out runs/vae"""
     if args[:1] in (["-h"], ["--help"]):
-        print(f"usage: pyrovae train PAIR [options]\n\nPAIR is one of {', '.join(pairs.CATALOGUE)}, or FILE.py:FUNCTION, a "
-              "function of the data's description\n(and of options) that returns (model, guide). Its options, the data's "
-              "and the training's are listed by\n\n    pyrovae train PAIR --help")
+        print(
+            f"usage: pyrovae train PAIR [options]\n\nPAIR is one of {', '.join(pairs.CATALOGUE)}, or FILE.py:FUNCTION, a "
+            "function of the data's description\n(and of options) that returns (model, guide). Its options, the data's "
+            "and the training's are listed by\n\n    pyrovae train PAIR --help"
+        )
         return 0
     builder = _Builder(_pair_of(args, "train"))
     parser = _parser(f"train {builder.spec}", (builder.build.__doc__ or "").split("\n")[0])
@@ -204,8 +210,12 @@ def _train(args: list[str]) -> int:
     _add_data(parser)
     group, texts = parser.add_argument_group("training"), _help(fit)
     parser.add_function_arguments(fit, skip={"pair", "data", *FIT_TEXTS})
-    group.add_argument("--objective", type=str | None, default=None,
-                       help=f"{', '.join(OBJECTIVES)}, with options as in iwae:num_particles=50; by default the pair's own")
+    group.add_argument(
+        "--objective",
+        type=str | None,
+        default=None,
+        help=f"{', '.join(OBJECTIVES)}, with options as in iwae:num_particles=50; by default the pair's own",
+    )
     group.add_argument("--optimizer", type=str, default="Adam", help=texts["optimizer"])
     group.add_argument("--scheduler", type=str | None, default=None, help=texts["scheduler"])
     group.add_argument("--out", type=str | None, default=None, help="new folder for the run; by default runs/PAIR")
@@ -247,8 +257,12 @@ def _say_trained(run: Run, own: str) -> int:
 def _run_parser(command: str, doc: str) -> ArgumentParser:
     parser = _parser(command, doc)
     parser.add_argument("run", type=str, help="the run folder")
-    parser.add_argument("--pair", type=str | None, default=None,
-                        help="FILE.py:FUNCTION, for runs of a pair of your own: loading a run never executes code by itself")
+    parser.add_argument(
+        "--pair",
+        type=str | None,
+        default=None,
+        help="FILE.py:FUNCTION, for runs of a pair of your own: loading a run never executes code by itself",
+    )
     parser.add_argument("--data", type=str | None, default=None, help="data set or file, in place of the run's own")
     parser.add_argument("--threads", type=int | None, default=None, help="CPU threads of torch")
     return parser
@@ -329,7 +343,9 @@ def _sample(args: list[str]) -> int:
 def _report(args: list[str]) -> int:
     """Write pictures and one self-contained report.html: pyrovae report runs/vae"""
     options = _parse(_run_parser("report", _report.__doc__ or ""), args)
-    print(write_report(_load_run(options)))
+    run = _load_run(options)
+    figures = Path(options.run) / "evaluation.json"
+    print(write_report(run, evaluation=read_json(figures) if figures.exists() else None))
     return 0
 
 
@@ -337,10 +353,10 @@ def _export(args: list[str]) -> int:
     """Write an ArviZ InferenceData as netCDF: pyrovae export runs/vae --out vae.nc"""
     parser = _run_parser("export", _export.__doc__ or "")
     parser.add_argument("--out", type=str, default="run.nc", help="netCDF file")
-    parser.add_function_arguments(to_arviz, skip={"run", "run_or_pair", "data"})
+    parser.add_function_arguments(to_arviz, skip={"run", "data"})
     options = _parse(parser, args)
-    names = [n for n in inspect.signature(to_arviz).parameters if n in options and n not in ("data",)]
-    to_arviz(_load_run(options), **{n: options[n] for n in names}).to_netcdf(options.out)
+    names = [n for n in inspect.signature(to_arviz).parameters if n not in ("run", "data")]
+    write_netcdf(to_arviz(_load_run(options), **{n: options[n] for n in names}), options.out)
     print(options.out)
     return 0
 
@@ -378,6 +394,12 @@ def _list(args: list[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "train": _train, "resume": _resume, "evaluate": _evaluate, "sample": _sample, "report": _report, "export": _export,
-    "check": _check, "list": _list,
+    "train": _train,
+    "resume": _resume,
+    "evaluate": _evaluate,
+    "sample": _sample,
+    "report": _report,
+    "export": _export,
+    "check": _check,
+    "list": _list,
 }

@@ -120,9 +120,7 @@ def active_units(means: Tensor, threshold: float = 0.01) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------------ KL
-def kl_per_dim(
-    model: Program, guide: Program, data: Any, num_samples: int = 1, batch_size: int = 500
-) -> dict[str, SiteKL]:
+def kl_per_dim(model: Program, guide: Program, data: Any, num_samples: int = 1, batch_size: int = 500) -> dict[str, SiteKL]:
     """(1/N) sum_n KL(q(z_i | x_n) || p(z_i)) of each dimension i of each latent site, in nats per datum.
 
     Closed form where both programs draw the dimensions independently and the KL of the two laws is registered; where
@@ -153,9 +151,7 @@ def kl_per_dim(
             for name in traced.guide_sites:
                 sums[name] = _add(sums.get(name), _site_kl(traced, name), rows)
     return {
-        name: SiteKL(
-            None if kl.per_dim is None else (kl.per_dim / count).cpu(), kl.total / count, kl.closed_form, kl.marginal
-        )
+        name: SiteKL(None if kl.per_dim is None else (kl.per_dim / count).cpu(), kl.total / count, kl.closed_form, kl.marginal)
         for name, kl in sums.items()
     }
 

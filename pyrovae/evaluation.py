@@ -42,14 +42,18 @@ class Evaluation:
         elbo, elbo_stderr = self.elbo
         evidence = self.evidence.to_json()
         return {
-            "elbo": elbo, "elbo_stderr": elbo_stderr, "log_evidence": evidence.pop("mean"),
-            "log_evidence_stderr": evidence.pop("mean_stderr"), "log_evidence_mc_stderr": evidence.pop("mean_mc_stderr"),
+            "elbo": elbo,
+            "elbo_stderr": elbo_stderr,
+            "log_evidence": evidence.pop("mean"),
+            "log_evidence_stderr": evidence.pop("mean_stderr"),
+            "log_evidence_mc_stderr": evidence.pop("mean_mc_stderr"),
             **evidence,
             "active_units": {site: int(active.sum()) for site, active in self.active_units.items()},
             "latent_dims": {site: len(active) for site, active in self.active_units.items()},
             "kl": {site: kl.total for site, kl in self.kl.items()},
-            "kl_per_dim": {s: None if kl.per_dim is None else [round(float(v), 4) for v in kl.per_dim]
-                           for s, kl in self.kl.items()},
+            "kl_per_dim": {
+                s: None if kl.per_dim is None else [round(float(v), 4) for v in kl.per_dim] for s, kl in self.kl.items()
+            },
         }
 
     def __repr__(self) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from pyrovae.data import Split, as_split
 from pyrovae.distributions import is_density
-from pyrovae.errors import ContractError, OptionError, PyrovaeError
+from pyrovae.errors import ContractError, OptionError, PyrovaeError, RunError
 from pyrovae.generate import fixed, sample
 from pyrovae.modes import device_of, evaluating
 from pyrovae.pair import Batch, Pair, as_pair, batch_size, inputs, running
@@ -24,7 +26,7 @@ from pyrovae.trace import PairTrace, run_program, trace_pair, unknown_sites
 if TYPE_CHECKING:
     import arviz
 
-__all__ = ["resample", "to_arviz"]
+__all__ = ["resample", "to_arviz", "write_netcdf"]
 
 ROWS = 5000  # particles x data in one pass
 POOL = 20  # guide draws for each resampled one
@@ -86,21 +88,46 @@ def to_arviz(
     rows, batch = _rows(_data(run, data), num_data, seed)
     batch = {key: value.to(device) for key, value in batch.items()}
     devices = [device.index or 0] if device.type == "cuda" else []
-    with running(pair.model, pair.guide), evaluating(pair.model, pair.guide), torch.no_grad(), \
-            torch.random.fork_rng(devices=devices):
+    with (
+        running(pair.model, pair.guide),
+        evaluating(pair.model, pair.guide),
+        torch.no_grad(),
+        torch.random.fork_rng(devices=devices),
+    ):
         torch.manual_seed(seed)
         chains = [_chain(pair, batch, num_samples, resample) for _ in range(num_chains)]
         prior = _prior(pair, batch, num_samples, num_chains)
     observed = list(chains[0]["posterior_predictive"])
-    groups = {name: {key: torch.stack([chain[name][key] for chain in chains]) for key in chains[0][name]}
-              for name in chains[0] if chains[0][name]}
+    groups = {
+        name: {key: torch.stack([chain[name][key] for chain in chains]) for key in chains[0][name]}
+        for name in chains[0]
+        if chains[0][name]
+    }
     groups["prior"] = {key: value for key, value in prior.items() if key not in observed}
     groups["prior_predictive"] = {key: value for key, value in prior.items() if key in observed}
     groups["observed_data"] = {key: batch[key] for key in observed if key in batch}
     attrs = _attrs(pair, num_samples, resample)
-    return arviz.InferenceData(attrs=attrs, **{
-        name: _dataset(name, values, observed, rows, attrs) for name, values in groups.items() if values
-    })
+    return arviz.InferenceData(
+        attrs=attrs,
+        **{name: _dataset(name, values, observed, rows, attrs) for name, values in groups.items() if values},
+    )
+
+
+def write_netcdf(idata: arviz.InferenceData, path: str | os.PathLike[str]) -> Path:
+    """Write an InferenceData as netCDF, whole or not at all.
+
+    Raises:
+        RunError: the folder does not exist or cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        idata.to_netcdf(str(temporary))
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"cannot write {path}: {error.strerror or error}.") from error
+    return path
 
 
 def resample(log_weight: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
@@ -244,7 +271,6 @@ def _arviz() -> Any:
         import arviz
     if int(arviz.__version__.split(".")[0]) >= 1:
         raise PyrovaeError(
-            f"ArviZ {arviz.__version__} came, which has no InferenceData; expected 0.18 <= arviz < 1: "
-            "pip install 'arviz<1'."
+            f"ArviZ {arviz.__version__} came, which has no InferenceData; expected 0.18 <= arviz < 1: pip install 'arviz<1'."
         )
     return arviz

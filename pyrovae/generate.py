@@ -21,7 +21,15 @@ from pyrovae.pair import Batch, Program, batch_size, describe, inputs, running, 
 from pyrovae.trace import Site, run_program, sample_sites, trace_pair
 
 __all__ = [
-    "expectation", "factors", "fixed", "interpolate", "manifold", "picture_site", "posterior", "reconstruct", "sample",
+    "expectation",
+    "factors",
+    "fixed",
+    "interpolate",
+    "manifold",
+    "picture_site",
+    "posterior",
+    "reconstruct",
+    "sample",
     "traverse",
 ]
 
@@ -31,9 +39,7 @@ MOST_DIMS = 10  # that a traversal shows when not told which
 
 
 # ------------------------------------------------------------------------------------------------ draws
-def sample(
-    model: Program, n: int, like: Mapping[str, Tensor] | None = None, mean: bool = False
-) -> dict[str, Tensor]:
+def sample(model: Program, n: int, like: Mapping[str, Tensor] | None = None, mean: bool = False) -> dict[str, Tensor]:
     """x, z ~ p(x, z): n ancestral draws of every sample site, (n, *event).
 
     Args:
@@ -64,9 +70,7 @@ def sample(
         }
 
 
-def posterior(
-    model: Program, guide: Program, batch: Mapping[str, Tensor] | Tensor, num_samples: int = 1
-) -> dict[str, Tensor]:
+def posterior(model: Program, guide: Program, batch: Mapping[str, Tensor] | Tensor, num_samples: int = 1) -> dict[str, Tensor]:
     """z_kb ~ q(z | x_b): K draws of each latent site, (K, B, *event).
 
     >>> from pyrovae.data import DataSpec
@@ -79,9 +83,7 @@ def posterior(
         return _values(run_program(guide, _batch(model, guide, batch), num_samples))
 
 
-def reconstruct(
-    model: Program, guide: Program, x: Mapping[str, Tensor] | Tensor, num_samples: int = 1
-) -> Tensor:
+def reconstruct(model: Program, guide: Program, x: Mapping[str, Tensor] | Tensor, num_samples: int = 1) -> Tensor:
     """(1/K) sum_k E[x_b | z_kb], z_kb ~ q(z | x_b): the mean of the posterior predictive, (B, *shape).
 
     Args:
@@ -198,9 +200,7 @@ def interpolate(
         return _decode(model, batch, {**latents, **paths}, num)
 
 
-def manifold(
-    model: Program, num: int = 20, site: str | None = None, like: Mapping[str, Tensor] | None = None
-) -> Tensor:
+def manifold(model: Program, num: int = 20, site: str | None = None, like: Mapping[str, Tensor] | None = None) -> Tensor:
     """E[x | z = (F^-1(u_i), F^-1(u_j))], u_i = (i + 1/2) / num, F the prior's cdf: the data manifold of a 2-d latent.
 
     Args:

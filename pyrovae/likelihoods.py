@@ -17,8 +17,17 @@ from torch.nn.functional import softplus
 from pyrovae.distributions import DiscretizedLogistic, GreyBernoulli, LevelsCategorical
 from pyrovae.errors import OptionError, nearest
 
-__all__ = ["LIKELIHOODS", "Bernoulli", "BernoulliGrey", "Categorical", "ContinuousBernoulli", "DiscretizedLogisticLevels",
-           "Gaussian", "Likelihood", "build"]
+__all__ = [
+    "LIKELIHOODS",
+    "Bernoulli",
+    "BernoulliGrey",
+    "Categorical",
+    "ContinuousBernoulli",
+    "DiscretizedLogisticLevels",
+    "Gaussian",
+    "Likelihood",
+    "build",
+]
 
 Scale = float | Literal["shared", "predicted"]
 MIN_SCALE = 1e-3  # keeps a Gaussian's density finite on data that a network can fit exactly
@@ -100,7 +109,9 @@ class Gaussian(Likelihood):
 
 
 class DiscretizedLogisticLevels(Likelihood):
-    """P(x_i = k/(L-1)) by a logistic with mean h_i cut at the levels' midpoints (:class:`~pyrovae.distributions.DiscretizedLogistic`).
+    """P(x_i = k/(L-1)) by a logistic of location sigmoid(h_i), cut at the midpoints between levels.
+
+    The law is :class:`~pyrovae.distributions.DiscretizedLogistic`.
 
     Args: as for :class:`Gaussian`, and ``levels``, L.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -13,7 +14,12 @@ from pyrovae.errors import OptionError, nearest
 __all__ = ["ACTIVATIONS", "ConvDecoder", "ConvEncoder", "MLP", "MLPDecoder", "LinearGaussianLaw", "MLPEncoder"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "softplus": nn.Softplus, "silu": nn.SiLU, "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "elu": nn.ELU,
+    "softplus": nn.Softplus,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
 }
 
 
@@ -42,7 +48,7 @@ class MLP(nn.Sequential):
     def __init__(self, in_features: int, hidden: Sequence[int], out_features: int, activation: str = "tanh") -> None:
         sizes = [in_features, *hidden]
         layers: list[nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in itertools.pairwise(sizes):
             layers += [nn.Linear(before, after), _activation(activation)]
         super().__init__(*layers, nn.Linear(sizes[-1], out_features))
         _glorot(self)
@@ -64,7 +70,12 @@ class MLPDecoder(nn.Module):
     """z, (..., d), to the parameters of a likelihood, (..., P, *shape)."""
 
     def __init__(
-        self, latent_dim: int, hidden: Sequence[int], shape: Sequence[int], num_params: int = 1, activation: str = "tanh"
+        self,
+        latent_dim: int,
+        hidden: Sequence[int],
+        shape: Sequence[int],
+        num_params: int = 1,
+        activation: str = "tanh",
     ) -> None:
         super().__init__()
         self.shape = (num_params, *shape)
@@ -98,7 +109,7 @@ class ConvEncoder(nn.Module):
         self.event_dim = len(shape)
         widths = [in_channels, *channels]
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), _activation(activation)]
         features = widths[-1] * sizes[-1][0] * sizes[-1][1]
         dense = MLP(features, [hidden], out_features, activation)
@@ -127,13 +138,17 @@ class ConvDecoder(nn.Module):
         widths = [*reversed(channels), num_params * out_channels]
         start = (widths[0], *sizes[-1])
         layers: list[nn.Module] = [
-            MLP(latent_dim, [hidden], math.prod(start), activation), _activation(activation), nn.Unflatten(1, start)
+            MLP(latent_dim, [hidden], math.prod(start), activation),
+            _activation(activation),
+            nn.Unflatten(1, start),
         ]
-        for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (before, after) in enumerate(itertools.pairwise(widths)):
             (height, width), target = sizes[-1 - i], sizes[-2 - i]
             extra = (target[0] - (2 * height - 1), target[1] - (2 * width - 1))
-            layers += [nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=extra),
-                       _activation(activation)]
+            layers += [
+                nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=extra),
+                _activation(activation),
+            ]
         self.layers = _glorot(nn.Sequential(*layers[:-1]))
 
     def forward(self, z: Tensor) -> Tensor:

@@ -46,9 +46,7 @@ def as_pair(pair: Pair | tuple[Program, Program]) -> Pair:
         return pair
     if isinstance(pair, tuple) and len(pair) == 2 and all(callable(program) for program in pair):
         return Pair(*pair)
-    raise ContractError(
-        f"a pair is a pyrovae.Pair or a (model, guide) tuple of two callables; got {type(pair).__name__}."
-    )
+    raise ContractError(f"a pair is a pyrovae.Pair or a (model, guide) tuple of two callables; got {type(pair).__name__}.")
 
 
 # ----------------------------------------------------------------------------------------------- who owns what

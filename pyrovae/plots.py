@@ -20,8 +20,16 @@ from pyrovae.errors import OptionError, RunError
 from pyrovae.train.files import write_whole
 
 __all__ = [
-    "image_grid", "kl_bars", "latent_scatter", "learning_curves", "manifold", "png", "posterior_histograms",
-    "reconstructions", "save", "traversals",
+    "image_grid",
+    "kl_bars",
+    "latent_scatter",
+    "learning_curves",
+    "manifold",
+    "png",
+    "posterior_histograms",
+    "reconstructions",
+    "save",
+    "traversals",
 ]
 
 DPI = 150
@@ -60,8 +68,11 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
 
 # ------------------------------------------------------------------------------------------------ grids of data
 def image_grid(
-    images: Tensor, columns: int | None = None, titles: Sequence[str] | None = None,
-    vmin: float = 0.0, vmax: float = 1.0,
+    images: Tensor,
+    columns: int | None = None,
+    titles: Sequence[str] | None = None,
+    vmin: float = 0.0,
+    vmax: float = 1.0,
 ) -> Figure:
     """n data side by side: images (H, W) or (C, H, W) with C 1 or 3, anything else as curves over its dimensions.
 
@@ -102,8 +113,11 @@ def reconstructions(x: Tensor, x_hat: Tensor, columns: int = 10, vmin: float = 0
 
 
 def traversals(
-    pictures: Tensor, values: Sequence[float] | Tensor | None = None, dims: Sequence[int] | None = None,
-    vmin: float = 0.0, vmax: float = 1.0,
+    pictures: Tensor,
+    values: Sequence[float] | Tensor | None = None,
+    dims: Sequence[int] | None = None,
+    vmin: float = 0.0,
+    vmax: float = 1.0,
 ) -> Figure:
     """One row for each latent dimension, one column for each value it is given.
 
@@ -276,8 +290,13 @@ def _is_image(shape: Sequence[int]) -> bool:
 
 
 def _mosaic(
-    data: Tensor, columns: int, vmin: float, vmax: float,
-    size: float | None = None, gap: float = 0.08, titled: bool = False,
+    data: Tensor,
+    columns: int,
+    vmin: float,
+    vmax: float,
+    size: float | None = None,
+    gap: float = 0.08,
+    titled: bool = False,
 ) -> tuple[Figure, Axes, Place]:
     """n data (n, *shape) in one axes; also from a datum's number to its (middle x, top y, middle y)."""
     data = data.detach().cpu().float()

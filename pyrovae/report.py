@@ -28,6 +28,7 @@ SEED = 0  # of everything drawn for a report
 NUM_SAMPLES, NUM_RECONSTRUCTIONS, NUM_POINTS = 64, 20, 2000
 IN_NATS = ("elbo", "evidence", "kl", "rate", "distortion", "bound")
 
+NAMES = {"elbo": "ELBO", "log_evidence": "log p(x)", "kl": "KL", "kl_per_dim": "KL per dimension"}
 CAPTIONS = {
     "learning_curves": "The bound of each epoch.",
     "samples": "E[x | z] for draws z of the prior.",
@@ -43,6 +44,8 @@ CAPTIONS = {
 
 def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluation: Any = None) -> Path:
     """One self-contained HTML page: evaluation, pictures (inline PNGs) and settings, without scripts or links.
+
+    The pictures are also written beside it, as by :func:`pictures`.
 
     Args:
         run: a trained run.
@@ -63,8 +66,8 @@ def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluatio
         raise RunError(f"folder {path.parent} does not exist; make it before writing {path.name} there.")
     figures = {} if evaluation is None else evaluation if isinstance(evaluation, Mapping) else evaluation.to_json()
     shown = [
-        {"name": name, "caption": caption, "content": base64.b64encode(plots.png(figure)).decode()}
-        for name, caption, figure in _figures(run)
+        {"name": name, "caption": _caption(name), "content": base64.b64encode(picture.read_bytes()).decode()}
+        for name, picture in pictures(run, path.parent).items()
     ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -85,27 +88,36 @@ def pictures(run: Any, folder: str | os.PathLike[str]) -> dict[str, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise RunError(f"folder {folder} does not exist; make it before saving pictures there.")
+    if run.data is None:
+        raise OptionError("the run was trained on data from memory, which its pictures show; load it with data=... (--data).")
     target = folder / "pictures"
     target.mkdir(exist_ok=True)
-    return {name: plots.save(figure, target / f"{name}.png") for name, _, figure in _figures(run)}
+    return {name: plots.save(figure, target / f"{name}.png") for name, figure in _figures(run)}
 
 
 # ------------------------------------------------------------------------------------------------ pictures
-def _figures(run: Any) -> list[tuple[str, str, Figure]]:
-    """Name, caption and figure of what applies to the pair; drawn with random numbers of their own."""
+def _caption(name: str) -> str:
+    """The caption of a picture, ``<kind>`` or ``<kind>_<site>``."""
+    kind = next(kind for kind in CAPTIONS if name.startswith(kind))
+    site = name.removeprefix(kind).removeprefix("_")
+    return f"Site {site}. {CAPTIONS[kind]}" if site else CAPTIONS[kind]
+
+
+def _figures(run: Any) -> list[tuple[str, Figure]]:
+    """Name and figure of what applies to the pair; drawn with random numbers of their own."""
     device = device_of(run.model, run.guide)
     devices = [device.index or 0] if device.type == "cuda" else []
     figures = []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(SEED)
-        for name, caption, draw in _drawings(run):
+        for name, draw in _drawings(run):
             # what does not apply is left out: no 2-d latent, no history, ...
             with suppress(ContractError, OptionError):
-                figures.append((name, caption, draw()))
+                figures.append((name, draw()))
     return figures
 
 
-def _drawings(run: Any) -> Iterator[tuple[str, str, Callable[[], Figure]]]:
+def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
     model, guide = run.model, run.guide
     batch = _rows(run)
     some = {key: value[:NUM_RECONSTRUCTIONS] for key, value in batch.items()}
@@ -122,9 +134,9 @@ def _drawings(run: Any) -> Iterator[tuple[str, str, Callable[[], Figure]]]:
             raise ContractError(f"the data have no x, only {', '.join(some)}.")
         return plots.reconstructions(some["x"], generate.reconstruct(model, guide, some, 10), **scale)
 
-    yield "learning_curves", CAPTIONS["learning_curves"], lambda: plots.learning_curves(run.history)
-    yield "samples", CAPTIONS["samples"], samples
-    yield "reconstructions", CAPTIONS["reconstructions"], reconstructions
+    yield "learning_curves", lambda: plots.learning_curves(run.history)
+    yield "samples", samples
+    yield "reconstructions", reconstructions
     try:
         moments = diagnostics.posterior_moments(model, guide, batch)
         kls = diagnostics.kl_per_dim(model, guide, batch)
@@ -132,7 +144,7 @@ def _drawings(run: Any) -> Iterator[tuple[str, str, Callable[[], Figure]]]:
         return
     vectors = [name for name, site in moments.items() if site.mean.dim() == 2]
     for site in vectors:
-        end, of = ("", "") if len(vectors) == 1 else (f"_{site}", f"Site {site}. ")
+        end = "" if len(vectors) == 1 else f"_{site}"
         mean, spread = moments[site]
         kl, active = kls[site].per_dim, diagnostics.active_units(mean)
         figures: dict[str, Callable[[], Figure]] = {
@@ -144,7 +156,7 @@ def _drawings(run: Any) -> Iterator[tuple[str, str, Callable[[], Figure]]]:
         if kl is not None:
             figures["kl_bars"] = lambda kl=kl, active=active: plots.kl_bars(kl, active)
         for name, draw in figures.items():
-            yield name + end, of + CAPTIONS[name], draw
+            yield name + end, draw
 
 
 def _rows(run: Any) -> Batch:
@@ -196,7 +208,7 @@ def _readable(figures: Mapping[str, Any], prefix: str = "", unit: str = "") -> l
     for key, value in figures.items():
         if key.endswith("_stderr") and key.removesuffix("_stderr") in figures:
             continue
-        name = prefix + key.replace("_", " ")
+        name = prefix + NAMES.get(key, key.replace("_", " "))
         own = "nats per datum" if any(word in key for word in IN_NATS) else unit
         if isinstance(value, Mapping):
             rows += _readable(value, f"{name}, ", own)

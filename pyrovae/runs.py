@@ -10,7 +10,7 @@ import torch
 
 from pyrovae import data as data_sets
 from pyrovae import objectives, pairs
-from pyrovae.data import Data, DataSpec, as_data
+from pyrovae.data import DataSpec, as_data
 from pyrovae.errors import OptionError, RunError
 from pyrovae.pair import Pair, Program, adopt, as_pair, remember, running
 from pyrovae.trace import trace_pair

@@ -210,4 +210,3 @@ def unknown_sites(model: Program, guide: Program, traced: PairTrace) -> str | No
                 f"{', '.join(there)}; give the site the same name in both programs."
             )
     return None
-

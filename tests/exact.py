@@ -56,7 +56,7 @@ def linear_gaussian(latent_dim: int, data_dim: int, rows: int = 7, guide: str = 
     if guide == "exact":
         q: nn.Module = LinearGaussianGuide(law)
     else:
-        loc, tril = law.posterior(x)
+        _loc, tril = law.posterior(x)
         spread = (tril @ tril.T).diagonal().sqrt()
         q = Affine(data_dim, latent_dim)
         with torch.no_grad():
@@ -65,8 +65,12 @@ def linear_gaussian(latent_dim: int, data_dim: int, rows: int = 7, guide: str = 
             q.loc.bias.copy_(zero[0] + (0.3 * spread if guide == "wrong" else 0))
             q.log_scale.copy_((spread * (1.3 if guide == "wrong" else 1 / 3)).log())
     return ExactPair(
-        f"linear-gaussian {latent_dim}x{data_dim} {guide}", LinearGaussian(law), q, {"x": x},
-        lambda: law.log_evidence(x), guide == "exact",
+        f"linear-gaussian {latent_dim}x{data_dim} {guide}",
+        LinearGaussian(law),
+        q,
+        {"x": x},
+        lambda: law.log_evidence(x),
+        guide == "exact",
     )
 
 
@@ -107,8 +111,12 @@ def bernoulli_mixture(error: float = 0.0) -> ExactPair:
     model = BernoulliMixture(4, 6)
     x = torch.bernoulli(torch.full((9, 6), 0.4))
     return ExactPair(
-        f"bernoulli-mixture error {error}", model, MixturePosterior(model, error), {"x": x},
-        lambda: model.joint(x).logsumexp(1), error == 0,
+        f"bernoulli-mixture error {error}",
+        model,
+        MixturePosterior(model, error),
+        {"x": x},
+        lambda: model.joint(x).logsumexp(1),
+        error == 0,
     )
 
 
@@ -163,8 +171,7 @@ class GammaPoisson(nn.Module):
         """log Gamma(a+s) b^a / (Gamma(a) (b+D)^(a+s) prod x_i!), s = sum x."""
         a, b = self.raw.exp()
         s, d = x.sum(-1), x.shape[-1]
-        return (torch.lgamma(a + s) - torch.lgamma(a) + a * b.log() - (a + s) * (b + d).log()
-                - torch.lgamma(x + 1).sum(-1))
+        return torch.lgamma(a + s) - torch.lgamma(a) + a * b.log() - (a + s) * (b + d).log() - torch.lgamma(x + 1).sum(-1)
 
 
 class GammaPosterior(nn.Module):
@@ -179,7 +186,9 @@ class GammaPosterior(nn.Module):
         shape, rate = a + x.sum(-1), b + x.shape[-1]
         with pyro.plate("data", x.shape[0], dim=-1):
             variance = torch.log1p(1 / shape)
-            law = dist.Gamma(shape, rate) if self.exact else dist.LogNormal((shape / rate).log() - variance / 2, variance.sqrt())
+            law = (
+                dist.Gamma(shape, rate) if self.exact else dist.LogNormal((shape / rate).log() - variance / 2, variance.sqrt())
+            )
             pyro.sample("z", law)
 
 
@@ -188,8 +197,12 @@ def gamma_poisson(exact: bool) -> ExactPair:
     model = GammaPoisson()
     x = dist.Poisson(torch.full((6, 3), 2.0)).sample()
     return ExactPair(
-        f"gamma-poisson {'exact' if exact else 'log-normal'}", model, GammaPosterior(model, exact), {"x": x},
-        lambda: model.log_evidence(x), exact,
+        f"gamma-poisson {'exact' if exact else 'log-normal'}",
+        model,
+        GammaPosterior(model, exact),
+        {"x": x},
+        lambda: model.log_evidence(x),
+        exact,
     )
 
 
@@ -236,10 +249,17 @@ def chain() -> ExactPair:
 
 
 ALL: list[Callable[[], ExactPair]] = [
-    lambda: linear_gaussian(1, 2), lambda: linear_gaussian(3, 5), lambda: linear_gaussian(10, 30),
-    lambda: linear_gaussian(2, 4, guide="wrong"), lambda: linear_gaussian(2, 4, guide="narrow"),
-    bernoulli_mixture, lambda: bernoulli_mixture(0.7),
-    lambda: sigmoid_decoder(1), lambda: sigmoid_decoder(2),
-    lambda: gamma_poisson(True), lambda: gamma_poisson(False), chain,
+    lambda: linear_gaussian(1, 2),
+    lambda: linear_gaussian(3, 5),
+    lambda: linear_gaussian(10, 30),
+    lambda: linear_gaussian(2, 4, guide="wrong"),
+    lambda: linear_gaussian(2, 4, guide="narrow"),
+    bernoulli_mixture,
+    lambda: bernoulli_mixture(0.7),
+    lambda: sigmoid_decoder(1),
+    lambda: sigmoid_decoder(2),
+    lambda: gamma_poisson(True),
+    lambda: gamma_poisson(False),
+    chain,
 ]
 PAIRS = {pair.name: make for make in ALL for pair in [make()]}

@@ -77,8 +77,9 @@ def test_trains_evaluates_generates_saves_and_exports(row, tmp_path):
 
     again = pv.load(tmp_path / "run")
     assert repr(again.pair.recipe) == repr(pair.recipe) and again.history == run.history
-    for (name, own), loaded in zip(parameters(pair.model, pair.guide).items(),
-                                   parameters(again.model, again.guide).values(), strict=True):
+    for (name, own), loaded in zip(
+        parameters(pair.model, pair.guide).items(), parameters(again.model, again.guide).values(), strict=True
+    ):
         assert torch.equal(own, loaded), name
     same = [pv.log_evidence(p.model, p.guide, few, num_samples=5).value for p in (pair, again.pair)]
     assert torch.equal(*same)

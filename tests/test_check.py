@@ -40,7 +40,9 @@ def test_right_pairs_pass_and_nothing_is_disturbed(name):
 def test_plain_functions_pass():
     report = check(standard_model, standard_guide, {"x": X})
     assert [(s.name, s.shape, s.reparameterized, s.analytic_kl) for s in report.sites] == [
-        ("z", (2,), True, True), ("x", (4,), True, False)]
+        ("z", (2,), True, True),
+        ("x", (4,), True, False),
+    ]
 
 
 def outside_plate(x):
@@ -137,23 +139,26 @@ def unknown_input(x, c):
     pass
 
 
-@pytest.mark.parametrize(("model", "message"), [
-    (outside_plate, "site 'z' of the model lies outside the data plate"),
-    (other_name, "latent site 'w' of other_name has no counterpart in standard_guide, whose latent sites are z"),
-    (other_observed, "observed site 'pixels' bears no key of the batch, which has x"),
-    (nothing_observed, "observes nothing"),
-    (silent_broadcast, r"value of shape \(5, 4\) under a distribution of shape \(5, 1\), and would broadcast"),
-    (not_an_event, "fails on a batch|declare the dimensions of one datum with .to_event"),
-    (other_plate, "lies in plate 'batch'; call the plate 'data'"),
-    (inner_plate, "lies in plate 'pixels'; make that repetition an event dimension"),
-    (wrong_support, r"observed 'x' leaves the support .*Bernoulli.*binarization"),
-    (positive_prior, "the guide's draw of 'z' leaves the support"),
-    (other_event_shape, "event shape|would broadcast"),
-    (batch_mean, "site 'x' of the model: datum 0 scores .* must be independent"),
-    (flattens_particles, "among 3 particles|particles in front of the data"),
-    (raises, "the model raises fails on a batch of {'x': .*KeyError: 'forgot something'"),
-    (unknown_input, "unknown_input takes c, which the batch lacks"),
-])
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (outside_plate, "site 'z' of the model lies outside the data plate"),
+        (other_name, "latent site 'w' of other_name has no counterpart in standard_guide, whose latent sites are z"),
+        (other_observed, "observed site 'pixels' bears no key of the batch, which has x"),
+        (nothing_observed, "observes nothing"),
+        (silent_broadcast, r"value of shape \(5, 4\) under a distribution of shape \(5, 1\), and would broadcast"),
+        (not_an_event, "fails on a batch|declare the dimensions of one datum with .to_event"),
+        (other_plate, "lies in plate 'batch'; call the plate 'data'"),
+        (inner_plate, "lies in plate 'pixels'; make that repetition an event dimension"),
+        (wrong_support, r"observed 'x' leaves the support .*Bernoulli.*binarization"),
+        (positive_prior, "the guide's draw of 'z' leaves the support"),
+        (other_event_shape, "event shape|would broadcast"),
+        (batch_mean, "site 'x' of the model: datum 0 scores .* must be independent"),
+        (flattens_particles, "among 3 particles|particles in front of the data"),
+        (raises, "the model raises fails on a batch of {'x': .*KeyError: 'forgot something'"),
+        (unknown_input, "unknown_input takes c, which the batch lacks"),
+    ],
+)
 def test_broken_models_are_named(model, message):
     with pytest.raises(ContractError, match=message):
         check(model, standard_guide, {"x": X})
@@ -195,8 +200,12 @@ def test_dropout_is_no_dependence_between_data():
 
 
 def test_bad_batches():
-    for batch, message in [({}, "the batch is empty"), ({"x": torch.zeros(0, 4)}, "no rows"),
-                           ({"x": X, "y": torch.zeros(3)}, "first dimensions differ"), ({"x": [1, 2]}, "is no tensor")]:
+    for batch, message in [
+        ({}, "the batch is empty"),
+        ({"x": torch.zeros(0, 4)}, "no rows"),
+        ({"x": X, "y": torch.zeros(3)}, "first dimensions differ"),
+        ({"x": [1, 2]}, "is no tensor"),
+    ]:
         with pytest.raises(ContractError, match=message):
             check(standard_model, standard_guide, batch)
 

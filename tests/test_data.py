@@ -56,9 +56,7 @@ def write_sets(root) -> None:
         write_idx(root / f"MNIST/raw/{part}-labels-idx1-ubyte.gz", np.arange(rows, dtype=np.uint8) % 10)
     for part in ("train", "valid", "test"):
         bits = grey_images(ROWS[part]).reshape(-1, 784) > 127
-        np.savez_compressed(
-            root / f"BinaryMNIST/binarized_mnist_{part}.npz", packed=np.packbits(bits, axis=1)
-        )
+        np.savez_compressed(root / f"BinaryMNIST/binarized_mnist_{part}.npz", packed=np.packbits(bits, axis=1))
     faces = np.random.default_rng(1).integers(0, 256, (ROWS["frey"], 28, 20), dtype=np.uint8)
     np.savez_compressed(root / "FreyFaces/frey_faces.npz", images=faces)
 
@@ -97,9 +95,7 @@ def sets(monkeypatch, tmp_path):
         return {"mnist": (50_000, 10_000, 10_000), "frey-faces": (1565, 200, 200), "mean": 0.1307}
     shrink(monkeypatch)
     sizes = named.NAMED["frey-faces"]
-    monkeypatch.setitem(
-        named.NAMED, "frey-faces", named.Named(sizes.about, sizes.read, 256, sizes.allowed, (3, 3))
-    )
+    monkeypatch.setitem(named.NAMED, "frey-faces", named.Named(sizes.about, sizes.read, 256, sizes.allowed, (3, 3)))
     write_sets(tmp_path / "sets")
     monkeypatch.setenv("PYROVAE_DATA", str(tmp_path / "sets"))
     mnist = (ROWS["train"] - ROWS["valid"], ROWS["valid"], ROWS["test"])
@@ -226,9 +222,7 @@ def test_every_row_once_and_resume(digits):
     tail = list(digits.train.epoch(100, seed=3, epoch=5, start=9))
     assert len(tail) == 4 and all(equal(*pair) for pair in zip(tail, whole[9:], strict=True))
     assert list(digits.train.epoch(100, seed=3, epoch=5, start=13)) == []
-    assert (
-        whole[0]["x"].dtype == torch.float32 and whole[0]["y"].dtype == whole[0]["index"].dtype == torch.int64
-    )
+    assert whole[0]["x"].dtype == torch.float32 and whole[0]["y"].dtype == whole[0]["index"].dtype == torch.int64
     assert torch.equal(digits.train["y"][whole[2]["index"]], whole[2]["y"])
 
 
@@ -307,9 +301,7 @@ def test_global_random_numbers_are_neither_used_nor_disturbed(digits, kind):
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
     made = part[kind]()
     first = use()
-    assert torch.equal(torch.get_rng_state(), before[0]) and np.array_equal(
-        np.random.get_state()[1], before[1]
-    )
+    assert torch.equal(torch.get_rng_state(), before[0]) and np.array_equal(np.random.get_state()[1], before[1])
     torch.manual_seed(2)
     assert all(equal(*pair) for pair in zip(first, use(), strict=True))
 
@@ -414,9 +406,7 @@ def test_npz_forms(tmp_path):
     )
     np.savez(tmp_path / "b.npz", train=x, test=x[:4])
     a, b = load(tmp_path / "a.npz", binarization="dynamic"), load(tmp_path / "b.npz")
-    assert isinstance(a.train.store.columns["x"], torch.Tensor) and isinstance(
-        b.train.store.columns["x"], Mapped
-    )
+    assert isinstance(a.train.store.columns["x"], torch.Tensor) and isinstance(b.train.store.columns["x"], Mapped)
     assert a.spec == DataSpec("a", (784,), "binary", None, 5, "dynamic") and len(a.test) == 4
     assert b.valid is None and torch.equal(b.test["x"], torch.from_numpy(x[:4]).float() / 255)
 
@@ -469,9 +459,7 @@ def test_stream_order_and_resume(own):
     assert sum(len(batch["x"]) for batch in whole) == 23
     torch.manual_seed(77)
     torch.rand(3)
-    assert all(
-        equal(*pair) for pair in zip(stream.epoch(99, seed=0, epoch=3, start=2), whole[2:], strict=True)
-    )
+    assert all(equal(*pair) for pair in zip(stream.epoch(99, seed=0, epoch=3, start=2), whole[2:], strict=True))
     assert not torch.equal(next(stream.epoch(99, seed=0, epoch=4))["x"], whole[0]["x"])
     assert all(equal(*pair) for pair in zip(stream.batches(1), stream.batches(2), strict=True))
     assert stream.fingerprint() == as_split(loader).fingerprint()
@@ -498,10 +486,7 @@ def test_fingerprint_changes_with_content(tmp_path):
     assert re.fullmatch("[0-9a-f]{64}", as_data(x).fingerprint())
     for name, array in (("a.npy", x), ("b.npy", changed)):
         np.save(tmp_path / name, array)
-    assert (
-        as_data(tmp_path / "a.npy").train.fingerprint()
-        != as_data(tmp_path / "b.npy", seed=1).train.fingerprint()
-    )
+    assert as_data(tmp_path / "a.npy").train.fingerprint() != as_data(tmp_path / "b.npy", seed=1).train.fingerprint()
     assert as_split({"x": x, "y": np.zeros(50)}).fingerprint() != as_split(x).fingerprint()
 
 
@@ -643,14 +628,10 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "number"), [(name, i) for name, each in DAMAGES.items() for i in range(len(each))]
-)
+@pytest.mark.parametrize(("name", "number"), [(name, i) for name, each in DAMAGES.items() for i in range(len(each))])
 def test_damaged_named_files(tiny, name, number):
     DAMAGES[name][number](tiny / name)
-    data_set = {"MNIST": "mnist", "BinaryMNIST": "binary-mnist", "FreyFaces": "frey-faces"}[
-        name.split("/")[0]
-    ]
+    data_set = {"MNIST": "mnist", "BinaryMNIST": "binary-mnist", "FreyFaces": "frey-faces"}[name.split("/")[0]]
     with pytest.raises(DataError, match=re.escape(str(tiny / name))) as caught:
         load(data_set, root=tiny)
     assert one_sentence(caught.value)
@@ -705,9 +686,7 @@ def test_download_into_the_cache(monkeypatch, server, tiny, tmp_path):
 def test_download_of_other_content_leaves_no_file(monkeypatch, server, tiny, tmp_path):
     serve(monkeypatch, server, "binarized_mnist_train.amat", amat_of(tiny, "train"), "sha256:" + "0" * 64)
     monkeypatch.delenv("PYROVAE_DATA")
-    with pytest.raises(
-        DataError, match=r"not what was published.*PYROVAE_DATA or root.*BinaryMNIST"
-    ) as caught:
+    with pytest.raises(DataError, match=r"not what was published.*PYROVAE_DATA or root.*BinaryMNIST") as caught:
         load("binary-mnist")
     assert cached(tmp_path) == [] and one_sentence(caught.value)
 
@@ -732,9 +711,7 @@ def test_frey_faces_are_verified_by_content(monkeypatch, server, tiny, tmp_path)
 @pytest.mark.parametrize("name", ["mnist", "binary-mnist", "frey-faces"])
 def test_no_network(monkeypatch, tmp_path, name):
     monkeypatch.delenv("PYROVAE_DATA", raising=False)
-    with pytest.raises(
-        DataError, match=r"ConnectionError.*set PYROVAE_DATA or root to a folder that holds"
-    ) as caught:
+    with pytest.raises(DataError, match=r"ConnectionError.*set PYROVAE_DATA or root to a folder that holds") as caught:
         load(name, root=tmp_path)
     assert cached(tmp_path) == [] and one_sentence(caught.value)
 

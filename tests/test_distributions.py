@@ -94,14 +94,17 @@ def test_likelihoods_score_and_draw_any_shape(name, scale, shape):
     assert (h.grad != 0).any() and all(p.grad is not None for p in likelihood.parameters())
 
 
-@pytest.mark.parametrize(("args", "message"), [
-    (("bernouli", (3,), "binary"), "did you mean 'bernoulli'"),
-    (("bernoulli", (3,), "levels"), "ask for 'bernoulli-grey', which is an energy"),
-    (("categorical", (3,), "real"), "no law of real data"),
-    (("gaussian", (3,), "real", None, "wide"), "expected a positive number"),
-    (("gaussian", (3,), "real", None, -1.0), "expected a positive number"),
-    (("discretized-logistic", (3,), "levels", 256, 0.1), "expected 'shared' or 'predicted'"),
-])
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("bernouli", (3,), "binary"), "did you mean 'bernoulli'"),
+        (("bernoulli", (3,), "levels"), "ask for 'bernoulli-grey', which is an energy"),
+        (("categorical", (3,), "real"), "no law of real data"),
+        (("gaussian", (3,), "real", None, "wide"), "expected a positive number"),
+        (("gaussian", (3,), "real", None, -1.0), "expected a positive number"),
+        (("discretized-logistic", (3,), "levels", 256, 0.1), "expected 'shared' or 'predicted'"),
+    ],
+)
 def test_unfit_likelihoods_are_refused(args, message):
     with pytest.raises(OptionError, match=message):
         likelihoods.build(*args)

@@ -44,9 +44,17 @@ def test_error_falls_as_one_over_root_k():
     pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
     truth = pair.log_evidence().detach()
     ks = (30, 300, 3000)
-    errors = [torch.stack([
-        (pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=k, seed=s).value - truth).square().mean()
-        for s in range(30)]).mean().sqrt() for k in ks]
+    errors = [
+        torch.stack(
+            [
+                (pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=k, seed=s).value - truth).square().mean()
+                for s in range(30)
+            ]
+        )
+        .mean()
+        .sqrt()
+        for k in ks
+    ]
     slope = float((errors[2] / errors[0]).log() / torch.tensor(ks[2] / ks[0]).log())
     assert -0.6 < slope < -0.4
 

@@ -71,7 +71,12 @@ def test_resampling_moves_draws_from_the_guide_to_the_posterior(exported):
 
 def test_groups_dimensions_and_coordinates(exported):
     assert exported.groups() == [
-        "posterior", "posterior_predictive", "log_likelihood", "sample_stats", "prior", "prior_predictive",
+        "posterior",
+        "posterior_predictive",
+        "log_likelihood",
+        "sample_stats",
+        "prior",
+        "prior_predictive",
         "observed_data",
     ]
     assert exported.posterior["z"].dims == ("chain", "draw", "data", "z_dim")
@@ -114,8 +119,7 @@ def test_seed_decides_and_the_callers_random_state_stays():
     torch.manual_seed(5)
     before = torch.get_rng_state()
     first, second, other = (
-        to_arviz((model, wrong_guide), X, num_samples=5, num_chains=2, seed=seed).posterior["z"].values
-        for seed in (0, 0, 1)
+        to_arviz((model, wrong_guide), X, num_samples=5, num_chains=2, seed=seed).posterior["z"].values for seed in (0, 0, 1)
     )
     assert torch.equal(before, torch.get_rng_state())
     assert np.array_equal(first, second) and not np.array_equal(first, other)

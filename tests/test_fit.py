@@ -80,11 +80,15 @@ def test_steps_equal_those_of_svi_on_the_same_batches_and_noise(digits):
         torch.testing.assert_close(ours[name], stock[name], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("objective", [
-    pyro.infer.Trace_ELBO(), pyro.infer.TraceMeanField_ELBO(),
-    pyro.infer.RenyiELBO(0.0, num_particles=3, vectorize_particles=True, max_plate_nesting=1),
-    pyro.infer.TraceEnum_ELBO(max_plate_nesting=1),
-])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        pyro.infer.Trace_ELBO(),
+        pyro.infer.TraceMeanField_ELBO(),
+        pyro.infer.RenyiELBO(0.0, num_particles=3, vectorize_particles=True, max_plate_nesting=1),
+        pyro.infer.TraceEnum_ELBO(max_plate_nesting=1),
+    ],
+)
 def test_stock_elbos_train(digits, objective):
     run = quiet(small(digits), digits, objective, epochs=3)
     assert run.history[-1]["train"] > run.history[0]["train"] + 3
@@ -107,7 +111,15 @@ def test_linear_gaussian_fit_finds_maximum_likelihood(digits):
     w = torch.randn(2, 6)
     x = torch.randn(2000, 2) @ w + 0.3 * torch.randn(2000, 6)
     pair = pv.pairs.linear_gaussian(pv.data.as_data(x).spec, latent_dim=2)
-    quiet(pair, (x, x[:100]), epochs=80, lr=0.05, batch_size=200, scheduler="ExponentialLR", scheduler_options={"gamma": 0.94})
+    quiet(
+        pair,
+        (x, x[:100]),
+        epochs=80,
+        lr=0.05,
+        batch_size=200,
+        scheduler="ExponentialLR",
+        scheduler_options={"gamma": 0.94},
+    )
     values = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).flip(0)
     noise = values[2:].mean()
     best = -0.5 * (6 * np.log(2 * np.pi) + values[:2].log().sum() + 4 * noise.log() + 6)
@@ -136,14 +148,31 @@ def test_kl_warmup_starts_without_the_kl_and_logs_the_plain_bound(digits):
 def test_schedulers_by_epoch_step_and_plateau(digits):
     by_epoch = quiet(small(digits), digits, epochs=3, scheduler="ExponentialLR", scheduler_options={"gamma": 0.5})
     assert [row["lr"] for row in by_epoch.history] == [1e-3, 5e-4, 2.5e-4]
-    by_step = quiet(small(digits), digits, epochs=1, scheduler="LinearLR", scheduler_interval="step",
-                    scheduler_options={"start_factor": 1.0, "end_factor": 0.1, "total_iters": 13})
+    by_step = quiet(
+        small(digits),
+        digits,
+        epochs=1,
+        scheduler="LinearLR",
+        scheduler_interval="step",
+        scheduler_options={"start_factor": 1.0, "end_factor": 0.1, "total_iters": 13},
+    )
     assert by_step.history[0]["lr"] == pytest.approx(1e-4)
-    plateau = quiet(small(digits), digits, epochs=4, lr=1e-4, scheduler="ReduceLROnPlateau",
-                    scheduler_options={"patience": 0, "threshold": 1.0})
+    plateau = quiet(
+        small(digits),
+        digits,
+        epochs=4,
+        lr=1e-4,
+        scheduler="ReduceLROnPlateau",
+        scheduler_options={"patience": 0, "threshold": 1.0},
+    )
     assert plateau.history[-1]["lr"] == pytest.approx(1e-7)
-    own = quiet(small(digits), digits, epochs=2, optimizer=lambda params: torch.optim.SGD(params, lr=0.01),
-                scheduler=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.1))
+    own = quiet(
+        small(digits),
+        digits,
+        epochs=2,
+        optimizer=lambda params: torch.optim.SGD(params, lr=0.01),
+        scheduler=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.1),
+    )
     assert own.history[1]["lr"] == pytest.approx(1e-3)
 
 
@@ -184,8 +213,13 @@ def test_bf16_networks_keep_float32_densities(digits):
 
 def test_dataloaders_and_datasets_train(digits):
     x, y = digits.train["x"], digits.train["y"]
-    for data in (TensorDataset(x, y), (DataLoader(TensorDataset(x, y), batch_size=64, shuffle=True),
-                                       DataLoader(TensorDataset(x[:100], y[:100]), batch_size=64))):
+    for data in (
+        TensorDataset(x, y),
+        (
+            DataLoader(TensorDataset(x, y), batch_size=64, shuffle=True),
+            DataLoader(TensorDataset(x[:100], y[:100]), batch_size=64),
+        ),
+    ):
         run = quiet(small(digits), data, epochs=4)
         assert run.history[-1]["valid"] > run.history[0]["valid"] + 3
 
@@ -264,7 +298,9 @@ def comparable(folder):
     saved = load_state(folder / "checkpoint.safetensors")
     for row in saved["history"]:
         row.pop("seconds")
-    return {key: saved[key] for key in ("step", "count", "sum", "history", "tensors", "optimizer", "scheduler", "random", "best")}
+    return {
+        key: saved[key] for key in ("step", "count", "sum", "history", "tensors", "optimizer", "scheduler", "random", "best")
+    }
 
 
 def assert_same(first, second, path=""):
@@ -340,7 +376,9 @@ def test_a_bound_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_p
     guide.armed = True
     x_first = x[:8]
     assert torch.isfinite(x_first).all()
-    with pytest.raises(NonFiniteError, match=r"batch \d of epoch 1 \(step \d\), rows .*site 'z' of the guide.*last good checkpoint"):
+    with pytest.raises(
+        NonFiniteError, match=r"batch \d of epoch 1 \(step \d\), rows .*site 'z' of the guide.*last good checkpoint"
+    ):
         # check() sees the first rows only; the bad datum comes up in training
         quiet((pair.model, guide), data, objective, epochs=3, batch_size=5, out=tmp_path / "run")
     saved = load_state(tmp_path / "run" / "checkpoint.safetensors")
@@ -400,14 +438,24 @@ def test_corrupt_and_truncated_checkpoints_are_refused_and_not_touched(digits, t
         pv.load(tmp_path / "run")
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"epochs": 0}, "epochs is 0"), ({"batch_size": -1}, "batch_size is -1"), ({"lr": -1.0}, "lr is -1.0"),
-    ({"optimizer": "Adan"}, "did you mean 'Adam'"), ({"optimizer": "LBFGS"}, "needs a closure"),
-    ({"optimizer_options": {"beta": 1}}, "did you mean 'betas'"), ({"scheduler": "StepLr2"}, "did you mean 'StepLR'"),
-    ({"scheduler": "StepLR"}, "missing 1 required positional argument"), ({"precision": "fp8"}, "expected 'float32' or 'bf16'"),
-    ({"kl_warmup": 2, "objective": "iwae"}, "kl_warmup does not go with IWAE"), ({"device": "tpu"}, "device is 'tpu'"),
-    ({"scheduler_interval": "minute"}, "expected 'epoch' or 'step'"), ({"objective": "elbo:alpha=1"}, "num_particles"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"lr": -1.0}, "lr is -1.0"),
+        ({"optimizer": "Adan"}, "did you mean 'Adam'"),
+        ({"optimizer": "LBFGS"}, "needs a closure"),
+        ({"optimizer_options": {"beta": 1}}, "did you mean 'betas'"),
+        ({"scheduler": "StepLr2"}, "did you mean 'StepLR'"),
+        ({"scheduler": "StepLR"}, "missing 1 required positional argument"),
+        ({"precision": "fp8"}, "expected 'float32' or 'bf16'"),
+        ({"kl_warmup": 2, "objective": "iwae"}, "kl_warmup does not go with IWAE"),
+        ({"device": "tpu"}, "device is 'tpu'"),
+        ({"scheduler_interval": "minute"}, "expected 'epoch' or 'step'"),
+        ({"objective": "elbo:alpha=1"}, "num_particles"),
+    ],
+)
 def test_bad_options_are_named(digits, options, message):
     with pytest.raises(OptionError, match=message):
         quiet(small(digits), digits, **options)

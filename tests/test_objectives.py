@@ -38,13 +38,34 @@ STOCK = [
     ("elbo", pyro.infer.Trace_ELBO(), {}),
     ("elbo:num_particles=5", pyro.infer.Trace_ELBO(num_particles=5, vectorize_particles=True, max_plate_nesting=1), {}),
     ("meanfield", pyro.infer.TraceMeanField_ELBO(), {}),
-    ("meanfield:num_particles=3", pyro.infer.TraceMeanField_ELBO(num_particles=3, vectorize_particles=True, max_plate_nesting=1), {}),
-    ("iwae:num_particles=7", pyro.infer.RenyiELBO(0.0, num_particles=7, vectorize_particles=True, max_plate_nesting=1), {}),
-    ("renyi:alpha=0.5,num_particles=7", pyro.infer.RenyiELBO(0.5, num_particles=7, vectorize_particles=True, max_plate_nesting=1), {}),
-    ("renyi:alpha=-1,num_particles=4", pyro.infer.RenyiELBO(-1.0, num_particles=4, vectorize_particles=True, max_plate_nesting=1), {}),
+    (
+        "meanfield:num_particles=3",
+        pyro.infer.TraceMeanField_ELBO(num_particles=3, vectorize_particles=True, max_plate_nesting=1),
+        {},
+    ),
+    (
+        "iwae:num_particles=7",
+        pyro.infer.RenyiELBO(0.0, num_particles=7, vectorize_particles=True, max_plate_nesting=1),
+        {},
+    ),
+    (
+        "renyi:alpha=0.5,num_particles=7",
+        pyro.infer.RenyiELBO(0.5, num_particles=7, vectorize_particles=True, max_plate_nesting=1),
+        {},
+    ),
+    (
+        "renyi:alpha=-1,num_particles=4",
+        pyro.infer.RenyiELBO(-1.0, num_particles=4, vectorize_particles=True, max_plate_nesting=1),
+        {},
+    ),
 ]
-REPARAMETERIZED = ["linear-gaussian 3x5 exact", "linear-gaussian 2x4 wrong", "sigmoid-decoder 2d", "gamma-poisson log-normal",
-                   "chain of two latents"]
+REPARAMETERIZED = [
+    "linear-gaussian 3x5 exact",
+    "linear-gaussian 2x4 wrong",
+    "sigmoid-decoder 2d",
+    "gamma-poisson log-normal",
+    "chain of two latents",
+]
 
 
 @pytest.mark.parametrize("name", REPARAMETERIZED)
@@ -137,9 +158,9 @@ def test_bounds_rise_with_particles_and_stay_below_log_p():
     with torch.no_grad():
         means = []
         for k in (1, 5, 50):
-            values = torch.stack([
-                objectives.bounds.iwae(trace_pair(pair.model, pair.guide, pair.batch, k).log_weight) for _ in range(400)
-            ]).mean(1)
+            values = torch.stack(
+                [objectives.bounds.iwae(trace_pair(pair.model, pair.guide, pair.batch, k).log_weight) for _ in range(400)]
+            ).mean(1)
             means.append((float(values.mean()), float(values.std() / 20)))
     for (low, low_error), (high, high_error) in zip(means, [*means[1:], (log_p, 0.0)], strict=True):
         assert low <= high + 4 * (low_error + high_error)
@@ -162,10 +183,15 @@ def test_subsampling_scales_the_finished_bound_where_pyro_scales_the_weights():
             pyro.sample("z", dist.Normal(0.0, 1.0))
 
     log_p = float(dist.Normal(0.0, 2**0.5).log_prob(data).sum())
-    ours, stock = objectives.IWAE(50), pyro.infer.RenyiELBO(0.0, num_particles=50, vectorize_particles=True, max_plate_nesting=1)
+    ours, stock = (
+        objectives.IWAE(50),
+        pyro.infer.RenyiELBO(0.0, num_particles=50, vectorize_particles=True, max_plate_nesting=1),
+    )
     batches = data.reshape(-1, 2)
-    sums = {"ours": [-ours.loss(model, guide, x=b) for b in batches],
-            "stock": [-stock.loss(model, guide, x=b) for b in batches]}
+    sums = {
+        "ours": [-ours.loss(model, guide, x=b) for b in batches],
+        "stock": [-stock.loss(model, guide, x=b) for b in batches],
+    }
     means = {key: torch.tensor(values).mean() for key, values in sums.items()}
     error = torch.tensor(sums["ours"]).std() / len(batches) ** 0.5
     assert abs(means["ours"] - log_p) < 4 * error + 5
@@ -226,13 +252,16 @@ def test_meanfield_equals_sampled_kl_in_expectation_and_has_no_noise_in_the_kl()
     assert z.abs().max() < 4 and kl.std(0).max() < 1e-5
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: objectives.get("elbow"), "did you mean 'elbo'"),
-    (lambda: objectives.get("iwae:num_particle=5"), "did you mean 'num_particles'"),
-    (lambda: objectives.get("iwae:5"), "not option=value"),
-    (lambda: objectives.get("iwae:num_particles=0"), "at least 1"),
-    (lambda: objectives.get({"name": "renyi", "alfa": 1}), "did you mean 'alpha'"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: objectives.get("elbow"), "did you mean 'elbo'"),
+        (lambda: objectives.get("iwae:num_particle=5"), "did you mean 'num_particles'"),
+        (lambda: objectives.get("iwae:5"), "not option=value"),
+        (lambda: objectives.get("iwae:num_particles=0"), "at least 1"),
+        (lambda: objectives.get({"name": "renyi", "alfa": 1}), "did you mean 'alpha'"),
+    ],
+)
 def test_bad_options(make, message):
     with pytest.raises(OptionError, match=message):
         make()

@@ -38,16 +38,13 @@ def as_store(obj: Any, where: str) -> Store:
             )
         return Arrays.read(dict(zip(("x", "y"), obj.tensors, strict=False)), where)
     if isinstance(obj, IterableDataset):
-        raise DataError(
-            f"{where} is an IterableDataset; expected rows that can be counted: wrap it in a DataLoader."
-        )
+        raise DataError(f"{where} is an IterableDataset; expected rows that can be counted: wrap it in a DataLoader.")
     if isinstance(obj, Subset):
         return as_store(obj.dataset, where).subset(torch.as_tensor(obj.indices, dtype=torch.int64))
     if isinstance(obj, Dataset):
         return Items.read(obj, where)
     raise DataError(
-        f"{where} is a {type(obj).__name__}; expected an array or tensor x, a dict of them, a torch "
-        "Dataset or a DataLoader."
+        f"{where} is a {type(obj).__name__}; expected an array or tensor x, a dict of them, a torch Dataset or a DataLoader."
     )
 
 
@@ -65,9 +62,7 @@ def cut(store: Store, seed: int, where: str, sizes: tuple[int, int] | None = Non
     return {"train": store.subset(train), "valid": store.subset(held_out), "test": store.subset(last)}
 
 
-def make_spec(
-    name: str, found: Scan, binarization: str = "none", levels: int | None = None
-) -> tuple[DataSpec, Grey]:
+def make_spec(name: str, found: Scan, binarization: str = "none", levels: int | None = None) -> tuple[DataSpec, Grey]:
     """The spec of x as the batches hold it, and how raw values become that x.
 
     ``levels`` says that x is known to be grey levels, where the values alone would leave it open.

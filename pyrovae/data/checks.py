@@ -43,13 +43,10 @@ class Scan:
             self.shape = shape
         elif shape != self.shape:
             raise DataError(
-                f"{self.where}: x has shape {shape} from row {self.rows} on but {self.shape} before; "
-                "expected one shape."
+                f"{self.where}: x has shape {shape} from row {self.rows} on but {self.shape} before; expected one shape."
             )
         if x.is_complex():
-            raise DataError(
-                f"{self.where}: x has dtype {x.dtype}; expected real numbers: split it into two channels."
-            )
+            raise DataError(f"{self.where}: x has dtype {x.dtype}; expected real numbers: split it into two channels.")
         if x.is_floating_point():
             self.integer = False
             x = x.to(torch.float32)
@@ -98,8 +95,7 @@ class Scan:
         if (self.classes is None) != (other.classes is None):
             without, with_labels = (self, other) if self.classes is None else (other, self)
             raise DataError(
-                f"{with_labels.where} has labels y but {without.where} has none; expected y in all parts "
-                "or in none."
+                f"{with_labels.where} has labels y but {without.where} has none; expected y in all parts or in none."
             )
         return Scan(
             self.where,
@@ -117,8 +113,7 @@ def check_labels(y: Tensor, where: str, first_row: int = 0) -> Tensor:
     """Labels (B,) as int64; refuses what is no whole number from 0 up."""
     if y.ndim != 1:
         raise DataError(
-            f"{where}: y has shape {tuple(y.shape)}; expected one label a row, (N,): give other targets "
-            "another key, as 'c'."
+            f"{where}: y has shape {tuple(y.shape)}; expected one label a row, (N,): give other targets another key, as 'c'."
         )
     labels = y.to(torch.int64)
     bad = (labels < 0) | (labels != y)

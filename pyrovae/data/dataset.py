@@ -43,9 +43,7 @@ class Data:
 
     def to(self, device: torch.device | str) -> Data:
         """The same data with in-memory rows, and all batches, on ``device``."""
-        return replace(
-            self, **{name: part.to(device) for name, part in self._parts().items() if part is not None}
-        )
+        return replace(self, **{name: part.to(device) for name, part in self._parts().items() if part is not None})
 
     def _parts(self) -> dict[str, Split | Stream | None]:
         return {"train": self.train, "valid": self.valid, "test": self.test}

@@ -24,9 +24,7 @@ def read_arrays(path: Path) -> dict[str, dict[str, np.ndarray]]:
         raise DataError(f"{path} does not exist; expected a .npy or .npz file: check the path.")
     if not path.is_file() or path.suffix not in (".npy", ".npz"):
         what = "a folder" if path.is_dir() else f"a {path.suffix or 'nameless'} file"
-        raise DataError(
-            f"{path} is {what}; expected .npy or .npz: write the array with numpy.save or numpy.savez."
-        )
+        raise DataError(f"{path} is {what}; expected .npy or .npz: write the array with numpy.save or numpy.savez.")
     return {"": {"x": read_npy(path)}} if path.suffix == ".npy" else _by_part(path, read_npz(path))
 
 
@@ -37,16 +35,13 @@ def read_npy(path: Path) -> np.ndarray:
             version = npy_format.read_magic(file)
             if _header(file, version)[2].hasobject:
                 raise DataError(
-                    f"{path} holds Python objects; expected an array of numbers: save it again with a "
-                    "numeric dtype."
+                    f"{path} holds Python objects; expected an array of numbers: save it again with a numeric dtype."
                 )
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError, SyntaxError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(
-            f"{path} is no whole .npy file ({_short(error)}); write it again with numpy.save."
-        ) from error
+        raise DataError(f"{path} is no whole .npy file ({_short(error)}); write it again with numpy.save.") from error
 
 
 def read_npz(path: Path, *, map_members: bool = True) -> dict[str, np.ndarray]:
@@ -93,9 +88,7 @@ def _map_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
         )
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if offset - begin + size != member.file_size:
-        raise ValueError(
-            f"{member.filename} has {member.file_size} bytes, its header says {offset - begin + size}"
-        )
+        raise ValueError(f"{member.filename} has {member.file_size} bytes, its header says {offset - begin + size}")
     if size == 0 or shape == ():
         return np.zeros(shape, dtype)
     return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")

@@ -174,13 +174,9 @@ def as_split(obj: Any) -> Split | Stream:
     if isinstance(obj, (Split, Stream)):
         return obj
     if isinstance(obj, Data):
-        raise DataError(
-            f"{obj.spec.name} is a whole Data; expected one part of it: pass data.test (or train, valid)."
-        )
+        raise DataError(f"{obj.spec.name} is a whole Data; expected one part of it: pass data.test (or train, valid).")
     if isinstance(obj, (str, os.PathLike)):
-        raise DataError(
-            f"{os.fspath(obj)!r} is a name or path; expected rows: pass load({os.fspath(obj)!r}).test."
-        )
+        raise DataError(f"{os.fspath(obj)!r} is a name or path; expected rows: pass load({os.fspath(obj)!r}).test.")
     if isinstance(obj, DataLoader):
         return Stream(obj, *make_spec("data", scan_loader(obj, "data")))
     store = as_store(obj, "data")

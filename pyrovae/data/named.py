@@ -161,9 +161,7 @@ def _member(path: Path, key: str, shape: tuple[int, ...]) -> np.ndarray:
     arrays = read_npz(path, map_members=False)
     found = arrays.get(key)
     if found is None or found.shape != shape or found.dtype != np.uint8:
-        came = (
-            ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in arrays.items()) or "no array"
-        )
+        came = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in arrays.items()) or "no array"
         raise DataError(f"{path} holds {came}; expected {key} uint8 {shape}: copy the file again.")
     return found
 
@@ -197,6 +195,4 @@ NAMED: dict[str, Named] = {
     ),
 }
 
-DATASETS: dict[str, str] = {
-    name: f"{each.about} (binarization: {each.binarization})" for name, each in NAMED.items()
-}
+DATASETS: dict[str, str] = {name: f"{each.about} (binarization: {each.binarization})" for name, each in NAMED.items()}

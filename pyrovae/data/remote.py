@@ -26,18 +26,10 @@ _BINARY = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
 
 # The sha256 of the .amat files are those of TensorFlow Datasets (url_checksums/binarized_mnist.txt).
 ADDRESSES: dict[str, Address] = {
-    "train-images-idx3-ubyte.gz": Address(
-        _MNIST + "train-images-idx3-ubyte.gz", "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873"
-    ),
-    "train-labels-idx1-ubyte.gz": Address(
-        _MNIST + "train-labels-idx1-ubyte.gz", "md5:d53e105ee54ea40749a09fcbcd1e9432"
-    ),
-    "t10k-images-idx3-ubyte.gz": Address(
-        _MNIST + "t10k-images-idx3-ubyte.gz", "md5:9fb629c4189551a2d022fa330f9573f3"
-    ),
-    "t10k-labels-idx1-ubyte.gz": Address(
-        _MNIST + "t10k-labels-idx1-ubyte.gz", "md5:ec29112dd5afa0611ce80d1b7f02629c"
-    ),
+    "train-images-idx3-ubyte.gz": Address(_MNIST + "train-images-idx3-ubyte.gz", "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+    "train-labels-idx1-ubyte.gz": Address(_MNIST + "train-labels-idx1-ubyte.gz", "md5:d53e105ee54ea40749a09fcbcd1e9432"),
+    "t10k-images-idx3-ubyte.gz": Address(_MNIST + "t10k-images-idx3-ubyte.gz", "md5:9fb629c4189551a2d022fa330f9573f3"),
+    "t10k-labels-idx1-ubyte.gz": Address(_MNIST + "t10k-labels-idx1-ubyte.gz", "md5:ec29112dd5afa0611ce80d1b7f02629c"),
     "binarized_mnist_train.amat": Address(
         _BINARY + "binarized_mnist_train.amat",
         "sha256:ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
@@ -54,9 +46,7 @@ ADDRESSES: dict[str, Address] = {
 }
 
 
-def find(
-    folder: str, names: tuple[str, ...], root: str | Path | None, verify: Callable[[Path], None] | None = None
-) -> Path:
+def find(folder: str, names: tuple[str, ...], root: str | Path | None, verify: Callable[[Path], None] | None = None) -> Path:
     """The first of ``names`` that lies in ``folder`` of the root (or PYROVAE_DATA) or of the cache; else a
     download.
 

@@ -88,22 +88,16 @@ class Split:
         check_count("start", start, 0)
         return self._shuffled(batch_size, seed, epoch, range(start, count))
 
-    def _shuffled(
-        self, batch_size: int, seed: int, epoch: int, numbers: range
-    ) -> Iterator[dict[str, Tensor]]:
+    def _shuffled(self, batch_size: int, seed: int, epoch: int, numbers: range) -> Iterator[dict[str, Tensor]]:
         order = torch.randperm(len(self), generator=generator(seed, ORDER, epoch)).to(self.device)
         for number in numbers:
-            yield self._batch(
-                order[number * batch_size : (number + 1) * batch_size], draw=(seed, epoch, number)
-            )
+            yield self._batch(order[number * batch_size : (number + 1) * batch_size], draw=(seed, epoch, number))
 
     def batches(self, batch_size: int) -> Iterator[dict[str, Tensor]]:
         """Every row once, in order; the same at each call."""
         count = self.num_batches(batch_size)
         order = torch.arange(len(self), device=self.device)
-        return (
-            self._batch(order[number * batch_size : (number + 1) * batch_size]) for number in range(count)
-        )
+        return (self._batch(order[number * batch_size : (number + 1) * batch_size]) for number in range(count))
 
     def to(self, device: torch.device | str) -> Split:
         """The same split with in-memory rows, and all batches, on ``device``."""
@@ -125,9 +119,7 @@ class Split:
     def fingerprint(self) -> str:
         """sha256 (hex) of the raw rows: of all that is in memory, of 256 evenly spaced rows otherwise."""
         digest = hashlib.sha256()
-        spaced = torch.from_numpy(
-            np.linspace(0, len(self) - 1, min(len(self), _HASHED_ROWS)).astype(np.int64)
-        )
+        spaced = torch.from_numpy(np.linspace(0, len(self) - 1, min(len(self), _HASHED_ROWS)).astype(np.int64))
         for key in self.keys:
             column = self.store.columns[key] if isinstance(self.store, Arrays) else None
             values = column if isinstance(column, Tensor) else self.store.take(spaced, [key])[key]
@@ -137,11 +129,7 @@ class Split:
     def _numbers(self, rows: slice | Tensor | np.ndarray | list[int] | range) -> Tensor:
         """Row numbers (B,) in 0..N-1."""
         if isinstance(rows, slice):
-            return (
-                torch.arange(len(self))[rows]
-                if (rows.step or 1) > 0
-                else torch.tensor(range(len(self))[rows])
-            )
+            return torch.arange(len(self))[rows] if (rows.step or 1) > 0 else torch.tensor(range(len(self))[rows])
         if not isinstance(rows, (Tensor, np.ndarray, list, range)):
             raise DataError(
                 f"split[{rows!r}] asks for rows by a {type(rows).__name__}; expected a key, a slice, a "
@@ -154,8 +142,7 @@ class Split:
         numbers = numbers.to(torch.int64) if numbers.numel() == 0 else numbers
         if numbers.ndim != 1 or numbers.is_floating_point() or numbers.dtype == torch.bool:
             raise DataError(
-                f"row numbers came as {numbers.dtype} of shape {tuple(numbers.shape)}; expected integers "
-                "of shape (B,)."
+                f"row numbers came as {numbers.dtype} of shape {tuple(numbers.shape)}; expected integers of shape (B,)."
             )
         numbers = numbers.to(torch.int64)
         numbers = torch.where(numbers < 0, numbers + len(self), numbers)

@@ -58,8 +58,7 @@ class Stream:
             rows = len(self.loader.dataset)  # type: ignore[arg-type]
         except TypeError as error:
             raise DataError(
-                "the DataLoader's Dataset has no length; expected one that says how many rows there are: "
-                "give it a __len__."
+                "the DataLoader's Dataset has no length; expected one that says how many rows there are: give it a __len__."
             ) from error
         if self.loader.sampler is not None and hasattr(self.loader.sampler, "__len__"):
             rows = min(rows, len(self.loader.sampler)) if self.loader.batch_size else rows
@@ -74,9 +73,7 @@ class Stream:
         len(self)
         return len(self.loader)
 
-    def epoch(
-        self, batch_size: int | None = None, *, seed: int, epoch: int, start: int = 0
-    ) -> Iterator[dict[str, Tensor]]:
+    def epoch(self, batch_size: int | None = None, *, seed: int, epoch: int, start: int = 0) -> Iterator[dict[str, Tensor]]:
         """The loader's batches, a function of (seed, epoch); ``start`` of them are dropped first."""
         check_count("start", start, 0)
         return self._batches(seed, epoch, start)
@@ -114,9 +111,7 @@ def records(loader: DataLoader[Any], seed: int, epoch: int) -> Iterator[dict[str
     """The loader's batches as dicts of tensors; its random numbers are those of (seed, epoch)."""
     samplers = [loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
     owned = [getattr(owner, "generator", None) for owner in (loader, *samplers)]
-    lent = PrivateRandom(
-        seed, STREAM, epoch, own=[each for each in owned if isinstance(each, torch.Generator)]
-    )
+    lent = PrivateRandom(seed, STREAM, epoch, own=[each for each in owned if isinstance(each, torch.Generator)])
     for sampler in {id(each): each for each in samplers}.values():
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
@@ -130,8 +125,7 @@ def records(loader: DataLoader[Any], seed: int, epoch: int) -> Iterator[dict[str
             return
         record = as_record(batch, "a batch of the DataLoader")
         yield {
-            key: tensor(value) if isinstance(value, np.ndarray) else torch.as_tensor(value)
-            for key, value in record.items()
+            key: tensor(value) if isinstance(value, np.ndarray) else torch.as_tensor(value) for key, value in record.items()
         }
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 __all__ = ["Evidence", "mean_and_error"]
@@ -73,7 +72,12 @@ class Evidence:
     def to_json(self) -> dict[str, Any]:
         """The summary, without the per-datum values."""
         return {
-            "method": self.method, "bound": self.bound, "num_data": len(self), "num_samples": self.num_samples,
-            "mean": self.mean, "mean_stderr": self.mean_stderr, "mean_mc_stderr": self.mean_mc_stderr,
+            "method": self.method,
+            "bound": self.bound,
+            "num_data": len(self),
+            "num_samples": self.num_samples,
+            "mean": self.mean,
+            "mean_stderr": self.mean_stderr,
+            "mean_mc_stderr": self.mean_mc_stderr,
             "median_ess": float(self.ess.median()),
         }

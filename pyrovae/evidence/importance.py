@@ -106,8 +106,13 @@ def log_evidence(
     parts: list[tuple[Tensor, ...]] = []
     bar = tqdm(total=len(split), unit="datum", disable=None if progress else True, desc="log p(x)", leave=False)
     devices = [device.index or 0] if device.type == "cuda" else []
-    with running(model, guide), evaluating(model, guide), torch.random.fork_rng(devices=devices), bar, \
-            pyro.validation_enabled(False):
+    with (
+        running(model, guide),
+        evaluating(model, guide),
+        torch.random.fork_rng(devices=devices),
+        bar,
+        pyro.validation_enabled(False),
+    ):
         torch.manual_seed(seed)
         for batch in split.batches(batch_size):
             batch = {key: value.to(device) for key, value in batch.items()}

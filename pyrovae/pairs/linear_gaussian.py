@@ -16,9 +16,7 @@ __all__ = ["linear_gaussian"]
 
 
 @recipe("linear-gaussian", "Tipping and Bishop, Probabilistic Principal Component Analysis", 1999)
-def linear_gaussian(
-    spec: DataSpec, *, latent_dim: int = 10, noise: Literal["shared", "diagonal"] = "shared"
-) -> Pair:
+def linear_gaussian(spec: DataSpec, *, latent_dim: int = 10, noise: Literal["shared", "diagonal"] = "shared") -> Pair:
     """z ~ N(0, I), x | z ~ N(W z + m, Psi), with the exact posterior as guide: the ELBO is log p(x).
 
     Args:

@@ -31,14 +31,8 @@ def _num_features(posterior: str, latent_dim: int) -> int:
     return families[posterior]
 
 
-def _pair(
-    decoder: nn.Module, likelihood: nn.Module, encoder: nn.Module, latent_dim: int, posterior: str
-) -> Pair:
-    guide = (
-        guides.DiagonalGaussian(encoder)
-        if posterior == "diagonal"
-        else guides.FullRankGaussian(encoder, latent_dim)
-    )
+def _pair(decoder: nn.Module, likelihood: nn.Module, encoder: nn.Module, latent_dim: int, posterior: str) -> Pair:
+    guide = guides.DiagonalGaussian(encoder) if posterior == "diagonal" else guides.FullRankGaussian(encoder, latent_dim)
     return Pair(VAE(decoder, likelihood, latent_dim), guide)
 
 

@@ -17,8 +17,16 @@ from torch import Tensor
 
 from pyrovae.errors import RunError
 
-__all__ = ["load_state", "make_folder", "random_states", "read_json", "save_state", "set_random_states", "write_json",
-           "write_whole"]
+__all__ = [
+    "load_state",
+    "make_folder",
+    "random_states",
+    "read_json",
+    "save_state",
+    "set_random_states",
+    "write_json",
+    "write_whole",
+]
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
@@ -107,7 +115,7 @@ def _pack(node: Any, tensors: dict[str, Tensor]) -> Any:
 def _unpack(node: Any, tensors: dict[str, Tensor]) -> Any:
     if not isinstance(node, dict):
         return node
-    (kind, content), = node.items()
+    ((kind, content),) = node.items()
     if kind == "tensor":
         return tensors[content]
     if kind == "dict":
@@ -118,11 +126,15 @@ def _unpack(node: Any, tensors: dict[str, Tensor]) -> Any:
 
 def random_states() -> dict[str, Any]:
     """The states of all random generators: torch on each device, numpy, Python."""
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - Pyro seeds the legacy generator
+    name, keys, *rest = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": (name, torch.from_numpy(keys.astype("int64")), *(float(r) if isinstance(r, float) else int(r) for r in rest)),
+        "numpy": (
+            name,
+            torch.from_numpy(keys.astype("int64")),
+            *(float(r) if isinstance(r, float) else int(r) for r in rest),
+        ),
         "python": random.getstate(),
     }
 
@@ -133,5 +145,5 @@ def set_random_states(states: dict[str, Any]) -> None:
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])
     name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype("uint32"), *rest))  # noqa: NPY002
+    np.random.set_state((name, keys.numpy().astype("uint32"), *rest))
     random.setstate(states["python"])

@@ -115,10 +115,12 @@ def fit(
         "versions": versions(),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    run = Run(pair, data, config, path=None if out is None else make_folder(out))
-    if run.path is not None:
+    run = Run(pair, data, config)
+    trainer = Trainer(run, objective, settings, progress)
+    if out is not None:  # last, so that what is refused leaves no folder
+        run.path = make_folder(out)
         write_json(run.path / CONFIG, config)
-    return Trainer(run, objective, settings, progress).train()
+    return trainer.train()
 
 
 def prepare(pair: Pair, data: Data, settings: Mapping[str, Any]) -> None:
@@ -184,6 +186,10 @@ def _plain(value: Any) -> Any:
 def versions() -> dict[str, str]:
     """What the run was made with."""
     return {
-        "pyrovae": version("pyrovae"), "torch": torch.__version__, "pyro": pyro.__version__, "numpy": numpy.__version__,
-        "python": platform.python_version(), "threads": str(torch.get_num_threads()),
+        "pyrovae": version("pyrovae"),
+        "torch": torch.__version__,
+        "pyro": pyro.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+        "threads": str(torch.get_num_threads()),
     }

@@ -23,10 +23,10 @@ from pyrovae.errors import NonFiniteError, RunError
 from pyrovae.modes import evaluating, precision_context
 from pyrovae.objectives import Objective
 from pyrovae.pair import Batch, inputs, modules, parameters, running
+from pyrovae.trace import trace_pair
 from pyrovae.train.files import load_state, random_states, save_state, set_random_states, write_whole
 from pyrovae.train.optimizers import build_optimizer, build_scheduler
 from pyrovae.train.run import CHECKPOINT, METRICS, Run, load_tensors, tensors_of
-from pyrovae.trace import trace_pair
 
 __all__ = ["Trainer"]
 
@@ -69,7 +69,12 @@ class Trainer:
                 pyro.set_rng_seed(self.settings["seed"])
             else:
                 set_random_states(self.states)
-            with running(self.model, self.guide), pyro.validation_enabled(False), self._catching_signals(), self._bar() as bar:
+            with (
+                running(self.model, self.guide),
+                pyro.validation_enabled(False),
+                self._catching_signals(),
+                self._bar() as bar,
+            ):
                 if fresh:
                     self._save()
                 self._epochs(bar)
@@ -86,7 +91,9 @@ class Trainer:
         while self.step < self.total_steps and not self._out_of_patience():
             epoch, start = divmod(self.step, self.epoch_steps)
             began = time.perf_counter()
-            for batch in self.train_data.epoch(self.settings["batch_size"], seed=self.settings["seed"], epoch=epoch, start=start):
+            for batch in self.train_data.epoch(
+                self.settings["batch_size"], seed=self.settings["seed"], epoch=epoch, start=start
+            ):
                 self._step({key: value.to(self.device) for key, value in batch.items()}, epoch)
                 bar.update()
                 if self.stop_signal or self.step >= self.total_steps:
@@ -160,8 +167,13 @@ class Trainer:
     def _end_epoch(self, epoch: int, bar: tqdm) -> None:
         valid = self._validate()
         row = {
-            "epoch": epoch + 1, "step": self.step, "train": float(self.sum) / self.count, "valid": valid,
-            "lr": self.optimizer.param_groups[0]["lr"], "beta": self.beta, "seconds": round(self.seconds, 4),
+            "epoch": epoch + 1,
+            "step": self.step,
+            "train": float(self.sum) / self.count,
+            "valid": valid,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "beta": self.beta,
+            "seconds": round(self.seconds, 4),
         }
         if valid is not None and not math.isfinite(valid):
             raise NonFiniteError(f"the validation bound is {valid} after epoch {epoch + 1}.{self._kept()}")
@@ -183,7 +195,8 @@ class Trainer:
         bar.set_postfix(shown | {"epoch": epoch + 1}, refresh=False)
         if bar.disable and self.progress:
             tqdm.write(
-                f"epoch {epoch + 1}: " + ", ".join(f"{part} {value}" for part, value in shown.items())
+                f"epoch {epoch + 1}: "
+                + ", ".join(f"{part} {value}" for part, value in shown.items())
                 + f" nats per datum, {row['seconds']:.1f} s"
             )
 
@@ -293,12 +306,22 @@ class Trainer:
                 raise NonFiniteError(f"parameter {name!r} is not finite at step {self.step}; lower lr.{self._kept()}")
         if self.run.path is None:
             return
-        save_state(self.run.path / CHECKPOINT, {
-            "step": self.step, "sum": self.sum, "count": self.count, "seconds": self.seconds,
-            "history": self.run.history, "stopped": self.run.stopped, "best": self.best,
-            "tensors": tensors_of(self.run.pair), "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(), "random": random_states(),
-        })
+        save_state(
+            self.run.path / CHECKPOINT,
+            {
+                "step": self.step,
+                "sum": self.sum,
+                "count": self.count,
+                "seconds": self.seconds,
+                "history": self.run.history,
+                "stopped": self.run.stopped,
+                "best": self.best,
+                "tensors": tensors_of(self.run.pair),
+                "optimizer": self.optimizer.state_dict(),
+                "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+                "random": random_states(),
+            },
+        )
 
     def restore(self) -> None:
         """Continue from the run folder's checkpoint."""

@@ -26,9 +26,7 @@ def _by_name(kind: str, name: str, module: Any, base: type) -> Any:
     return found
 
 
-def build_optimizer(
-    optimizer: OptimizerLike, params: list[Tensor], lr: float | None, options: Mapping[str, Any]
-) -> Optimizer:
+def build_optimizer(optimizer: OptimizerLike, params: list[Tensor], lr: float | None, options: Mapping[str, Any]) -> Optimizer:
     """One optimizer over all parameters, fused where torch has a fused kernel.
 
     Args:

@@ -60,7 +60,10 @@ class Run:
 
 def tensors_of(pair: Pair) -> dict[str, torch.Tensor]:
     """All tensors that make up a pair's state."""
-    return {**parameters(pair.model, pair.guide), **{f"buffer.{n}": b for n, b in buffers(pair.model, pair.guide).items()}}
+    return {
+        **parameters(pair.model, pair.guide),
+        **{f"buffer.{n}": b for n, b in buffers(pair.model, pair.guide).items()},
+    }
 
 
 @torch.no_grad()
