@@ -7,6 +7,7 @@ from setuptools import setup
 # listed by hand: find_packages() would install top-level packages called "models" and "guides"
 PACKAGES = {
     "pyrovae": "pyrovae",
+    "pyrovae.cli": "pyrovae/cli",
     "pyrovae.data": "pyrovae/data",
     "pyrovae.evidence": "pyrovae/evidence",
     "pyrovae.objectives": "pyrovae/objectives",

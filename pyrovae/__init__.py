@@ -7,6 +7,8 @@
 >>> evidence = pv.log_evidence(pair.model, pair.guide, data.test, num_samples=10)
 """
 
+from importlib.metadata import version
+
 from pyrovae import data, objectives, pairs
 from pyrovae.check import check
 from pyrovae.evaluation import Evaluation, evaluate
@@ -18,7 +20,7 @@ from pyrovae.report import write_report
 from pyrovae.runs import load, resume
 from pyrovae.train import Run, fit
 
-__version__ = "0.1.0"
+__version__ = version("pyrovae")
 
 __all__ = [
     "Evaluation",

@@ -33,6 +33,10 @@ Scale = float | Literal["shared", "predicted"]
 MIN_SCALE = 1e-3  # keeps a Gaussian's density finite on data that a network can fit exactly
 
 
+def _logit(mean: Tensor) -> Tensor:
+    return torch.logit(mean.clamp(1e-3, 1 - 1e-3))
+
+
 class Likelihood(nn.Module):
     """Base: ``forward(h)`` splits h along the parameter axis and declares all dimensions of x one event."""
 
@@ -49,6 +53,10 @@ class Likelihood(nn.Module):
     def forward(self, h: Tensor) -> TorchDistribution:
         return self.law(*h.unbind(-1 - len(self.shape))).to_event(len(self.shape))
 
+    def start(self, mean: Tensor) -> Tensor | None:
+        """The h, (P, *shape), whose law has about this mean: where decoders start from; None to start anywhere."""
+        return None
+
 
 class Bernoulli(Likelihood):
     """x_i ~ Bernoulli(sigmoid(h_i)), for x in {0, 1}."""
@@ -58,6 +66,9 @@ class Bernoulli(Likelihood):
     def law(self, logits: Tensor) -> TorchDistribution:
         return dist.Bernoulli(logits=logits)
 
+    def start(self, mean: Tensor) -> Tensor | None:
+        return _logit(mean).unsqueeze(0)
+
 
 class BernoulliGrey(Likelihood):
     """The cross-entropy of grey pixels in [0, 1]: an energy and no density (:class:`~pyrovae.distributions.GreyBernoulli`)."""
@@ -66,6 +77,9 @@ class BernoulliGrey(Likelihood):
 
     def law(self, logits: Tensor) -> TorchDistribution:
         return GreyBernoulli(logits)
+
+    def start(self, mean: Tensor) -> Tensor | None:
+        return _logit(mean).unsqueeze(0)
 
 
 class ContinuousBernoulli(Likelihood):
@@ -107,6 +121,9 @@ class Gaussian(Likelihood):
         scale = self.log_scale.exp() if raw is None else softplus(raw)
         return dist.Normal(loc, scale + MIN_SCALE)
 
+    def start(self, mean: Tensor) -> Tensor | None:
+        return torch.stack([mean, *[torch.zeros_like(mean)] * (self.num_params - 1)])
+
 
 class DiscretizedLogisticLevels(Likelihood):
     """P(x_i = k/(L-1)) by a logistic of location sigmoid(h_i), cut at the midpoints between levels.
@@ -130,6 +147,9 @@ class DiscretizedLogisticLevels(Likelihood):
     def law(self, loc: Tensor, raw: Tensor | None = None) -> TorchDistribution:
         scale = self.log_scale.exp() if raw is None else softplus(raw)
         return DiscretizedLogistic(torch.sigmoid(loc), scale + MIN_SCALE, self.levels)
+
+    def start(self, mean: Tensor) -> Tensor | None:
+        return torch.stack([_logit(mean), *[torch.zeros_like(mean)] * (self.num_params - 1)])
 
 
 class Categorical(Likelihood):

@@ -81,6 +81,11 @@ class MLPDecoder(nn.Module):
         self.shape = (num_params, *shape)
         self.mlp = MLP(latent_dim, hidden, math.prod(self.shape), activation)
 
+    @torch.no_grad()
+    def start_at(self, h: Tensor) -> None:
+        """Give outputs around h, (P, *shape), whatever z, until trained."""
+        self.mlp[-1].bias.copy_(h.flatten())
+
     def forward(self, z: Tensor) -> Tensor:
         return self.mlp(z).unflatten(-1, self.shape)
 
@@ -150,6 +155,11 @@ class ConvDecoder(nn.Module):
                 _activation(activation),
             ]
         self.layers = _glorot(nn.Sequential(*layers[:-1]))
+
+    @torch.no_grad()
+    def start_at(self, h: Tensor) -> None:
+        """Give outputs around the means over pixels of h, (P, *shape), whatever z, until trained."""
+        self.layers[-1].bias.copy_(h.reshape(len(self.layers[-1].bias), -1).mean(1))
 
     def forward(self, z: Tensor) -> Tensor:
         lead = z.shape[:-1]

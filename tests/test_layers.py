@@ -17,7 +17,7 @@ FLOORS = [
     {"train", "evidence", "generate", "diagnostics", "plots", "export", "evaluation"},
     {"models", "guides"},
     {"pairs"},
-    {"report", "runs", "user_file", "cli", "__init__"},
+    {"report", "runs", "cli", "__init__"},
 ]
 ENGINE = set().union(*FLOORS[:5])
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from torch import Tensor
 
 from pyrovae.errors import DataError, nearest
 
@@ -24,6 +26,7 @@ class DataSpec:
         levels: number of grey levels when ``kind`` is "levels".
         classes: one more than the largest label when there is a y.
         binarization: "dynamic" (drawn each epoch), "fixed" (drawn once), "threshold" (x > 1/2) or "none".
+        mean: of x over the training data (up to 10,000 rows of it), (*shape); decoders start from it. No part of the JSON.
 
     >>> DataSpec("toy", (28, 28), "levels", levels=256).to_json()["shape"]
     [28, 28]
@@ -35,6 +38,7 @@ class DataSpec:
     levels: int | None = None
     classes: int | None = None
     binarization: str = "none"
+    mean: Tensor | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
@@ -50,7 +54,8 @@ class DataSpec:
 
     def to_json(self) -> dict[str, Any]:
         """The spec as a dict of plain JSON values."""
-        return {**asdict(self), "shape": list(self.shape)}
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "mean"}
+        return {**values, "shape": list(self.shape)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> DataSpec:

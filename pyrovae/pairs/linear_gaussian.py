@@ -27,4 +27,6 @@ def linear_gaussian(spec: DataSpec, *, latent_dim: int = 10, noise: Literal["sha
     References: Tipping and Bishop, Probabilistic Principal Component Analysis, 1999, Eq. (2) and (6).
     """
     law = LinearGaussianLaw(latent_dim, math.prod(spec.shape), noise)
+    if spec.mean is not None:
+        law.loc.data.copy_(spec.mean.flatten())
     return Pair(LinearGaussian(law), guides.LinearGaussian(law))

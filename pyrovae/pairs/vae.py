@@ -31,7 +31,17 @@ def _num_features(posterior: str, latent_dim: int) -> int:
     return families[posterior]
 
 
-def _pair(decoder: nn.Module, likelihood: nn.Module, encoder: nn.Module, latent_dim: int, posterior: str) -> Pair:
+def _pair(
+    spec: DataSpec,
+    decoder: MLPDecoder | ConvDecoder,
+    likelihood: likelihoods.Likelihood,
+    encoder: nn.Module,
+    latent_dim: int,
+    posterior: str,
+) -> Pair:
+    start = None if spec.mean is None else likelihood.start(spec.mean)
+    if start is not None:
+        decoder.start_at(start)
     guide = guides.DiagonalGaussian(encoder) if posterior == "diagonal" else guides.FullRankGaussian(encoder, latent_dim)
     return Pair(VAE(decoder, likelihood, latent_dim), guide)
 
@@ -64,7 +74,7 @@ def vae(
     law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
     encoder = MLPEncoder(spec.shape, hidden, _num_features(posterior, latent_dim), activation)
     decoder = MLPDecoder(latent_dim, list(reversed(hidden)), spec.shape, law.num_params, activation)
-    return _pair(decoder, law, encoder, latent_dim, posterior)
+    return _pair(spec, decoder, law, encoder, latent_dim, posterior)
 
 
 @recipe("conv-vae", "Kingma and Welling, Auto-Encoding Variational Bayes", 2014)
@@ -97,4 +107,4 @@ def conv_vae(
     law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
     encoder = ConvEncoder(spec.shape, channels, hidden, _num_features(posterior, latent_dim), activation)
     decoder = ConvDecoder(latent_dim, channels, hidden, spec.shape, law.num_params, activation)
-    return _pair(decoder, law, encoder, latent_dim, posterior)
+    return _pair(spec, decoder, law, encoder, latent_dim, posterior)

@@ -1,199 +1,38 @@
-"""The command line: ``pyrovae train vae --data binary-mnist --latent_dim 50 --out runs/vae``."""
+"""The commands: each parses its own arguments and returns the exit code."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import io
 import os
-import re
-import sys
-import traceback
-from argparse import ArgumentError
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import docstring_parser
 import numpy as np
 import torch
-import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from pyrovae import data as data_sets
 from pyrovae import pairs, plots
 from pyrovae.check import check
-from pyrovae.errors import ContractError, OptionError, PyrovaeError, RunError, nearest
+from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, pair_of, parse
+from pyrovae.errors import OptionError, RunError, nearest
 from pyrovae.evaluation import evaluate
 from pyrovae.export import to_arviz, write_netcdf
 from pyrovae.generate import sample
 from pyrovae.objectives import OBJECTIVES
-from pyrovae.pair import Pair, as_pair
+from pyrovae.pair import Pair
 from pyrovae.report import write_report
 from pyrovae.runs import load, resume
 from pyrovae.train import Run, fit
 from pyrovae.train.files import read_json, write_json, write_whole
-from pyrovae.user_file import load_builder, where_it_fails
 
-__all__ = ["main"]
+__all__ = ["COMMANDS"]
 
 FIT_TEXTS = ("objective", "optimizer", "scheduler", "out")  # objects in Python, text on the command line
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it did what was asked, 2 on bad input, 130 when interrupted."""
-    args = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in args
-    args = [arg for arg in args if arg != "--debug"]
-    try:
-        return _run(args)
-    except SystemExit as done:  # --help and --print_config
-        return int(done.code or 0)
-    except KeyboardInterrupt:
-        return _fail("interrupted.", 130)
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        if isinstance(error, (PyrovaeError, ArgumentError)):
-            return _fail(str(error), 2)
-        return _fail(f"{type(error).__name__}: {error} (--debug shows where)", 2)
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"pyrovae: {message}", file=sys.stderr)
-    return code
-
-
-def _run(args: list[str]) -> int:
-    if not args or args[0] in ("-h", "--help"):
-        print(_usage())
-        return 0
-    if args[0] == "--version":
-        from importlib.metadata import version
-
-        print(f"pyrovae {version('pyrovae')}")
-        return 0
-    if args[0] not in COMMANDS:
-        raise nearest("command", args[0], COMMANDS)
-    return COMMANDS[args[0]](args[1:]) or 0
-
-
-def _usage() -> str:
-    lines = ["usage: pyrovae COMMAND ... [--debug]", "", "Variational autoencoders as pairs of Pyro programs.", ""]
-    lines += [f"  {name:10s}{(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
-    return "\n".join([*lines, "", "pyrovae COMMAND --help explains each."])
-
-
-# ------------------------------------------------------------------------------------------------------ parsing
-def _parse(parser: ArgumentParser, args: list[str]) -> Namespace:
-    """Parse; an unknown option's error names the nearest one."""
-    try:
-        return parser.parse_args(args)
-    except ArgumentError as error:
-        message = _one_sentence(str(error))
-        known = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
-        unknown = [arg.split("=")[0] for arg in args if arg.startswith("--") and arg.split("=")[0] not in known]
-        if unknown:
-            match = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.5)
-            hint = f"; did you mean {match[0]}?" if match else "."
-            message = f"{parser.prog} has no option {unknown[0]}{hint} (--help lists them)"
-        raise OptionError(message) from error
-
-
-def _one_sentence(message: str) -> str:
-    """jsonargparse's account of a wrong value, shortened."""
-    text = re.sub(r"\s*\n\s*", " ", message).strip()
-    key = re.search(r'Parser key "(\w+)"', text)
-    value = re.search(r"(?:Given value|Got value): (.*)$", text)
-    types = re.findall(r"Expected an? (?:<class '(\w+)'>|typing\.(\S+\[.*?\])|([\w\[\], |.]+?)(?:\.| Got|$))", text)
-    expected = dict.fromkeys(next(filter(None, match), "") for match in types)
-    names = {"str": "text", "int": "a whole number", "float": "a number", "NoneType": "null"}
-    if key and value and expected:
-        return f"--{key[1]} is {value[1]}; expected {' or '.join(names.get(e, e) for e in expected)}."
-    return text
-
-
-def _parser(command: str, doc: str) -> ArgumentParser:
-    parser = ArgumentParser(prog=f"pyrovae {command}", description=doc, exit_on_error=False)
-    parser.add_argument("--config", action="config", help="YAML file of options")
-    return parser
-
-
-def _help(function: Callable[..., Any]) -> dict[str, str]:
-    """What a function's docstring says of each argument."""
-    parsed = docstring_parser.parse(function.__doc__ or "")
-    return {p.arg_name: (p.description or "").replace("\n", " ").replace("%", "%%") for p in parsed.params}
-
-
-def _add_data(parser: ArgumentParser, default: str | None = "digits") -> None:
-    group = parser.add_argument_group("data")
-    names = ", ".join(data_sets.names())
-    group.add_argument("--data", type=str, default=default, help=f"{names}, or a .npy or .npz file")
-    group.add_argument(
-        "--binarization",
-        type=str | None,
-        default=None,
-        help="dynamic, fixed, threshold or none; by default the data set's own",
-    )
-    group.add_argument("--root", type=str | None, default=None, help="folder of the data sets (else PYROVAE_DATA, the cache)")
-
-
-def _load_data(options: Namespace) -> data_sets.Data:
-    return data_sets.load(options.data, root=options.root, binarization=options.binarization)
-
-
-class _Builder:
-    """What follows ``train`` or ``check``: a recipe's name, or FILE.py:FUNCTION of the user's own."""
-
-    def __init__(self, spec: str) -> None:
-        self.spec = spec
-        self.own = ".py" in spec
-        self.build = load_builder(spec) if self.own else pairs.get(spec).build
-        self.options = list(inspect.signature(self.build).parameters)
-
-    def add_options(self, parser: ArgumentParser) -> None:
-        skip = {name for name in self.options[:1] if self.takes_spec}
-        parser.add_function_arguments(self.build, skip=skip, fail_untyped=False)
-
-    @property
-    def takes_spec(self) -> bool:
-        """Whether the first argument is the data's description: it has no default."""
-        first = next(iter(inspect.signature(self.build).parameters.values()), None)
-        return first is not None and first.default is first.empty
-
-    def pair(self, options: Namespace, spec: data_sets.DataSpec) -> Pair:
-        names = self.options[1:] if self.takes_spec else self.options
-        chosen = {name: options[name] for name in names if name in options}
-        try:
-            built = self.build(*([spec] if self.takes_spec else []), **chosen)
-        except Exception as error:
-            if not self.own or isinstance(error, PyrovaeError):
-                raise
-            file = Path(self.spec.rpartition(":")[0])
-            raise ContractError(f"{self.spec} fails: {where_it_fails(error, file)}") from error
-        pair = as_pair(built)
-        return replace(pair, recipe={"name": None, "file": self.spec, "options": chosen}) if self.own else pair
-
-
-def _pair_of(args: list[str], command: str) -> str:
-    """The pair that a command names first, or in its --config file."""
-    if args and not args[0].startswith("-"):
-        return args[0]
-    for i, arg in enumerate(args):
-        path = args[i + 1] if arg == "--config" and i + 1 < len(args) else arg.removeprefix("--config=")
-        if arg.startswith("--config") and Path(path).is_file():
-            settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            if isinstance(settings, dict) and "pair" in settings:
-                args.insert(0, str(settings["pair"]))
-                return args[0]
-    raise OptionError(
-        f"pyrovae {command} PAIR: say first which pair, one of {', '.join(pairs.CATALOGUE)}, or FILE.py:FUNCTION that returns "
-        "(model, guide)."
-    )
-
-
-# ------------------------------------------------------------------------------------------------------ commands
 def _train(args: list[str]) -> int:
     """Train a pair: pyrovae train vae --data binary-mnist --epochs 50 --out runs/vae"""
     if args[:1] in (["-h"], ["--help"]):
@@ -203,12 +42,12 @@ def _train(args: list[str]) -> int:
             "and the training's are listed by\n\n    pyrovae train PAIR --help"
         )
         return 0
-    builder = _Builder(_pair_of(args, "train"))
-    parser = _parser(f"train {builder.spec}", (builder.build.__doc__ or "").split("\n")[0])
+    builder = Builder(pair_of(args, "train"))
+    parser = make_parser(f"train {builder.spec}", (builder.build.__doc__ or "").split("\n")[0])
     parser.add_argument("pair", type=str, help="the pair")
     builder.add_options(parser)
-    _add_data(parser)
-    group, texts = parser.add_argument_group("training"), _help(fit)
+    add_data(parser)
+    group, texts = parser.add_argument_group("training"), argument_help(fit)
     parser.add_function_arguments(fit, skip={"pair", "data", *FIT_TEXTS})
     group.add_argument(
         "--objective",
@@ -220,9 +59,9 @@ def _train(args: list[str]) -> int:
     group.add_argument("--scheduler", type=str | None, default=None, help=texts["scheduler"])
     group.add_argument("--out", type=str | None, default=None, help="new folder for the run; by default runs/PAIR")
     group.add_argument("--threads", type=int | None, default=None, help="CPU threads of torch")
-    options = _parse(parser, args)
+    options = parse(parser, args)
     _set_threads(options.threads)
-    data = _load_data(options)
+    data = load_data(options)
     print(data)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)  # the seed also draws the first parameters
@@ -255,7 +94,7 @@ def _say_trained(run: Run, own: str) -> int:
 
 
 def _run_parser(command: str, doc: str) -> ArgumentParser:
-    parser = _parser(command, doc)
+    parser = make_parser(command, doc)
     parser.add_argument("run", type=str, help="the run folder")
     parser.add_argument(
         "--pair",
@@ -273,7 +112,7 @@ def _own_pair(options: Namespace) -> Pair | None:
     if options.pair is None:
         return None
     config = read_json(Path(options.run) / "config.json")
-    builder = _Builder(options.pair)
+    builder = Builder(options.pair)
     trained = Namespace(**config["pair"].get("options", {}))
     return builder.pair(trained, data_sets.DataSpec.from_json(config["data"]["spec"]))
 
@@ -288,7 +127,7 @@ def _resume(args: list[str]) -> int:
     parser = _run_parser("resume", _resume.__doc__ or "")
     parser.add_argument("--epochs", type=int | None, default=None, help="new total number of epochs")
     parser.add_argument("--steps", type=int | None, default=None, help="new total number of steps")
-    options = _parse(parser, args)
+    options = parse(parser, args)
     _set_threads(options.threads)
     run = resume(options.run, epochs=options.epochs, steps=options.steps, pair=_own_pair(options), data=options.data)
     return _say_trained(run, f" --pair {options.pair}" if options.pair else "")
@@ -300,7 +139,7 @@ def _evaluate(args: list[str]) -> int:
     parser.add_argument("--split", type=str, default="test", help="train, valid or test")
     parser.add_argument("--weights", type=str | None, default=None, help="best or last")
     parser.add_function_arguments(evaluate, skip={"run", "data", "progress"})
-    options = _parse(parser, args)
+    options = parse(parser, args)
     run = _load_run(options, weights=options.weights)
     if options.split not in ("train", "valid", "test"):
         raise nearest("split", options.split, ("train", "valid", "test"))
@@ -323,7 +162,7 @@ def _sample(args: list[str]) -> int:
     parser.add_argument("--out", type=str, default="samples.png", help="a picture (.png), or the arrays of all sites (.npz)")
     parser.add_argument("--mean", type=bool, default=True, help="E[x | z] (usual in pictures) in place of a draw of x")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
-    options = _parse(parser, args)
+    options = parse(parser, args)
     if not options.out.endswith((".png", ".npz")):
         raise OptionError(f"out is {options.out!r}; expected a name that ends in .png or .npz.")
     run = _load_run(options, with_data=False)
@@ -342,7 +181,7 @@ def _sample(args: list[str]) -> int:
 
 def _report(args: list[str]) -> int:
     """Write pictures and one self-contained report.html: pyrovae report runs/vae"""
-    options = _parse(_run_parser("report", _report.__doc__ or ""), args)
+    options = parse(_run_parser("report", _report.__doc__ or ""), args)
     run = _load_run(options)
     figures = Path(options.run) / "evaluation.json"
     print(write_report(run, evaluation=read_json(figures) if figures.exists() else None))
@@ -354,7 +193,7 @@ def _export(args: list[str]) -> int:
     parser = _run_parser("export", _export.__doc__ or "")
     parser.add_argument("--out", type=str, default="run.nc", help="netCDF file")
     parser.add_function_arguments(to_arviz, skip={"run", "data"})
-    options = _parse(parser, args)
+    options = parse(parser, args)
     names = [n for n in inspect.signature(to_arviz).parameters if n not in ("run", "data")]
     write_netcdf(to_arviz(_load_run(options), **{n: options[n] for n in names}), options.out)
     print(options.out)
@@ -365,13 +204,13 @@ def _check(args: list[str]) -> int:
     """Does a pair keep the contract? pyrovae check my_pair.py:build --data my.npz"""
     if args[:1] in (["-h"], ["--help"]):
         args = ["vae", "--help"]
-    builder = _Builder(_pair_of(args, "check"))
-    parser = _parser(f"check {builder.spec}", _check.__doc__ or "")
+    builder = Builder(pair_of(args, "check"))
+    parser = make_parser(f"check {builder.spec}", _check.__doc__ or "")
     parser.add_argument("pair", type=str, help="the pair")
     builder.add_options(parser)
-    _add_data(parser)
-    options = _parse(parser, args)
-    data = _load_data(options)
+    add_data(parser)
+    options = parse(parser, args)
+    data = load_data(options)
     pair = builder.pair(options, data.spec)
     print(data)
     print(check(pair.model, pair.guide, next(iter(data.train.batches(16)))))
@@ -380,7 +219,7 @@ def _check(args: list[str]) -> int:
 
 def _list(args: list[str]) -> int:
     """Pairs, data sets and objectives: pyrovae list"""
-    _parse(_parser("list", _list.__doc__ or ""), args)
+    parse(make_parser("list", _list.__doc__ or ""), args)
     print("pairs")
     for recipe in pairs.CATALOGUE.values():
         print(f"  {recipe.name:18s}{recipe.paper} ({recipe.year})")

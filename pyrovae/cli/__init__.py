@@ -1,0 +1,60 @@
+"""The command line: ``pyrovae train vae --data binary-mnist --latent_dim 50 --out runs/vae``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from argparse import ArgumentError
+from collections.abc import Sequence
+
+import pyrovae
+from pyrovae.cli.commands import COMMANDS
+from pyrovae.errors import PyrovaeError, nearest
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it did what was asked, 2 on bad input, 130 when interrupted."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    args = [arg for arg in args if arg != "--debug"]
+    try:
+        return _run(args)
+    except SystemExit as done:  # --help and --print_config
+        return int(done.code or 0)
+    except BrokenPipeError:  # the reader of our output has gone, as in `pyrovae list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail("interrupted.", 130)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, (PyrovaeError, ArgumentError)):
+            return _fail(str(error), 2)
+        return _fail(f"{type(error).__name__}: {error} (--debug shows where)", 2)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"pyrovae: {message}", file=sys.stderr)
+    return code
+
+
+def _run(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if args[0] == "--version":
+        print(f"pyrovae {pyrovae.__version__}")
+        return 0
+    if args[0] not in COMMANDS:
+        raise nearest("command", args[0], COMMANDS)
+    return COMMANDS[args[0]](args[1:]) or 0
+
+
+def _usage() -> str:
+    lines = ["usage: pyrovae COMMAND ... [--debug]", "", "Variational autoencoders as pairs of Pyro programs.", ""]
+    lines += [f"  {name:10s}{(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "\n".join([*lines, "", "pyrovae COMMAND --help explains each."])

@@ -1,0 +1,134 @@
+"""Options of the command line: parsers from signatures and docstrings, errors in one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from argparse import ArgumentError
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import docstring_parser
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+from pyrovae import data as data_sets
+from pyrovae import pairs
+from pyrovae.cli.user_file import load_builder, where_it_fails
+from pyrovae.errors import ContractError, OptionError, PyrovaeError
+from pyrovae.pair import Pair, as_pair
+
+__all__ = ["Builder", "add_data", "argument_help", "load_data", "make_parser", "pair_of", "parse"]
+
+
+def parse(parser: ArgumentParser, args: list[str]) -> Namespace:
+    """Parse; an unknown option's error names the nearest one."""
+    try:
+        return parser.parse_args(args)
+    except ArgumentError as error:
+        message = _one_sentence(str(error))
+        known = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
+        unknown = [arg.split("=")[0] for arg in args if arg.startswith("--") and arg.split("=")[0] not in known]
+        if unknown:
+            match = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.5)
+            hint = f"; did you mean {match[0]}?" if match else "."
+            message = f"{parser.prog} has no option {unknown[0]}{hint} (--help lists them)"
+        raise OptionError(message) from error
+
+
+def _one_sentence(message: str) -> str:
+    """jsonargparse's account of a wrong value, shortened."""
+    text = re.sub(r"\s*\n\s*", " ", message).strip()
+    key = re.search(r'Parser key "(\w+)"', text)
+    value = re.search(r"(?:Given value|Got value): (.*)$", text)
+    types = re.findall(r"Expected an? (?:<class '(\w+)'>|typing\.(\S+\[.*?\])|([\w\[\], |.]+?)(?:\.| Got|$))", text)
+    expected = dict.fromkeys(next(filter(None, match), "") for match in types)
+    names = {"str": "text", "int": "a whole number", "float": "a number", "NoneType": "null"}
+    if key and value and expected:
+        return f"--{key[1]} is {value[1]}; expected {' or '.join(names.get(e, e) for e in expected)}."
+    return text
+
+
+def make_parser(command: str, doc: str) -> ArgumentParser:
+    """A command's parser, with ``--config FILE``; its errors are exceptions."""
+    parser = ArgumentParser(prog=f"pyrovae {command}", description=doc, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file of options")
+    return parser
+
+
+def argument_help(function: Callable[..., Any]) -> dict[str, str]:
+    """What a function's docstring says of each argument."""
+    parsed = docstring_parser.parse(function.__doc__ or "")
+    return {p.arg_name: (p.description or "").replace("\n", " ").replace("%", "%%") for p in parsed.params}
+
+
+def add_data(parser: ArgumentParser) -> None:
+    """The options that choose the data."""
+    group = parser.add_argument_group("data")
+    names = ", ".join(data_sets.names())
+    group.add_argument("--data", type=str, default="digits", help=f"{names}, or a .npy or .npz file")
+    group.add_argument(
+        "--binarization",
+        type=str | None,
+        default=None,
+        help="dynamic, fixed, threshold or none; by default the data set's own",
+    )
+    group.add_argument("--root", type=str | None, default=None, help="folder of the data sets (else PYROVAE_DATA, the cache)")
+
+
+def load_data(options: Namespace) -> data_sets.Data:
+    """The data that the options of :func:`add_data` choose."""
+    return data_sets.load(options.data, root=options.root, binarization=options.binarization)
+
+
+class Builder:
+    """What follows ``train`` or ``check``: a recipe's name, or FILE.py:FUNCTION of the user's own."""
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+        self.own = ".py" in spec
+        self.build = load_builder(spec) if self.own else pairs.get(spec).build
+        self.options = list(inspect.signature(self.build).parameters)
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        skip = {name for name in self.options[:1] if self.takes_spec}
+        parser.add_function_arguments(self.build, skip=skip, fail_untyped=False)
+
+    @property
+    def takes_spec(self) -> bool:
+        """Whether the first argument is the data's description: it has no default."""
+        first = next(iter(inspect.signature(self.build).parameters.values()), None)
+        return first is not None and first.default is first.empty
+
+    def pair(self, options: Namespace, spec: data_sets.DataSpec) -> Pair:
+        names = self.options[1:] if self.takes_spec else self.options
+        chosen = {name: options[name] for name in names if name in options}
+        try:
+            built = self.build(*([spec] if self.takes_spec else []), **chosen)
+        except Exception as error:
+            if not self.own or isinstance(error, PyrovaeError):
+                raise
+            file = Path(self.spec.rpartition(":")[0])
+            raise ContractError(f"{self.spec} fails: {where_it_fails(error, file)}") from error
+        pair = as_pair(built)
+        return replace(pair, recipe={"name": None, "file": self.spec, "options": chosen}) if self.own else pair
+
+
+def pair_of(args: list[str], command: str) -> str:
+    """The pair that a command names first, or in its --config file."""
+    if args and not args[0].startswith("-"):
+        return args[0]
+    for i, arg in enumerate(args):
+        path = args[i + 1] if arg == "--config" and i + 1 < len(args) else arg.removeprefix("--config=")
+        if arg.startswith("--config") and Path(path).is_file():
+            settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            if isinstance(settings, dict) and "pair" in settings:
+                args.insert(0, str(settings["pair"]))
+                return args[0]
+    raise OptionError(
+        f"pyrovae {command} PAIR: say first which pair, one of {', '.join(pairs.CATALOGUE)}, or FILE.py:FUNCTION that returns "
+        "(model, guide)."
+    )

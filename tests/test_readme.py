@@ -1,0 +1,43 @@
+"""The README's promises: its pair runs as printed, its table lists every pair."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+import pyrovae as pv
+from pyrovae.cli import main
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_pair_of_the_readme_runs_as_printed_in_about_30_lines(tmp_path, monkeypatch, capsys):
+    pair = next(block for block in BLOCKS if "def build" in block)
+    assert len([line for line in pair.splitlines() if line.strip() and not line.startswith("#")]) <= 35
+    (tmp_path / "my_pair.py").write_text(pair)
+    np.savez(tmp_path / "my.npz", x=np.random.default_rng(0).normal(size=(100, 6)).astype("float32"))
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^    pyrovae (.*my_pair.*)$", README, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["check", "train", "evaluate"]
+    for command in commands:
+        command = command.replace("--epochs 100", "--epochs 2").replace("--num_samples 5000", "--num_samples 20")
+        assert main(command.split()) == 0, capsys.readouterr().err
+
+
+def test_the_python_of_the_readme_runs_on_digits(tmp_path, monkeypatch):
+    code = next(block for block in BLOCKS if "pv.data.load" in block)
+    code = code.replace('"binary-mnist"', '"digits"').replace("epochs=50", "epochs=1").replace("epochs=100", "epochs=2")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(code.replace("num_samples=5000", "num_samples=5").replace("to_arviz(run)", "to_arviz(run, num_samples=5)"), names)
+    assert names["x"].shape == (64, 8, 8) and names["x_hat"].shape == (10, 8, 8) and len(names["run"].history) == 2
+
+
+def test_every_pair_and_objective_is_in_the_readme():
+    table = re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE)
+    assert set(table) == set(pv.pairs.CATALOGUE)
+    for name in pv.objectives.OBJECTIVES:
+        assert f"`{name}`" in README
