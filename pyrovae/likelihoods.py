@@ -51,7 +51,9 @@ class Likelihood(nn.Module):
         raise NotImplementedError("a likelihood defines law(*params)")
 
     def forward(self, h: Tensor) -> TorchDistribution:
-        return self.law(*h.unbind(-1 - len(self.shape))).to_event(len(self.shape))
+        axis = -1 - len(self.shape)
+        params = [h.squeeze(axis)] if self.num_params == 1 else h.unbind(axis)  # a squeeze costs no copy backwards
+        return self.law(*params).to_event(len(self.shape))
 
     def start(self, mean: Tensor) -> Tensor | None:
         """The h, (P, *shape), whose law has about this mean: where decoders start from; None to start anywhere."""

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["elbo", "iwae", "renyi"]
+__all__ = ["ciwae", "elbo", "iwae", "leave_one_out", "miwae", "renyi"]
 
 
 def elbo(log_weight: Tensor) -> Tensor:
@@ -41,3 +41,39 @@ def renyi(log_weight: Tensor, alpha: float) -> Tensor:
     tensor([-2.])
     """
     return elbo(log_weight) if alpha == 1 else iwae((1 - alpha) * log_weight) / (1 - alpha)
+
+
+def miwae(log_weight: Tensor, num_groups: int) -> Tensor:
+    """(1/M) sum_m log (1/L) sum_l w_ml: the mean of M IWAE bounds of L = K/M draws each; a lower bound.
+
+    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018, Eq. (12).
+
+    >>> miwae(torch.tensor([[0.0], [0.0], [-2.0], [-2.0]]), num_groups=2)
+    tensor([-1.])
+    """
+    return iwae(log_weight.unflatten(0, (num_groups, -1)).transpose(0, 1)).mean(0)
+
+
+def ciwae(log_weight: Tensor, beta: float) -> Tensor:
+    """beta ELBO + (1 - beta) IWAE: a lower bound between the two.
+
+    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018, Eq. (14).
+
+    >>> ciwae(torch.tensor([[0.0], [-2.0]]), beta=1.0)
+    tensor([-1.])
+    """
+    return beta * elbo(log_weight) + (1 - beta) * iwae(log_weight)
+
+
+def leave_one_out(log_weight: Tensor) -> Tensor:
+    """L_-k, (K, B): the IWAE bound with w_k replaced by the geometric mean of the other K - 1 weights.
+
+    References: Mnih and Rezende, Variational Inference for Monte Carlo Objectives, 2016, Eq. (10) and (11).
+
+    >>> leave_one_out(torch.tensor([[5.0], [-1.0], [-1.0]]))[0]
+    tensor([-1.])
+    """
+    k = log_weight.shape[0]
+    others = (log_weight.sum(0) - log_weight) / (k - 1)
+    replaced = torch.where(torch.eye(k, dtype=torch.bool, device=log_weight.device).unsqueeze(-1), others, log_weight)
+    return iwae(replaced.transpose(0, 1))
