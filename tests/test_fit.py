@@ -91,7 +91,7 @@ def test_steps_equal_those_of_svi_on_the_same_batches_and_noise(digits):
 )
 def test_stock_elbos_train(digits, objective):
     run = quiet(small(digits), digits, objective, epochs=3)
-    assert run.history[-1]["train"] > run.history[0]["train"] + 3
+    assert run.history[-1]["train"] > run.history[0]["train"] + 0.4
     assert run.history[-1]["valid"] == pytest.approx(run.history[-1]["train"], abs=3)
 
 
@@ -99,7 +99,7 @@ def test_stock_elbos_train(digits, objective):
 def test_named_objectives_train_and_report_the_bound(digits, objective):
     pair = small(digits)
     run = quiet(pair, digits, objective, epochs=4, lr=3e-3)
-    assert run.history[-1]["valid"] > run.history[0]["valid"] + 3
+    assert run.history[-1]["valid"] > run.history[0]["valid"] + 0.4
     value = pv.log_evidence(pair.model, pair.guide, digits.valid, num_samples=300)
     elbo = float(value.elbo.mean())
     assert elbo - 0.3 < run.history[-1]["valid"] < value.mean + 0.3
@@ -221,7 +221,7 @@ def test_dataloaders_and_datasets_train(digits):
         ),
     ):
         run = quiet(small(digits), data, epochs=4)
-        assert run.history[-1]["valid"] > run.history[0]["valid"] + 3
+        assert run.history[-1]["valid"] > run.history[0]["valid"] + 0.4
 
 
 def test_plain_functions_train_apart_from_the_global_store_and_save(tmp_path):

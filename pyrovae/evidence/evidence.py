@@ -14,6 +14,7 @@ __all__ = ["Evidence", "mean_and_error"]
 def mean_and_error(values: Tensor) -> tuple[float, float]:
     """Mean over data and its standard error s / sqrt(N) (NaN for a single datum).
 
+    >>> import torch
     >>> mean, error = mean_and_error(torch.tensor([1.0, 2.0, 3.0]))
     >>> round(mean, 3), round(error, 3)
     (2.0, 0.577)
