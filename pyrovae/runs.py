@@ -112,7 +112,6 @@ def resume(
             if value is not None and value < 1:
                 raise OptionError(f"{name} is {value}; expected a whole number of at least 1.")
         settings["epochs"], settings["steps"] = epochs or settings["epochs"], steps
-        write_json(run.path / CONFIG, run.config)
     used = {**settings, **objects}
     for name in ("objective", "optimizer", "scheduler"):
         if isinstance(used[name], dict) and "object" in used[name]:
@@ -121,6 +120,12 @@ def resume(
     prepare(run.pair, run.data, used)
     trainer = Trainer(run, objectives.get(used["objective"]), used, progress)
     trainer.restore()
+    if trainer.step > trainer.total_steps:
+        raise OptionError(
+            f"{path} is at step {trainer.step} already, beyond the {trainer.total_steps} asked for (an epoch has "
+            f"{trainer.epoch_steps}); give more epochs or steps."
+        )
+    write_json(run.path / CONFIG, run.config)
     return trainer.train()
 
 

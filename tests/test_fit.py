@@ -345,6 +345,10 @@ def test_resume_with_more_epochs_equals_the_longer_run(digits, tmp_path):
     run = pv.resume(tmp_path / "short", epochs=5, progress=False)
     assert_equal(state(run.pair), state(long))
     assert pv.load(tmp_path / "short").config["fit"]["epochs"] == 5
+    with pytest.raises(OptionError, match="is at step 65 already, beyond the 13 asked for"):
+        pv.resume(tmp_path / "short", epochs=1)
+    assert pv.load(tmp_path / "short").config["fit"]["epochs"] == 5
+    assert list((tmp_path / "short" / "tensorboard").glob("events.*"))
 
 
 def test_resume_refuses_other_data(tmp_path):
