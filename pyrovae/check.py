@@ -37,7 +37,7 @@ class SiteReport:
     """What :func:`check` learned of one site."""
 
     name: str
-    kind: str  # latent or observed
+    kind: str  # latent, observed, or summed out (a site that only the model has, enumerated)
     shape: tuple[int, ...]
     law: str
     reparameterized: bool
@@ -223,7 +223,7 @@ def find_non_finite(traced: PairTrace) -> str | None:
 def _check_particles(model: Program, guide: Program, batch: Batch) -> None:
     """K particles in one pass must score as they do one by one."""
     try:
-        together = trace_pair(model, guide, batch, PARTICLES)
+        together = trace_pair(model, guide, batch, PARTICLES, enumerate_sites=False)
         scores = together.log_p
     except PyrovaeError:
         raise
@@ -233,7 +233,7 @@ def _check_particles(model: Program, guide: Program, batch: Batch) -> None:
             f"{error}); networks must act on the last axes and pass leading ones through."
         ) from error
     for k in range(PARTICLES):
-        given = {name: draws[k : k + 1] for name, draws in together.latents.items()}
+        given = {n: s["value"][k : k + 1] for n, s in together.model_sites.items() if not s["is_observed"]}
         alone = PairTrace(run_program(model, batch, 1, given=given), together.guide, (1, batch_size(batch)))
         for name, score in alone.log_p.items():
             if not torch.allclose(score[0], scores[name][k], rtol=1e-3, atol=1e-3):
@@ -273,9 +273,10 @@ def _report(traced: PairTrace) -> Report:
     sites = []
     for name, site in traced.model_sites.items():
         latent = not site["is_observed"]
-        drawn = traced.guide_sites[name] if latent else site
+        shared = name in traced.guide_sites
+        drawn = traced.guide_sites[name] if shared else site
         analytic = False
-        if latent:
+        if shared:
             try:
                 kl_divergence(drawn["fn"], site["fn"])
                 analytic = True
@@ -284,7 +285,7 @@ def _report(traced: PairTrace) -> Report:
         sites.append(
             SiteReport(
                 name,
-                "latent" if latent else "observed",
+                "observed" if not latent else "latent" if shared else "summed out",
                 tuple(site["fn"].event_shape),
                 _law(drawn),
                 is_reparameterized(drawn),

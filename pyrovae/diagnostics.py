@@ -145,7 +145,8 @@ def kl_per_dim(model: Program, guide: Program, data: Any, num_samples: int = 1, 
     count = 0
     with running(model, guide), evaluating(model, guide), torch.no_grad():
         for batch in as_split(data).batches(batch_size):
-            traced = trace_pair(model, guide, {key: value.to(device) for key, value in batch.items()}, num_samples)
+            batch = {key: value.to(device) for key, value in batch.items()}
+            traced = trace_pair(model, guide, batch, num_samples, enumerate_sites=False)
             rows = traced.shape[1]
             count += rows
             for name in traced.guide_sites:

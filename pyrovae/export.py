@@ -18,10 +18,10 @@ from torch import Tensor
 from pyrovae.data import Split, as_split
 from pyrovae.distributions import is_density
 from pyrovae.errors import ContractError, OptionError, PyrovaeError, RunError
-from pyrovae.generate import fixed, sample
+from pyrovae.generate import sample
 from pyrovae.modes import device_of, evaluating
 from pyrovae.pair import Batch, Pair, as_pair, batch_size, inputs, running
-from pyrovae.trace import PairTrace, run_program, trace_pair, unknown_sites
+from pyrovae.trace import PairTrace, fixed, run_program, trace_pair, unknown_sites
 
 if TYPE_CHECKING:
     import arviz
@@ -180,7 +180,7 @@ def _pool(pair: Pair, batch: Batch, size: int) -> tuple[dict[str, Tensor], Tenso
     step = max(1, ROWS // batch_size(batch))
     draws, weights = [], []
     for start in range(0, size, step):
-        traced = trace_pair(pair.model, pair.guide, batch, min(step, size - start))
+        traced = trace_pair(pair.model, pair.guide, batch, min(step, size - start), enumerate_sites=False)
         if message := unknown_sites(pair.model, pair.guide, traced):
             raise ContractError(message)
         draws.append(traced.latents)

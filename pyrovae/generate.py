@@ -18,12 +18,11 @@ from torch import Tensor
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.modes import device_of, evaluating
 from pyrovae.pair import Batch, Program, batch_size, describe, inputs, running, template
-from pyrovae.trace import Site, run_program, sample_sites, trace_pair
+from pyrovae.trace import Site, fixed, run_program, sample_sites, trace_pair
 
 __all__ = [
     "expectation",
     "factors",
-    "fixed",
     "interpolate",
     "manifold",
     "picture_site",
@@ -112,7 +111,7 @@ def reconstruct(model: Program, guide: Program, x: Mapping[str, Tensor] | Tensor
 def _mean_given_latents(model: Program, guide: Program, batch: Batch, num_samples: int) -> Tensor:
     total: Tensor | float = 0.0
     for start in range(0, num_samples, ROWS):
-        sites = trace_pair(model, guide, batch, min(ROWS, num_samples - start)).model_sites
+        sites = trace_pair(model, guide, batch, min(ROWS, num_samples - start), enumerate_sites=False).model_sites
         total = total + expectation(sites[picture_site(sites)]["fn"]).sum(0)
     return total / num_samples
 
@@ -277,14 +276,6 @@ def factors(fn: TorchDistribution) -> TorchDistribution | None:
     while hasattr(fn, "reinterpreted_batch_ndims"):
         fn = fn.base_dist
     return fn if len(fn.event_shape) == 0 else None
-
-
-def fixed(latents: Mapping[str, Tensor]) -> poutine.Trace:
-    """A trace for ``run_program(model, batch, replay=...)`` that holds latent sites at these values."""
-    trace = poutine.Trace()
-    for name, value in latents.items():
-        trace.add_node(name, name=name, type="sample", value=value, is_observed=False, infer={})
-    return trace
 
 
 def picture_site(sites: Mapping[str, Site]) -> str:

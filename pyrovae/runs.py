@@ -139,5 +139,5 @@ def _initialize(pair: Pair, spec: DataSpec, device: str) -> None:
         if isinstance(program, torch.nn.Module):
             program.to(device)
     with running(pair.model, pair.guide), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        trace_pair(pair.model, pair.guide, batch)
+        trace_pair(pair.model, pair.guide, batch, enumerate_sites=False)
     remember(pair.model, batch)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyro
 import pyro.distributions as dist
+import pyro.infer
 import torch
 from torch import Tensor, nn
 
@@ -241,11 +242,84 @@ class ChainPosterior(nn.Module):
             pyro.sample("z1", dist.Normal(a / prior * z2, (1 / prior).sqrt()).to_event(1))
 
 
-def chain() -> ExactPair:
+class WrongChainPosterior(nn.Module):
+    """q(z2 | x) q(z1 | z2), wrong in means and scales, with parameters of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = nn.Parameter(torch.tensor([0.3, -0.4, 0.2, -0.5]))
+
+    def forward(self, x: Tensor) -> None:
+        gain, log_s2, slope, log_s1 = self.free
+        with pyro.plate("data", x.shape[0], dim=-1):
+            z2 = pyro.sample("z2", dist.Normal(gain * x, log_s2.exp()).to_event(1))
+            pyro.sample("z1", dist.Normal(slope * z2, log_s1.exp()).to_event(1))
+
+
+def chain(tight: bool = True) -> ExactPair:
     torch.manual_seed(8)
     model = Chain()
     x = 2 * torch.randn(10, 1)
-    return ExactPair("chain of two latents", model, ChainPosterior(model), {"x": x}, lambda: model.log_evidence(x), True)
+    guide = ChainPosterior(model) if tight else WrongChainPosterior()
+    return ExactPair(f"chain {'exact' if tight else 'wrong'}", model, guide, {"x": x}, lambda: model.log_evidence(x), tight)
+
+
+class GaussianMixture(nn.Module):
+    """y ~ Categorical(pi), z | y ~ N(m_y, 1), x | z ~ N(z, s^2) in 2 dimensions: x ~ sum_y pi_y N(m_y, 1 + s^2)."""
+
+    def __init__(self, marked: bool) -> None:
+        super().__init__()
+        self.pi = nn.Parameter(torch.tensor([0.2, -0.3, 0.5]))
+        self.means = nn.Parameter(2 * torch.randn(3, 2))
+        self.log_s = nn.Parameter(torch.tensor(-0.2))
+        self.infer = {"enumerate": "parallel"} if marked else {}
+
+    def forward(self, x: Tensor) -> None:
+        with pyro.plate("data", x.shape[0], dim=-1):
+            y = pyro.sample("y", dist.Categorical(logits=self.pi), infer=dict(self.infer))
+            z = pyro.sample("z", dist.Normal(self.means[y], 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z, self.log_s.exp()).to_event(1), obs=x)
+
+    def log_evidence(self, x: Tensor) -> Tensor:
+        scale = (1 + (2 * self.log_s).exp()).sqrt()
+        parts = dist.Normal(self.means, scale).to_event(1).log_prob(x.unsqueeze(1))
+        return (self.pi.log_softmax(0) + parts).logsumexp(1)
+
+
+class MixtureGuide(nn.Module):
+    """q(y | x) q(z | x, y), or q(z | x) alone where the model sums y out; wrong, and y enumerated or drawn."""
+
+    def __init__(self, has_y: bool, marked: bool) -> None:
+        super().__init__()
+        self.logits = nn.Linear(2, 3)
+        self.gain = nn.Parameter(torch.tensor(0.6))
+        self.shift = nn.Parameter(0.3 * torch.randn(3, 2))
+        self.has_y, self.infer = has_y, {"enumerate": "parallel"} if marked else {}
+
+    def forward(self, x: Tensor) -> None:
+        with pyro.plate("data", x.shape[0], dim=-1):
+            if self.has_y:
+                y = pyro.sample("y", dist.Categorical(logits=self.logits(x)), infer=dict(self.infer))
+                shift = self.shift[y]
+            else:
+                shift = self.shift.mean(0)
+            pyro.sample("z", dist.Normal(self.gain * x + shift, 0.8).to_event(1))
+
+
+def gaussian_mixture(how: str) -> ExactPair:
+    """``how`` y is treated: "enumerated" or "drawn" in the guide, "summed" out in the model."""
+    torch.manual_seed(11)
+    model = GaussianMixture(marked=how == "summed")
+    guide = MixtureGuide(has_y=how != "summed", marked=how == "enumerated")
+    x = 2 * torch.randn(7, 2)
+    return ExactPair(f"gaussian-mixture {how}", model, guide, {"x": x}, lambda: model.log_evidence(x), False)
+
+
+def marked_mixture(error: float) -> ExactPair:
+    """The Bernoulli mixture with y enumerated in the guide."""
+    pair = bernoulli_mixture(error)
+    guide = pyro.infer.config_enumerate(pair.guide)
+    return ExactPair(f"{pair.name}, enumerated", pair.model, guide, pair.batch, pair.log_evidence, False)
 
 
 ALL: list[Callable[[], ExactPair]] = [
@@ -261,5 +335,9 @@ ALL: list[Callable[[], ExactPair]] = [
     lambda: gamma_poisson(True),
     lambda: gamma_poisson(False),
     chain,
+    lambda: chain(False),
+    lambda: gaussian_mixture("drawn"),
+    lambda: gaussian_mixture("enumerated"),
+    lambda: gaussian_mixture("summed"),
 ]
 PAIRS = {pair.name: make for make in ALL for pair in [make()]}

@@ -23,7 +23,7 @@ def test_estimates_agree_with_exact_log_p_within_their_error(name):
         assert evidence.stderr.max() < 1e-4 and evidence.ess.min() > 3999
     elif "narrow" not in name:  # whose weights have infinite variance: the next test
         z = (evidence.value - truth) / evidence.stderr
-        assert z.abs().max() < 4.5 and evidence.stderr.max() < 0.3
+        assert z.abs().max() < 4.5 and evidence.stderr.max() < 0.5
     assert evidence.mean == pytest.approx(float(evidence.value.mean()))
 
 

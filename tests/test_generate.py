@@ -134,9 +134,9 @@ def test_reconstruct_draws_exactly_num_samples(linear, monkeypatch):
     asked = []
     original = generate.trace_pair
 
-    def counting(model, guide, batch, num_particles):
+    def counting(model, guide, batch, num_particles, **options):
         asked.append((num_particles, len(batch["x"])))
-        return original(model, guide, batch, num_particles)
+        return original(model, guide, batch, num_particles, **options)
 
     monkeypatch.setattr(generate, "trace_pair", counting)
     monkeypatch.setattr(generate, "ROWS", 10)

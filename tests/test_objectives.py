@@ -64,14 +64,14 @@ REPARAMETERIZED = [
     "linear-gaussian 2x4 wrong",
     "sigmoid-decoder 2d",
     "gamma-poisson log-normal",
-    "chain of two latents",
+    "chain exact",
 ]
 
 
 @pytest.mark.parametrize("name", REPARAMETERIZED)
 @pytest.mark.parametrize(("ours", "stock"), [row[:2] for row in STOCK], ids=[row[0] for row in STOCK])
 def test_value_and_gradient_of_stock_pyro_on_the_same_seed(ours, stock, name):
-    if "meanfield" in ours and name == "chain of two latents":
+    if "meanfield" in ours and name == "chain exact":
         name = "linear-gaussian 1x2 exact"  # Pyro's analytic KL is wrong on the chain, see the next test
     pair = exact.PAIRS[name]()
     loss, grads = gradients(objectives.get(ours), pair.model, pair.guide, pair.batch)
@@ -115,7 +115,7 @@ def test_an_exact_guide_makes_every_bound_log_p(name, objective):
     assert -loss == pytest.approx(float(pair.log_evidence().sum().detach()), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["linear-gaussian 3x5 exact", "chain of two latents", "gamma-poisson exact"])
+@pytest.mark.parametrize("name", ["linear-gaussian 3x5 exact", "chain exact", "gamma-poisson exact"])
 def test_with_an_exact_guide_the_iwae_gradient_is_that_of_log_p(name):
     """log w is constant in z, and the guide's parameters are the model's: every draw's gradient is the exact one."""
     pair = exact.PAIRS[name]()
@@ -202,7 +202,7 @@ def test_subsampling_scales_the_finished_bound_where_pyro_scales_the_weights():
 def test_scale_multiplies_the_loss():
     pair = exact.sigmoid_decoder(1)
     scaled = [lambda x, p=p: poutine.scale(p, scale=7.0)(x) for p in (pair.model, pair.guide)]
-    for name in objectives.OBJECTIVES:
+    for name in set(objectives.OBJECTIVES) - {"nvil", "wake-sleep"}:
         objective = objectives.get(name)
         torch.manual_seed(0)
         plain = objective.loss(pair.model, pair.guide, **pair.batch)
@@ -269,10 +269,7 @@ def test_bad_options(make, message):
 
 def test_what_an_objective_cannot_do_it_refuses():
     pair = exact.bernoulli_mixture()
-    with pytest.raises(ContractError, match="not reparameterized"):
+    with pytest.raises(ContractError, match="drawn without reparameterization"):
         objectives.MeanField().loss(pair.model, pair.guide, **pair.batch)
-    enumerated = pyro.infer.config_enumerate(lambda x: pair.guide(x))
-    with pytest.raises(ContractError, match="asks to be enumerated"):
-        objectives.IWAE(3).loss(pair.model, enumerated, **pair.batch)
     with pytest.raises(ContractError, match="by name"):
         objectives.ELBO().loss(pair.model, pair.guide, pair.batch["x"])

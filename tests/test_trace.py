@@ -19,8 +19,9 @@ def test_scores_are_per_datum_and_complete(name):
     pair = exact.PAIRS[name]()
     rows = len(pair.batch["x"])
     traced = trace_pair(pair.model, pair.guide, pair.batch, 4)
-    for scores in (*traced.log_p.values(), *traced.log_q.values(), traced.log_weight):
-        assert scores.shape == (4, rows)
+    for scores in (*traced.log_p.values(), *traced.log_q.values()):
+        assert scores.shape[-2:] == (4, rows) and scores.shape[:-2] in ((), (3,))
+    assert traced.log_weight.shape == (4, rows)
     if pair.tight:  # p(x, z) / q(z | x) = p(x) whatever z
         torch.testing.assert_close(traced.log_weight, pair.log_evidence().expand(4, rows), rtol=1e-4, atol=1e-4)
     else:

@@ -15,11 +15,49 @@ import yaml
 
 from pyrovae.errors import OptionError, nearest
 from pyrovae.objectives import bounds
-from pyrovae.objectives.objective import ELBO, IWAE, MeanField, Objective, Renyi, Terms
+from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
+from pyrovae.objectives.elbo import ELBO, STL, Enum, MeanField
+from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
+from pyrovae.objectives.objective import Objective, Terms
 
-__all__ = ["ELBO", "IWAE", "MeanField", "OBJECTIVES", "Objective", "Renyi", "Terms", "bounds", "get"]
+__all__ = [
+    "CIWAE",
+    "ELBO",
+    "IWAE",
+    "MIWAE",
+    "NVIL",
+    "OBJECTIVES",
+    "PIWAE",
+    "RWS",
+    "STL",
+    "VIMCO",
+    "DReG",
+    "Enum",
+    "MeanField",
+    "Objective",
+    "Renyi",
+    "Terms",
+    "WakeSleep",
+    "bounds",
+    "get",
+]
 
-OBJECTIVES: dict[str, type[Objective]] = {"elbo": ELBO, "meanfield": MeanField, "iwae": IWAE, "renyi": Renyi}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "elbo": ELBO,
+    "meanfield": MeanField,
+    "enum": Enum,
+    "stl": STL,
+    "iwae": IWAE,
+    "renyi": Renyi,
+    "miwae": MIWAE,
+    "ciwae": CIWAE,
+    "piwae": PIWAE,
+    "dreg": DReG,
+    "vimco": VIMCO,
+    "nvil": NVIL,
+    "rws": RWS,
+    "wake-sleep": WakeSleep,
+}
 
 
 def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) -> pyro.infer.ELBO:
@@ -38,7 +76,7 @@ def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) ->
         key, equals, value = item.partition("=")
         if not equals:
             raise OptionError(f"objective {objective!r}: {item!r} is not option=value.")
-        options.setdefault(key.strip(), yaml.safe_load(value))
+        options.setdefault(key.strip(), _value(value))
     if name not in OBJECTIVES:
         raise nearest("objective", name, OBJECTIVES)
     known = inspect.signature(OBJECTIVES[name]).parameters
@@ -46,3 +84,13 @@ def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) ->
         if option not in known:
             raise nearest(f"option of objective {name}", option, known)
     return OBJECTIVES[name](**options)
+
+
+def _value(text: str) -> Any:
+    """The number, truth value or word that an option's text is."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return yaml.safe_load(text)

@@ -43,7 +43,11 @@ class Trainer:
         self.train_data, self.valid_data = run.data.train.to(self.device), run.data.valid
         if self.valid_data is not None:
             self.valid_data = self.valid_data.to(self.device)
-        self.params = [p for p in parameters(self.model, self.guide).values() if p.requires_grad]
+        if isinstance(objective, Objective):
+            objective.build(next(iter(self.train_data.batches(1))))
+        networks = getattr(objective, "networks", None)
+        own = [] if networks is None else list(networks.parameters())
+        self.params = [p for p in [*parameters(self.model, self.guide).values(), *own] if p.requires_grad]
         self.optimizer = build_optimizer(
             settings["optimizer"], self.params, settings["lr"], settings["optimizer_options"] or {}
         )
@@ -298,10 +302,18 @@ class Trainer:
             writer.writerows(self.run.history)
             write_whole(self.run.path / METRICS, text.getvalue().encode())
 
+    def _networks(self) -> dict[str, Tensor]:
+        """The objective's own parameters and buffers."""
+        networks = getattr(self.objective, "networks", None)
+        return {} if networks is None else networks.state_dict()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {**tensors_of(self.run.pair), **{f"objective.{n}": t for n, t in self._networks().items()}}
+
     def _save(self) -> None:
         """Write the checkpoint, after making sure that it is worth keeping."""
         self.saved_at = time.monotonic()
-        for name, tensor in tensors_of(self.run.pair).items():
+        for name, tensor in self._tensors().items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise NonFiniteError(f"parameter {name!r} is not finite at step {self.step}; lower lr.{self._kept()}")
         if self.run.path is None:
@@ -317,6 +329,7 @@ class Trainer:
                 "stopped": self.run.stopped,
                 "best": self.best,
                 "tensors": tensors_of(self.run.pair),
+                "networks": self._networks(),
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
                 "random": random_states(),
@@ -329,6 +342,8 @@ class Trainer:
         saved = load_state(path)
         try:
             load_tensors(self.run.pair, saved["tensors"], str(path))
+            if saved["networks"]:
+                self.objective.networks.load_state_dict(saved["networks"])
             self.optimizer.load_state_dict(saved["optimizer"])
             if self.scheduler is not None:
                 self.scheduler.load_state_dict(saved["scheduler"])

@@ -1,0 +1,214 @@
+"""Objectives for latents without reparameterization: VIMCO, NVIL and REINFORCE, reweighted wake-sleep, wake-sleep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+
+from pyrovae.errors import ContractError, OptionError
+from pyrovae.objectives import bounds
+from pyrovae.objectives.elbo import ELBO
+from pyrovae.objectives.importance import normalized, sampled_score
+from pyrovae.objectives.objective import Objective, Terms
+from pyrovae.pair import Program
+from pyrovae.trace import PairTrace, Site, fixed, run_program, sample_sites, trace_pair
+
+__all__ = ["NVIL", "RWS", "VIMCO", "WakeSleep"]
+
+
+class VIMCO(Objective):
+    """The IWAE bound; each draw's score has as its signal what the draw adds to the bound of the others.
+
+        grad = sum_k (L - L_-k) grad log q(z_k | x) + grad L,   L_-k by the geometric mean of the other weights
+
+    Unbiased, without networks or parameters of its own.
+
+    Args:
+        num_particles: K, at least 2.
+
+    References: Mnih and Rezende, Variational Inference for Monte Carlo Objectives, 2016, Eq. (8) to (11).
+    """
+
+    def __init__(self, num_particles: int = 50) -> None:
+        self.require("num_particles", num_particles, at_least=2)
+        super().__init__(num_particles)
+
+    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+        log_weight, score = traced.log_weight, sampled_score(traced, self)
+        bound = bounds.iwae(log_weight)
+        if score is None:
+            return Terms(bound, bound)
+        signal = (bound - bounds.leave_one_out(log_weight)).detach()
+        return Terms(bound, bound + (signal * score).sum(0))
+
+
+class NVIL(ELBO):
+    """The ELBO with score-function gradient, its signal centred by baselines: "none" is REINFORCE.
+
+        signal = log w - c - C(x), divided by max(1, its running standard deviation)
+
+    c is a running average, C(x) a network of the data trained to predict the signal. They change no expectation.
+
+    Args:
+        num_particles: K, over which the mean is taken.
+        baseline: "none", "average" (c) or "network" (c and C).
+        hidden: size of C's hidden layer.
+        decay: of the running averages.
+
+    References: Mnih and Gregor, Neural Variational Inference and Learning in Belief Networks, 2014, Section 2.3 and Eq. (9).
+    """
+
+    weights_kl = False
+
+    def __init__(self, num_particles: int = 1, baseline: str = "network", hidden: int = 100, decay: float = 0.8) -> None:
+        super().__init__(num_particles)
+        if baseline not in ("none", "average", "network"):
+            raise OptionError(f"baseline is {baseline!r}; expected 'none', 'average' or 'network'.")
+        if not 0 <= decay < 1:
+            raise OptionError(f"decay is {decay!r}; expected a number from 0 up to 1.")
+        self.require("hidden", hidden, at_least=1)
+        self.baseline, self.hidden, self.decay = baseline, hidden, decay
+
+    def build(self, batch: Mapping[str, Tensor]) -> None:
+        """Make the baselines for data of this shape, once."""
+        if self.baseline == "none" or self.networks is not None:
+            return
+        x = batch["x"]
+        self.networks = Baselines(math.prod(x.shape[1:]), self.hidden if self.baseline == "network" else None).to(x.device)
+
+    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
+        self.build(batch)
+        traced = super().trace(model, guide, batch)
+        if not traced.sampled:
+            raise ContractError("no latent site is drawn without reparameterization, so nvil has nothing to do: use 'elbo'.")
+        self.x = batch["x"]
+        return traced
+
+    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+        score = sampled_score(traced, self)
+        log_weight = traced.log_weight
+        bound = bounds.elbo(log_weight)
+        path = log_weight + (score - score.detach())  # E[grad log q] = 0
+        if self.networks is None:
+            return Terms(bound, (path + log_weight.detach() * score).mean(0))
+        signal, loss = self.networks(self.x, log_weight.detach(), self.decay)
+        return Terms(bound, (path + signal * score).mean(0) - loss)
+
+
+class Baselines(nn.Module):
+    """c, C(x), and the running variance of the centred signal."""
+
+    def __init__(self, data_dim: int, hidden: int | None) -> None:
+        super().__init__()
+        self.network = None
+        if hidden is not None:
+            self.network = nn.Sequential(nn.Linear(data_dim, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("variance", torch.zeros(()))
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x: Tensor, signal: Tensor, decay: float) -> tuple[Tensor, Tensor]:
+        """The centred, scaled signal (K, B) without gradient, and the loss (B,) of the network."""
+        predicted = 0.0 if self.network is None else self.network(x.flatten(1)).squeeze(-1)
+        # averages from before this batch: a draw must not meet its own signal in its baseline
+        unbias = (1 - decay**self.count).clamp_min(1e-8)
+        residual = signal - self.mean / unbias - predicted
+        centred = residual.detach()
+        scale = (self.variance / unbias).sqrt().clamp_min(1.0)
+        if torch.is_grad_enabled():
+            with torch.no_grad():
+                self.mean.lerp_(signal.mean(), 1 - decay)
+                self.variance.lerp_(centred.var(unbiased=False), 1 - decay)
+                self.count += 1
+        return centred / scale, residual.square().mean(0)
+
+
+class RWS(Objective):
+    """Reweighted wake-sleep: the model follows the IWAE's gradient, the guide the inclusive KL(p(z | x) || q(z | x)).
+
+        model: sum_k v_k grad log p(x, z_k),   guide (wake): sum_k v_k grad log q(z_k | x),   v = w / sum w
+        guide (sleep): grad log q(z | x) at x, z drawn from the model
+
+    No draw is differentiated, so that discrete and continuous sites are served alike. Programs must not share parameters.
+
+    Args:
+        num_particles: K.
+        sleep: share of the sleep phase in the guide's gradient, from 0 to 1.
+
+    References: Bornschein and Bengio, Reweighted Wake-Sleep, 2015, Eq. (4), (7) and (9).
+    """
+
+    def __init__(self, num_particles: int = 50, sleep: float = 0.0) -> None:
+        super().__init__(num_particles)
+        if not 0 <= sleep <= 1:
+            raise OptionError(f"sleep is {sleep!r}; expected a number from 0 to 1.")
+        self.sleep = float(sleep)
+
+    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
+        traced = trace_pair(model, guide, batch, self.num_particles, through=detached)
+        self.dream = dream(model, guide, batch) if self.sleep and torch.is_grad_enabled() else None
+        return self.admit(model, guide, traced)
+
+    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+        weights = normalized(traced.log_terms)
+        bound = self.of(traced.log_weight)
+        log_q = traced.total(traced.log_q)
+        surrogate = (self.model_weights(weights) * traced.total(traced.log_p)).flatten(0, -2).sum(0)
+        if self.sleep < 1:
+            surrogate = surrogate + (1 - self.sleep) * (weights * log_q).flatten(0, -2).sum(0)
+        if self.dream is not None:
+            surrogate = surrogate + self.sleep * self.dream
+        return Terms(bound, surrogate)
+
+    def of(self, log_weight: Tensor) -> Tensor:
+        """The bound to report, (B,)."""
+        return bounds.iwae(log_weight)
+
+    def model_weights(self, weights: Tensor) -> Tensor:
+        """The weight of each draw in the model's gradient."""
+        return weights
+
+
+class WakeSleep(RWS):
+    """Wake-sleep: the model follows the ELBO's gradient, the guide log q(z | x) at dreams of the model.
+
+    Args:
+        num_particles: K, over which the wake phase's mean is taken.
+
+    References: Hinton, Dayan, Frey and Neal, The Wake-Sleep Algorithm, 1995, Eq. (6) and (7).
+    """
+
+    def __init__(self, num_particles: int = 1) -> None:
+        super().__init__(num_particles, sleep=1.0)
+
+    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
+        traced = super().trace(model, guide, batch)
+        if traced.log_terms.dim() > 2:
+            raise ContractError(f"{self!r} draws its latent sites: take the marks for enumeration off, or use 'rws'.")
+        return traced
+
+    def of(self, log_weight: Tensor) -> Tensor:
+        return bounds.elbo(log_weight)
+
+    def model_weights(self, weights: Tensor) -> Tensor:
+        return torch.full_like(weights, 1 / self.num_particles)
+
+
+def detached(site: Site) -> Tensor:
+    """A draw without its path."""
+    return site["value"].detach()
+
+
+def dream(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> Tensor:
+    """log q(z | x), (B,), at one draw (x, z) ~ p of the batch's size: the sleep phase."""
+    with torch.no_grad(), poutine.uncondition():
+        sites = sample_sites(run_program(model, batch))
+    observed = {n: s["value"] for n, s in sites.items() if s["infer"].get("was_observed")}
+    latents = {n: s["value"] for n, s in sites.items() if n not in observed}
+    guide_sites = sample_sites(run_program(guide, {**batch, **observed}, replay=fixed(latents)))
+    scores = [site["fn"].log_prob(site["value"]) for site in guide_sites.values() if not site["is_observed"]]
+    return torch.stack(scores).sum(0)

@@ -1,0 +1,232 @@
+"""ELBOs: sampled, with analytic KL, with enumeration; beta, free bits and capacity on their KL; sticking the landing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pyro.infer import config_enumerate
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from pyrovae.errors import ContractError, OptionError
+from pyrovae.objectives import bounds
+from pyrovae.objectives.objective import Objective, Terms, refuse_sampled
+from pyrovae.pair import Program, describe, inputs
+from pyrovae.trace import PairTrace, mask_scores
+
+__all__ = ["ELBO", "STL", "Enum", "MeanField"]
+
+
+class ELBO(Objective):
+    """E_q[log p(x, z) - log q(z | x)], sampled; any site, any guide.
+
+    Reparameterized sites take the pathwise gradient, enumerated ones are summed exactly, the others take the score function
+    of Ranganath et al. (2014) with the datum's own log weight as its signal: value and gradient of
+    :class:`pyro.infer.Trace_ELBO`, and with enumerated sites of :class:`pyro.infer.TraceEnum_ELBO`.
+
+    The KL may be weighted, which changes what is trained and not the bound that is reported:
+
+        beta:      E_q[log p(x | z)] - beta KL                              (Higgins et al. 2017, Eq. 4)
+        free bits: KL of each site, or dimension, counts as free_bits where its mean over the batch is below
+                                                                            (Kingma et al. 2016, Eq. 15)
+        capacity:  E_q[log p(x | z)] - gamma |KL - C|, KL its mean over the batch
+                                                                            (Burgess et al. 2018, Eq. 8)
+
+    A warm-up (``fit(kl_warmup=...)``) ramps beta, or C, from 0.
+
+    Args:
+        num_particles: K, over which the mean is taken.
+        beta: weight of the KL.
+        free_bits: nats, for each site or dimension.
+        free_bits_per: "site" or "dimension" (meanfield only).
+        capacity: C, in nats.
+        gamma: weight of the distance from C.
+
+    References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Eq. (2) and (5).
+    """
+
+    weights_kl = True
+
+    def __init__(
+        self,
+        num_particles: int = 1,
+        beta: float = 1.0,
+        free_bits: float = 0.0,
+        free_bits_per: str = "site",
+        capacity: float | None = None,
+        gamma: float = 1.0,
+    ) -> None:
+        super().__init__(num_particles)
+        for name, value in (("beta", beta), ("free_bits", free_bits), ("capacity", capacity), ("gamma", gamma)):
+            if value is not None and (isinstance(value, (bool, str)) or value < 0):
+                raise OptionError(f"{name} is {value!r}; expected a number of at least 0.")
+        if free_bits_per not in ("site", "dimension"):
+            raise OptionError(f"free_bits_per is {free_bits_per!r}; expected 'site' or 'dimension'.")
+        if capacity is not None and (beta != 1 or free_bits):
+            raise OptionError("capacity takes the place of beta and free_bits: give one of them.")
+        self.beta, self.free_bits, self.free_bits_per = beta, free_bits, free_bits_per
+        self.capacity, self.gamma = capacity, gamma
+
+    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+        bound = traced.expect(traced.log_joint - traced.total(traced.log_q)).mean(0)
+        likelihood = traced.total({n: traced.log_p[n] for n in traced.observed})
+        if self.free_bits or self.capacity is not None:
+            refuse_sampled(traced, self, "enumerate it, or weight its KL by beta")
+            kl = {n: traced.expect(traced.log_q[n] - traced.log_p[n]).mean(0) for n in traced.guide_sites}
+            return Terms(bound, traced.expect(likelihood).mean(0) - self.penalty(traced, kl, ramp))
+        beta = self.beta * ramp
+        entropy = traced.total({n: s for n, s in traced.log_q.items() if n not in traced.sampled})
+        if traced.summed_out:
+            self.refuse_weight(beta, traced)
+            cost = traced.log_joint - entropy
+        else:
+            prior = traced.total({n: s for n, s in traced.log_p.items() if n not in traced.observed})
+            cost = likelihood + beta * (prior - entropy)
+        surrogate = traced.expect(cost)
+        score = traced.sampled_score
+        if score is not None:
+            # E[grad log q] = 0, so a sampled site's own log q appears only inside its signal
+            signal = (cost - beta * score).detach()
+            surrogate = surrogate + traced.expect(signal * (score - score.detach()))
+        return Terms(bound, surrogate.mean(0))
+
+    @staticmethod
+    def refuse_weight(beta: float | Tensor, traced: PairTrace) -> None:
+        """Weights are not for sites that the model sums out, inside whose log-sum-exp they would be."""
+        if not isinstance(beta, (int, float)) or beta != 1:
+            raise ContractError(
+                f"site {traced.summed_out[0]!r} is summed out in the model, so its KL cannot be weighted; enumerate it in the "
+                "guide, or leave beta at 1 without a warm-up."
+            )
+
+    def penalty(self, traced: PairTrace, kl: dict[str, Tensor], ramp: float | Tensor) -> Tensor:
+        """What stands in the objective for the KL, (B,), from the KL of each site, (B,), or dimension, (B, d)."""
+        if traced.summed_out:
+            self.refuse_weight(0, traced)
+        per_site = {name: value.flatten(1).sum(1) if value.dim() > 1 else value for name, value in kl.items()}
+        if self.capacity is not None:
+            distance = (traced.total({}).mean(0) + sum(per_site.values())).mean() - ramp * self.capacity
+            return self.gamma * distance.abs().expand(traced.shape[1:])
+        if not self.free_bits:
+            return self.beta * ramp * sum(per_site.values(), traced.total({}).mean(0))
+        parts = kl if self.free_bits_per == "dimension" else per_site
+        counted = [torch.where(value.mean(0) > self.free_bits, value, self.free_bits) for value in parts.values()]
+        return self.beta * ramp * sum(value.flatten(1).sum(1) if value.dim() > 1 else value for value in counted)
+
+
+class MeanField(ELBO):
+    """E_q[log p(x | z)] - sum over sites of KL(q || p), analytic where that is right and registered, sampled elsewhere.
+
+    The value and gradient of :class:`pyro.infer.TraceMeanField_ELBO`, but for sites whose analytic KL would be wrong: where
+    a site comes after another in the model and before it in the guide, its prior may depend on a draw that depends on its
+    own, and Pyro only warns. Enumerated discrete sites are summed exactly, the KL of the others being analytic given each
+    of their values, which Pyro refuses. Every other latent site must be reparameterized.
+
+    Args: as for :class:`ELBO`; ``free_bits_per="dimension"`` needs sites whose dimensions are independent.
+
+    References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Eq. (3) and (7); Kingma et al., Semi-supervised
+    Learning with Deep Generative Models, 2014, Eq. (7).
+    """
+
+    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+        refuse_sampled(traced, self, "use 'elbo', or enumerate it")
+        if traced.summed_out:
+            raise ContractError(
+                f"site {traced.summed_out[0]!r} is summed out in the model, where no KL is analytic; use 'elbo' or 'iwae'."
+            )
+        likelihood = traced.expect(traced.total({n: traced.log_p[n] for n in traced.observed})).mean(0)
+        kl = {n: traced.expect(self.kl(traced, n)).mean(0) for n in traced.guide_sites}
+        bound = likelihood - sum(kl.values(), traced.total({}).mean(0))
+        if self.free_bits and self.free_bits_per == "dimension":
+            kl = {n: self.kl_per_dimension(traced, n) for n in traced.guide_sites}
+        return Terms(bound, likelihood - self.penalty(traced, kl, ramp))
+
+    @staticmethod
+    def kl(traced: PairTrace, name: str) -> Tensor:
+        """KL(q(site | x) || p(site | parents)), (K, B), or (E, K, B) given the enumerated sites."""
+        guide, model = traced.guide_sites[name], traced.model_sites[name]
+        if name not in traced.enumerated and not crosses(traced, name):
+            try:
+                kl = mask_scores(guide, kl_divergence(guide["fn"], model["fn"]))
+                return kl.expand(torch.broadcast_shapes(kl.shape, traced.shape))
+            except NotImplementedError:
+                pass
+        return traced.log_q[name] - traced.log_p[name]
+
+    def kl_per_dimension(self, traced: PairTrace, name: str) -> Tensor:
+        """KL of each dimension of a site, (B, d); refuses sites that are no product over dimensions."""
+        guide, model = traced.guide_sites[name]["fn"], traced.model_sites[name]["fn"]
+        if name in traced.enumerated:
+            return traced.expect(self.kl(traced, name)).mean(0).unsqueeze(1)
+        event_dim = guide.event_dim
+        while hasattr(guide, "reinterpreted_batch_ndims") and hasattr(model, "reinterpreted_batch_ndims"):
+            guide, model = guide.base_dist, model.base_dist
+        if guide.event_shape or model.event_shape or crosses(traced, name):
+            raise ContractError(f"site {name!r} is no product over its dimensions; use free_bits_per='site'.")
+        if traced.enumerated:
+            raise ContractError(f"free bits per dimension of {name!r} given enumerated sites: use free_bits_per='site'.")
+        kl = kl_divergence(guide, model)
+        return kl.flatten(-event_dim).expand(*traced.shape, -1).mean(0)
+
+
+def crosses(traced: PairTrace, name: str) -> bool:
+    """Whether a site that comes before this one in the model comes after it in the guide."""
+    in_model = [n for n in traced.model_sites if n in traced.guide_sites]
+    in_guide = list(traced.guide_sites)
+    return not set(in_model[: in_model.index(name)]) <= set(in_guide[: in_guide.index(name)])
+
+
+class Enum(ELBO):
+    """The ELBO with every discrete site of finite support enumerated, marked for it or not, and summed exactly.
+
+    Value and gradient of :class:`pyro.infer.TraceEnum_ELBO`.
+
+    References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Eq. (7).
+    """
+
+    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
+        return super().trace(_Marked(model), _Marked(guide), batch)
+
+
+class _Marked:
+    """A program whose discrete sites of finite support all ask to be enumerated."""
+
+    def __init__(self, program: Program) -> None:
+        self.program, self.marked = program, config_enumerate(program)
+        self.__qualname__ = describe(program)
+
+    def __call__(self, **batch: Tensor) -> Any:
+        return self.marked(**inputs(self.program, batch))
+
+
+class STL(ELBO):
+    """The ELBO with the score term of log q left out of its gradient ("sticking the landing"): no variance at q = p(z | x).
+
+    Every latent site must be reparameterized or enumerated.
+
+    Args:
+        num_particles: K, over which the mean is taken.
+
+    References: Roeder, Wu and Duvenaud, Sticking the Landing, 2017, Eq. (8).
+    """
+
+    weights_kl = False
+
+    def __init__(self, num_particles: int = 1) -> None:
+        super().__init__(num_particles)
+
+    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+        refuse_sampled(traced, self, "use 'elbo'")
+        score = score_terms(traced)
+        entropy = traced.total(traced.log_q) - (score - score.detach())
+        bound = bounds.elbo(traced.expect(traced.log_joint - traced.total(traced.log_q)))
+        return Terms(bound, bounds.elbo(traced.expect(traced.log_joint - entropy)))
+
+
+def score_terms(traced: PairTrace) -> Tensor:
+    """Sum of log q of the reparameterized sites at detached draws, (K, B): its gradient is the score alone."""
+    seen = traced.latents if traced.seen is None else traced.seen
+    scores = traced.guide_scores({name: value.detach() for name, value in seen.items()})
+    return traced.total({n: s for n, s in scores.items() if n not in traced.enumerated})

@@ -1,0 +1,222 @@
+"""Importance-weighted bounds: Renyi, IWAE, and Rainforth's mixtures of them; DReG as the IWAE's gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyrovae.errors import ContractError, OptionError
+from pyrovae.objectives import bounds
+from pyrovae.objectives.elbo import score_terms
+from pyrovae.objectives.objective import Objective, Terms, refuse_sampled
+from pyrovae.pair import Program
+from pyrovae.trace import PairTrace, trace_pair
+
+__all__ = ["CIWAE", "IWAE", "MIWAE", "PIWAE", "DReG", "Renyi"]
+
+
+class WeightBound(Objective):
+    """A bound that is a function of the (K, B) log weights, with pathwise and score-function gradient.
+
+    Sites drawn without reparameterization take the score function with the bound as signal (Mnih and Rezende 2016, Eq. 6):
+    unbiased, of high variance (:class:`~pyrovae.objectives.VIMCO` lowers it). Enumerated sites are summed inside each weight.
+    """
+
+    def of(self, log_weight: Tensor) -> Tensor:
+        """The bound, (B,), of log weights, (K, B)."""
+        raise NotImplementedError("a weight bound defines of(log_weight)")
+
+    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+        bound, score = self.of(traced.log_weight), sampled_score(traced, self)
+        return Terms(bound, bound if score is None else bound + bound.detach() * score.sum(0))
+
+
+def sampled_score(traced: PairTrace, objective: Objective) -> Tensor | None:
+    """Score of the sampled sites, (K, B); refuses those that depend on enumerated ones, inside the weight's sum."""
+    score = traced.sampled_score
+    if score is not None and score.dim() > 2:
+        raise ContractError(
+            f"site {traced.sampled[0]!r} is drawn without reparameterization for each value of an enumerated site, which "
+            f"{objective!r} cannot differentiate; enumerate both, or draw both."
+        )
+    return score
+
+
+class Renyi(WeightBound):
+    """1/(1 - alpha) log (1/K) sum_k w_k^(1 - alpha), w_k = p(x, z_k) / q(z_k | x).
+
+    Right where Pyro's ``RenyiELBO`` is not: no scale inside the log-sum-exp, a gradient for sampled discrete sites, an exact
+    sum over enumerated ones. For alpha < 0 the expectation may lie on either side of log p(x).
+
+    Args:
+        alpha: 0 is the IWAE, 1 the ELBO.
+        num_particles: K.
+
+    References: Li and Turner, Renyi Divergence Variational Inference, 2016, Eq. (14).
+    """
+
+    def __init__(self, alpha: float = 0.5, num_particles: int = 10) -> None:
+        super().__init__(num_particles)
+        self.alpha = float(alpha)
+        self.bound = "lower" if self.alpha >= 0 else "estimate"
+
+    def of(self, log_weight: Tensor) -> Tensor:
+        return bounds.renyi(log_weight, self.alpha)
+
+
+class IWAE(WeightBound):
+    """log (1/K) sum_k p(x, z_k) / q(z_k | x), a lower bound that rises to log p(x) with K.
+
+    Args:
+        num_particles: K.
+
+    References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016, Eq. (8) and (14).
+    """
+
+    def __init__(self, num_particles: int = 50) -> None:
+        super().__init__(num_particles)
+
+    def of(self, log_weight: Tensor) -> Tensor:
+        return bounds.iwae(log_weight)
+
+
+class MIWAE(WeightBound):
+    """The mean of M IWAE bounds of L = K / M draws each: a looser bound with a less noisy gradient for the guide.
+
+    Args:
+        num_particles: K, all draws together.
+        num_groups: M.
+
+    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018, Eq. (12).
+    """
+
+    def __init__(self, num_particles: int = 64, num_groups: int = 8) -> None:
+        super().__init__(num_particles)
+        self.require("num_groups", num_groups, at_least=1)
+        if num_particles % num_groups:
+            raise OptionError(f"num_particles is {num_particles}; expected a multiple of num_groups, {num_groups}.")
+        self.num_groups = num_groups
+
+    def of(self, log_weight: Tensor) -> Tensor:
+        return bounds.miwae(log_weight, self.num_groups)
+
+
+class CIWAE(WeightBound):
+    """beta ELBO + (1 - beta) IWAE.
+
+    Args:
+        num_particles: K.
+        beta: weight of the ELBO, in [0, 1] (no weight of the KL).
+
+    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018, Eq. (14).
+    """
+
+    def __init__(self, num_particles: int = 64, beta: float = 0.5) -> None:
+        super().__init__(num_particles)
+        if not 0 <= beta <= 1:
+            raise OptionError(f"beta is {beta!r}; expected a number from 0 to 1, the ELBO's weight.")
+        self.beta = float(beta)
+
+    def of(self, log_weight: Tensor) -> Tensor:
+        return bounds.ciwae(log_weight, self.beta)
+
+
+class Gate:
+    """Multiplies the gradient that a draw passes back to the guide by ``factor``, (..., K, B), set after the forward pass."""
+
+    def __init__(self) -> None:
+        self.factor: Tensor | None = None
+        self.draws: dict[str, Tensor] = {}
+
+    def __call__(self, site: Mapping[str, Any]) -> Tensor:
+        draw, event_dim = site["value"], site["fn"].event_dim
+        seen = draw.view_as(draw)
+        if seen.requires_grad:
+            seen.register_hook(lambda grad: self.scale(grad, event_dim))
+        self.draws[site["name"]] = draw
+        return seen
+
+    def scale(self, grad: Tensor, event_dim: int) -> Tensor:
+        """The gradient, (..., K, B, *event), times the factor of each draw."""
+        if self.factor is None:
+            return grad
+        factor = self.factor
+        while factor.dim() > grad.dim() - event_dim:  # a draw that enumerated values share has their factors together
+            factor = factor.sum(0)
+        return grad * factor.reshape(factor.shape + (1,) * event_dim)
+
+
+class DReG(Objective):
+    """The IWAE's bound with a doubly reparameterized gradient for the guide, whose signal stays up with K.
+
+        model:  sum_k v_k grad log p(x, z_k),     guide:  sum_k v_k^2 (d log w_k / d z_k) grad z_k,     v = w / sum w
+
+    Every latent site must be reparameterized or enumerated. With one particle it is STL.
+
+    Args:
+        num_particles: K.
+
+    References: Tucker, Lawson, Gu and Maddison, Doubly Reparameterized Gradient Estimators, 2019, Eq. (8).
+    """
+
+    def __init__(self, num_particles: int = 50) -> None:
+        super().__init__(num_particles)
+
+    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
+        return self.admit(model, guide, trace_pair(model, guide, batch, self.num_particles, through=Gate()))
+
+    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+        refuse_sampled(traced, self, "use 'vimco' or 'iwae'")
+        weights = normalized(traced.log_terms)
+        score = score_terms(traced)
+        log_terms = traced.log_terms + (score - score.detach())  # the path of log q without its score
+        traced.through.factor = weights  # type: ignore[union-attr]
+        return Terms(bounds.iwae(traced.log_weight), (weights * log_terms).flatten(0, -2).sum(0))
+
+
+def normalized(log_terms: Tensor) -> Tensor:
+    """v = u / sum u over draws and enumerated values, (..., K, B), without gradient."""
+    flat = log_terms.detach().flatten(0, -2).softmax(0)
+    return flat.reshape(log_terms.shape)
+
+
+class PIWAE(Objective):
+    """The IWAE bound of all K draws for the model, the MIWAE bound of M groups for the guide; reports the former.
+
+    Every latent site must be reparameterized.
+
+    Args:
+        num_particles: K, all draws together.
+        num_groups: M.
+
+    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018, Eq. (15) and (16).
+    """
+
+    def __init__(self, num_particles: int = 64, num_groups: int = 8) -> None:
+        MIWAE(num_particles, num_groups)  # the same options, the same errors
+        super().__init__(num_particles)
+        self.num_groups = num_groups
+
+    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
+        return self.admit(model, guide, trace_pair(model, guide, batch, self.num_particles, through=Gate()))
+
+    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+        refuse_sampled(traced, self, "use 'vimco' or 'iwae'")
+        if traced.log_terms.dim() > 2:
+            raise ContractError(f"{self!r} is not defined with enumerated sites here; use 'iwae', 'miwae' or 'dreg'.")
+        log_weight, gate = traced.log_weight, traced.through
+        bound = bounds.iwae(log_weight)
+        if not (torch.is_grad_enabled() and log_weight.requires_grad):
+            return Terms(bound, bound)
+        groups = log_weight.detach().unflatten(0, (self.num_groups, -1)).softmax(1).flatten(0, 1) / self.num_groups
+        paths = {n: z for n, z in traced.seen.items() if z.requires_grad}  # type: ignore[union-attr]
+        grads = torch.autograd.grad((groups * log_weight).sum(), list(paths.values()), retain_graph=True)
+        gate.factor = torch.zeros_like(groups)  # type: ignore[union-attr]  # the model's gradient ends at the draws
+        surrogate = (normalized(log_weight) * traced.log_joint - groups * score_terms(traced)).sum(0)
+        for name, grad in zip(paths, grads, strict=True):
+            moved = grad * gate.draws[name]  # type: ignore[union-attr]
+            surrogate = surrogate + moved.flatten(2).sum(2).sum(0) if moved.dim() > 2 else surrogate + moved.sum(0)
+        return Terms(bound, surrogate)
