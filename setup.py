@@ -27,7 +27,7 @@ setup(
     python_requires=">=3.10",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"pyrovae": ["report.html.jinja", "py.typed"]},
+    package_data={"pyrovae": ["report.html.jinja", "py.typed"], "pyrovae.objectives": ["README.md"]},
     install_requires=[
         "torch>=2.4",
         "pyro-ppl>=1.9.1",

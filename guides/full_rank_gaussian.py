@@ -19,7 +19,7 @@ class FullRankGaussian(nn.Module):
         encoder: x to (..., d + d(d+1)/2): the means, then the rows of L up to the diagonal, whose entries are logarithms.
         latent_dim: d.
 
-    References: Kingma and Welling, An Introduction to Variational Autoencoders, 2019, Eq. (2.36) to (2.40).
+    References: Kingma and Welling, An Introduction to Variational Autoencoders, 2019, Section 2.5.1.
     """
 
     def __init__(self, encoder: nn.Module, latent_dim: int) -> None:

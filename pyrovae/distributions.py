@@ -40,8 +40,8 @@ class DiscretizedLogistic(TorchDistribution):
         loc, scale: of the logistic, on the scale of x in [0, 1]; any common batch shape.
         levels: L, 256 for bytes.
 
-    References: Kingma et al., Improved Variational Inference with Inverse Autoregressive Flow, 2016, Eq. (21);
-    Salimans et al., PixelCNN++, 2017, Eq. (2).
+    References: Kingma et al., Improved Variational Inference with Inverse Autoregressive Flow, 2016;
+    Salimans et al., PixelCNN++, 2017, Section 2.1.
 
     >>> d = DiscretizedLogistic(torch.tensor(0.3), torch.tensor(0.1), levels=4)
     >>> round(float(d.log_prob(torch.arange(4) / 3).exp().sum()), 6)
@@ -95,7 +95,7 @@ class LevelsCategorical(TorchDistribution):
     Args:
         logits: (..., L).
 
-    References: van den Oord, Kalchbrenner and Kavukcuoglu, Pixel Recurrent Neural Networks, 2016, Section 3.4.
+    References: van den Oord, Kalchbrenner and Kavukcuoglu, Pixel Recurrent Neural Networks, 2016, Section 2.2.
 
     >>> LevelsCategorical(torch.zeros(2, 4)).log_prob(torch.tensor([0.0, 1.0])).exp()
     tensor([0.2500, 0.2500])

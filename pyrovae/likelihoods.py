@@ -87,7 +87,7 @@ class BernoulliGrey(Likelihood):
 class ContinuousBernoulli(Likelihood):
     """p(x_i) = C(p_i) p_i^x_i (1 - p_i)^(1 - x_i) on [0, 1], p_i = sigmoid(h_i).
 
-    References: Loaiza-Ganem and Cunningham, The Continuous Bernoulli, 2019, Eq. (5).
+    References: Loaiza-Ganem and Cunningham, The Continuous Bernoulli, 2019.
     """
 
     kinds = ("binary", "levels", "unit")

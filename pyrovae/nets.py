@@ -172,7 +172,7 @@ class LinearGaussianLaw(nn.Module):
     W is (D, d), m is (D,), Psi = s^2 I (probabilistic PCA) or a free diagonal (factor analysis). One such module is given
     to both programs of a linear-Gaussian pair, so that its parameters count once.
 
-    References: Tipping and Bishop, Probabilistic Principal Component Analysis, 1999, Eq. (2), (4), (6) to (8).
+    References: Tipping and Bishop, Probabilistic Principal Component Analysis, 1999, Eq. (2) and (6).
     """
 
     def __init__(self, latent_dim: int, data_dim: int, noise: str = "shared") -> None:

@@ -106,7 +106,7 @@ def test_named_objectives_train_and_report_the_bound(digits, objective):
 
 
 def test_linear_gaussian_fit_finds_maximum_likelihood(digits):
-    """Probabilistic PCA has a closed-form maximum (Tipping and Bishop 1999, Eq. 3.8): the trained log p(x) reaches it."""
+    """Probabilistic PCA has a closed-form maximum (Tipping and Bishop 1999): the trained log p(x) reaches it."""
     torch.manual_seed(0)
     w = torch.randn(2, 6)
     x = torch.randn(2000, 2) @ w + 0.3 * torch.randn(2000, 6)

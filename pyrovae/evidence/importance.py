@@ -87,7 +87,7 @@ def log_evidence(
         NonFiniteError: names the site and row where a log density is NaN, or a datum all of whose weights are zero.
 
     References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016, Eq. (8); Rezende, Mohamed and
-    Wierstra, Stochastic Backpropagation, 2014, Appendix E.
+    Wierstra, Stochastic Backpropagation, 2014.
 
     >>> from pyrovae import data, pairs
     >>> digits = data.load("digits")

@@ -35,7 +35,7 @@ def iwae(log_weight: Tensor) -> Tensor:
 def renyi(log_weight: Tensor, alpha: float) -> Tensor:
     """1/(1 - alpha) log (1/K) sum_k w_k^(1 - alpha): the VR-IWAE bound; alpha = 0 is the IWAE, alpha -> 1 the ELBO.
 
-    References: Li and Turner, Renyi Divergence Variational Inference, 2016, Eq. (14).
+    References: Li and Turner, Renyi Divergence Variational Inference, 2016.
 
     >>> renyi(torch.tensor([[-3.0], [-1.0]]), alpha=1.0)
     tensor([-2.])
@@ -46,7 +46,7 @@ def renyi(log_weight: Tensor, alpha: float) -> Tensor:
 def miwae(log_weight: Tensor, num_groups: int) -> Tensor:
     """(1/M) sum_m log (1/L) sum_l w_ml: the mean of M IWAE bounds of L = K/M draws each; a lower bound.
 
-    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018, Eq. (12).
+    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018 (MIWAE).
 
     >>> miwae(torch.tensor([[0.0], [0.0], [-2.0], [-2.0]]), num_groups=2)
     tensor([-1.])
@@ -57,7 +57,7 @@ def miwae(log_weight: Tensor, num_groups: int) -> Tensor:
 def ciwae(log_weight: Tensor, beta: float) -> Tensor:
     """beta ELBO + (1 - beta) IWAE: a lower bound between the two.
 
-    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018, Eq. (14).
+    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018 (CIWAE).
 
     >>> ciwae(torch.tensor([[0.0], [-2.0]]), beta=1.0)
     tensor([-1.])
@@ -68,7 +68,7 @@ def ciwae(log_weight: Tensor, beta: float) -> Tensor:
 def leave_one_out(log_weight: Tensor) -> Tensor:
     """L_-k, (K, B): the IWAE bound with w_k replaced by the geometric mean of the other K - 1 weights.
 
-    References: Mnih and Rezende, Variational Inference for Monte Carlo Objectives, 2016, Eq. (10) and (11).
+    References: Mnih and Rezende, Variational Inference for Monte Carlo Objectives, 2016.
 
     >>> leave_one_out(torch.tensor([[5.0], [-1.0], [-1.0]]))[0]
     tensor([-1.])

@@ -30,7 +30,7 @@ class VIMCO(Objective):
     Args:
         num_particles: K, at least 2.
 
-    References: Mnih and Rezende, Variational Inference for Monte Carlo Objectives, 2016, Eq. (8) to (11).
+    References: Mnih and Rezende, Variational Inference for Monte Carlo Objectives, 2016.
     """
 
     def __init__(self, num_particles: int = 50) -> None:
@@ -59,7 +59,7 @@ class NVIL(ELBO):
         hidden: size of C's hidden layer.
         decay: of the running averages.
 
-    References: Mnih and Gregor, Neural Variational Inference and Learning in Belief Networks, 2014, Section 2.3 and Eq. (9).
+    References: Mnih and Gregor, Neural Variational Inference and Learning in Belief Networks, 2014, Section 2.3.
     """
 
     weights_kl = False
@@ -139,7 +139,7 @@ class RWS(Objective):
         num_particles: K.
         sleep: share of the sleep phase in the guide's gradient, from 0 to 1.
 
-    References: Bornschein and Bengio, Reweighted Wake-Sleep, 2015, Eq. (4), (7) and (9).
+    References: Bornschein and Bengio, Reweighted Wake-Sleep, 2015.
     """
 
     def __init__(self, num_particles: int = 50, sleep: float = 0.0) -> None:
@@ -179,7 +179,7 @@ class WakeSleep(RWS):
     Args:
         num_particles: K, over which the wake phase's mean is taken.
 
-    References: Hinton, Dayan, Frey and Neal, The Wake-Sleep Algorithm, 1995, Eq. (6) and (7).
+    References: Hinton, Dayan, Frey and Neal, The Wake-Sleep Algorithm, 1995.
     """
 
     def __init__(self, num_particles: int = 1) -> None:

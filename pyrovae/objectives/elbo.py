@@ -30,9 +30,9 @@ class ELBO(Objective):
 
         beta:      E_q[log p(x | z)] - beta KL                              (Higgins et al. 2017, Eq. 4)
         free bits: KL of each site, or dimension, counts as free_bits where its mean over the batch is below
-                                                                            (Kingma et al. 2016, Eq. 15)
+                                                                            (Kingma et al. 2016)
         capacity:  E_q[log p(x | z)] - gamma |KL - C|, KL its mean over the batch
-                                                                            (Burgess et al. 2018, Eq. 8)
+                                                                            (Burgess et al. 2018)
 
     A warm-up (``fit(kl_warmup=...)``) ramps beta, or C, from 0.
 
@@ -44,7 +44,7 @@ class ELBO(Objective):
         capacity: C, in nats.
         gamma: weight of the distance from C.
 
-    References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Eq. (2) and (5).
+    References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Eq. (2) and (6).
     """
 
     weights_kl = True
@@ -209,7 +209,7 @@ class STL(ELBO):
     Args:
         num_particles: K, over which the mean is taken.
 
-    References: Roeder, Wu and Duvenaud, Sticking the Landing, 2017, Eq. (8).
+    References: Roeder, Wu and Duvenaud, Sticking the Landing, 2017.
     """
 
     weights_kl = False

@@ -21,7 +21,7 @@ __all__ = ["CIWAE", "IWAE", "MIWAE", "PIWAE", "DReG", "Renyi"]
 class WeightBound(Objective):
     """A bound that is a function of the (K, B) log weights, with pathwise and score-function gradient.
 
-    Sites drawn without reparameterization take the score function with the bound as signal (Mnih and Rezende 2016, Eq. 6):
+    Sites drawn without reparameterization take the score function with the bound as signal (Mnih and Rezende 2016):
     unbiased, of high variance (:class:`~pyrovae.objectives.VIMCO` lowers it). Enumerated sites are summed inside each weight.
     """
 
@@ -55,7 +55,7 @@ class Renyi(WeightBound):
         alpha: 0 is the IWAE, 1 the ELBO.
         num_particles: K.
 
-    References: Li and Turner, Renyi Divergence Variational Inference, 2016, Eq. (14).
+    References: Li and Turner, Renyi Divergence Variational Inference, 2016.
     """
 
     def __init__(self, alpha: float = 0.5, num_particles: int = 10) -> None:
@@ -73,7 +73,7 @@ class IWAE(WeightBound):
     Args:
         num_particles: K.
 
-    References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016, Eq. (8) and (14).
+    References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016, Eq. (8).
     """
 
     def __init__(self, num_particles: int = 50) -> None:
@@ -90,7 +90,7 @@ class MIWAE(WeightBound):
         num_particles: K, all draws together.
         num_groups: M.
 
-    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018, Eq. (12).
+    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018 (MIWAE).
     """
 
     def __init__(self, num_particles: int = 64, num_groups: int = 8) -> None:
@@ -111,7 +111,7 @@ class CIWAE(WeightBound):
         num_particles: K.
         beta: weight of the ELBO, in [0, 1] (no weight of the KL).
 
-    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018, Eq. (14).
+    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018 (CIWAE).
     """
 
     def __init__(self, num_particles: int = 64, beta: float = 0.5) -> None:
@@ -159,7 +159,7 @@ class DReG(Objective):
     Args:
         num_particles: K.
 
-    References: Tucker, Lawson, Gu and Maddison, Doubly Reparameterized Gradient Estimators, 2019, Eq. (8).
+    References: Tucker, Lawson, Gu and Maddison, Doubly Reparameterized Gradient Estimators, 2019.
     """
 
     def __init__(self, num_particles: int = 50) -> None:
@@ -192,7 +192,7 @@ class PIWAE(Objective):
         num_particles: K, all draws together.
         num_groups: M.
 
-    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018, Eq. (15) and (16).
+    References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018 (PIWAE).
     """
 
     def __init__(self, num_particles: int = 64, num_groups: int = 8) -> None:
