@@ -117,8 +117,9 @@ def resume(
         if isinstance(used[name], dict) and "object" in used[name]:
             raise RunError(f"{path} was trained with an {name} object, {used[name]['object']}; give {name}=... again.")
     used["device"] = resolve_device(used["device"])
-    prepare(run.pair, run.data, used)
-    trainer = Trainer(run, objectives.get(used["objective"]), used, progress)
+    objective = objectives.get(used["objective"])
+    prepare(run.pair, run.data, objective, used)
+    trainer = Trainer(run, objective, used, progress)
     trainer.restore()
     if trainer.step > trainer.total_steps:
         raise OptionError(

@@ -389,6 +389,13 @@ def test_every_objective_trains_through_fit_and_through_svi(name, tmp_path):
     assert all(torch.isfinite(torch.tensor(svi.step(x=x))) for _ in range(3))
 
 
+def test_a_refused_combination_leaves_no_run_folder(tmp_path):
+    pair = exact.bernoulli_mixture(0.7)
+    with pytest.raises(ContractError, match="use 'vimco' or 'iwae'"):
+        pv.fit((pair.model, pair.guide), pair.batch["x"].repeat(9, 1), "dreg", out=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_logged_iwae_bound_is_the_evaluations():
     pair = exact.PAIRS["sigmoid-decoder 2d"]()
     x = pair.batch["x"].repeat(50, 1)

@@ -18,7 +18,7 @@ from pyrovae.check import check
 from pyrovae.data import Data, as_data
 from pyrovae.errors import OptionError
 from pyrovae.objectives import Objective
-from pyrovae.pair import Pair, Program, adopt, as_pair, modules
+from pyrovae.pair import Pair, Program, adopt, as_pair, modules, running
 from pyrovae.train.files import make_folder, write_json
 from pyrovae.train.loop import Trainer
 from pyrovae.train.optimizers import OptimizerLike, SchedulerLike
@@ -107,7 +107,7 @@ def fit(
     _check_options(settings, objective)
     settings["objective"] = describe_objective(objective, chosen)
     adopt(pair.model, pair.guide)
-    prepare(pair, data, settings)
+    prepare(pair, data, objective, settings)
     config = {
         "pair": dict(pair.recipe) if pair.recipe else {"name": None, "model": type(pair.model).__name__},
         "data": {"source": data.source, "spec": data.spec.to_json(), "fingerprint": data.fingerprint()},
@@ -123,13 +123,19 @@ def fit(
     return trainer.train()
 
 
-def prepare(pair: Pair, data: Data, settings: Mapping[str, Any]) -> None:
-    """Move the pair to its device and check it there on the first training batch."""
+def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: Mapping[str, Any]) -> None:
+    """Move the pair to its device, check it there on a training batch, and ask the objective whether it can serve it."""
     device = settings["device"]
     for module in modules(pair.model, pair.guide):
         module.to(device)
     batch = next(iter(data.train.batches(min(64, settings["batch_size"]))))
-    check(pair.model, pair.guide, {key: value.to(device) for key, value in batch.items()})
+    batch = {key: value.to(device) for key, value in batch.items()}
+    check(pair.model, pair.guide, batch)
+    if isinstance(objective, Objective):
+        devices = [torch.device(device).index or 0] if device != "cpu" else []
+        with running(pair.model, pair.guide), torch.random.fork_rng(devices=devices), torch.no_grad():
+            objective.build(batch)
+            objective.terms(objective.trace(pair.model, pair.guide, batch), 0.5 if settings["kl_warmup"] else 1.0)
 
 
 def resolve_device(device: str) -> str:

@@ -43,8 +43,6 @@ class Trainer:
         self.train_data, self.valid_data = run.data.train.to(self.device), run.data.valid
         if self.valid_data is not None:
             self.valid_data = self.valid_data.to(self.device)
-        if isinstance(objective, Objective):
-            objective.build(next(iter(self.train_data.batches(1))))
         networks = getattr(objective, "networks", None)
         own = [] if networks is None else list(networks.parameters())
         self.params = [p for p in [*parameters(self.model, self.guide).values(), *own] if p.requires_grad]
