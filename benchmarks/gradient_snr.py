@@ -68,8 +68,8 @@ def snr(objective: objectives.Objective, pair: tuple[Model, Guide], x: Tensor, d
 def main() -> None:
     """Measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=1500)
-    parser.add_argument("--particles", type=int, nargs="+", default=[1, 4, 16, 64, 256])
+    parser.add_argument("--draws", type=int, default=3000)
+    parser.add_argument("--particles", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", default="gradient-snr.png")
     options = parser.parse_args()
@@ -83,9 +83,9 @@ def main() -> None:
         for k in options.particles:
             for part, ratio in snr(objectives.get(name, num_particles=k), pair, x, options.draws).items():
                 found.setdefault(f"{name}, {part}", {}).setdefault("snr", []).append(ratio)
-    log_k = torch.tensor(options.particles[1:], dtype=torch.float).log()
     for curve in found.values():
-        y = torch.tensor(curve["snr"][1:]).log()
+        seen = [i for i, ratio in enumerate(curve["snr"]) if ratio > 0]  # zero: lost in the noise of so many draws
+        log_k, y = torch.tensor(options.particles)[seen].log(), torch.tensor(curve["snr"])[seen].log()
         centred = log_k - log_k.mean()
         curve["slope"] = [float((centred * (y - y.mean())).sum() / centred.square().sum())]
     print(json.dumps({"particles": options.particles, "draws": options.draws, "seed": options.seed, **found}, indent=1))
