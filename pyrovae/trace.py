@@ -188,19 +188,16 @@ class PairTrace:
     @cached_property
     def scale(self) -> float | Tensor:
         """The one scale that all sites share (1, or N/B under a subsampled plate); errors when sites differ."""
-        first: float | Tensor = 1.0
-        for i, (name, site) in enumerate([*self.model_sites.items(), *self.guide_sites.items()]):
-            scale = site["scale"]
-            if isinstance(scale, Tensor) and scale.numel() > 1 and not (scale == scale.flatten()[0]).all():
-                raise ContractError(f"site {name!r} scales its data unequally; weight data with a mask, or outside.")
-            first = scale if i == 0 else first
-            if scale is not first and float(torch.as_tensor(scale).mean()) != float(torch.as_tensor(first).mean()):
+        sites = [*self.model_sites.items(), *self.guide_sites.items()]
+        values = [(name, _common(name, site["scale"])) for name, site in sites]
+        first = values[0][1] if values else 1.0
+        for name, value in values:
+            if value is not first and value != first:
                 raise ContractError(
-                    f"site {name!r} is scaled by {float(torch.as_tensor(scale).mean()):g}, other sites by "
-                    f"{float(torch.as_tensor(first).mean()):g}: beta and warm-up belong to the objective "
-                    "(fit(..., kl_warmup=...)), not into poutine.scale."
+                    f"site {name!r} is scaled by {float(value):g}, other sites by {float(first):g}: beta and warm-up belong "
+                    "to the objective (fit(..., kl_warmup=...)), not into poutine.scale."
                 )
-        return first.mean() if isinstance(first, Tensor) else first
+        return first
 
     def _score(self, program: str, site: Site) -> Tensor:
         log_prob = mask_scores(site, site["fn"].log_prob(site["value"]))
@@ -255,6 +252,15 @@ def trace_pair(
         return run_program(guide, batch, num_particles, replay=fixed(latents))
 
     return PairTrace(model_trace, guide_trace, shape, rerun, seen, through)
+
+
+def _common(name: str, scale: float | Tensor) -> float | Tensor:
+    """A site's scale as one number."""
+    if not isinstance(scale, Tensor) or scale.numel() == 1:
+        return scale
+    if not bool((scale == scale.flatten()[0]).all()):
+        raise ContractError(f"site {name!r} scales its data unequally; weight data with a mask, or outside.")
+    return scale.flatten()[0]
 
 
 def is_reparameterized(site: Site) -> bool:

@@ -50,11 +50,20 @@ def assert_equal(first, second):
         assert torch.equal(first[name], second[name]), name
 
 
-def test_steps_equal_those_of_svi_on_the_same_batches_and_noise(digits):
-    """Plain SGD with fit's mean loss is SVI with the summed loss and lr / B."""
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [
+        ("elbo", pyro.infer.Trace_ELBO()),
+        ("iwae:num_particles=3", pyro.infer.RenyiELBO(0.0, num_particles=3, vectorize_particles=True, max_plate_nesting=1)),
+        ("dreg:num_particles=3", pv.objectives.DReG(3)),
+        ("miwae:num_particles=4,num_groups=2", pv.objectives.MIWAE(4, 2)),
+    ],
+)
+def test_steps_equal_those_of_svi_on_the_same_batches_and_noise(digits, name, loss):
+    """Plain SGD with fit's mean loss is SVI with the summed loss and lr / B, stock or ours."""
     pair = small(digits)
     start = state(pair)
-    quiet(pair, digits, "elbo", steps=3, optimizer="SGD", lr=0.1, batch_size=50, seed=3, validate=False)
+    quiet(pair, digits, name, steps=3, optimizer="SGD", lr=0.1, batch_size=50, seed=3, validate=False)
     ours = state(pair)
     with torch.no_grad():
         for name, p in parameters(pair.model, pair.guide).items():
@@ -69,12 +78,12 @@ def test_steps_equal_those_of_svi_on_the_same_batches_and_noise(digits):
         pyro.module("guide", pair.guide)
         return pair.guide(x)
 
-    svi = pyro.infer.SVI(model, guide, pyro.optim.SGD({"lr": 0.1 / 50}), loss=pyro.infer.Trace_ELBO())
+    svi = pyro.infer.SVI(model, guide, pyro.optim.SGD({"lr": 0.1 / 50}), loss=loss)
     pyro.set_rng_seed(3)
     for step, batch in enumerate(digits.train.epoch(50, seed=3, epoch=0)):
         if step == 3:
             break
-        svi.step(batch["x"])
+        svi.step(x=batch["x"])
     stock = state(pair)
     for name in ours:
         torch.testing.assert_close(ours[name], stock[name], rtol=1e-3, atol=1e-5)

@@ -11,7 +11,7 @@ from pyro import poutine
 from torch import nn
 
 from pyrovae.errors import ContractError
-from pyrovae.trace import trace_pair
+from pyrovae.trace import fixed, run_program, sample_sites, trace_pair
 
 
 @pytest.mark.parametrize("name", exact.PAIRS)
@@ -35,6 +35,19 @@ def test_encoder_runs_once_per_datum_and_decoder_once_per_particle():
     pair.model.decoder.register_forward_hook(lambda m, a, out: shapes.setdefault("decoder", []).append(out.shape))
     trace_pair(pair.model, pair.guide, pair.batch, 6)
     assert shapes == {"encoder": [(8, 2)], "decoder": [(6, 8, 5)]}
+
+
+@pytest.mark.parametrize("name", ["sigmoid-decoder 2d", "chain wrong", "gaussian-mixture drawn"])
+def test_vectorized_particles_score_as_looped_ones(name):
+    pair = exact.PAIRS[name]()
+    together = trace_pair(pair.model, pair.guide, pair.batch, 5)
+    for k in range(5):
+        latents = {site: draws[k] for site, draws in together.latents.items()}
+        total = 0.0
+        for program, sign in ((pair.model, 1), (pair.guide, -1)):
+            trace = run_program(program, pair.batch, replay=fixed(latents))
+            total = total + sign * sum(s["fn"].log_prob(s["value"]) for s in sample_sites(trace).values())
+        torch.testing.assert_close(together.log_weight[k], total, rtol=1e-4, atol=1e-5)
 
 
 def test_poutine_mask_removes_a_datum_and_scale_changes_nothing():
