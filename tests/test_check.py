@@ -51,6 +51,11 @@ def outside_plate(x):
         pyro.sample("x", dist.Normal(z.repeat_interleave(2, -1), 1.0).to_event(1), obs=x)
 
 
+def global_latent(x):
+    pyro.sample("w", dist.Normal(0.0, 1.0))
+    standard_model(x)
+
+
 def other_name(x):
     with pyro.plate("data", len(x), dim=-1):
         z = pyro.sample("w", dist.Normal(torch.zeros(2), 1.0).to_event(1))
@@ -143,6 +148,7 @@ def unknown_input(x, c):
     ("model", "message"),
     [
         (outside_plate, "site 'z' of the model lies outside the data plate"),
+        (global_latent, r"site 'w' of the model lies outside the data plate: it scores as \(\), .*all data share"),
         (other_name, "latent site 'w' of other_name has no counterpart in standard_guide, whose latent sites are z"),
         (other_observed, "observed site 'pixels' bears no key of the batch, which has x"),
         (nothing_observed, "observes nothing"),

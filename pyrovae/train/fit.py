@@ -73,7 +73,7 @@ def fit(
         scheduler_options: arguments of a named scheduler.
         scheduler_interval: "epoch" or "step", when the scheduler moves.
         clip_norm: largest Euclidean norm of the gradient.
-        kl_warmup: epochs over which the weight of the KL grows linearly from 0 to 1 (elbo and meanfield only); logged
+        kl_warmup: epochs over which the weight of the KL grows linearly from 0 to 1 (elbo, meanfield and enum only); logged
             bounds are never weighted.
         patience: stop after that many epochs without a better validation bound, and return the best parameters.
         validate: compute the bound of the validation data after each epoch.
