@@ -285,7 +285,8 @@ def misplaced(program: str, site: Site, came: tuple[int, ...], expected: tuple[i
     if not any(frame.name == DATA for frame in site["cond_indep_stack"]):
         return (
             f"site {name!r} of the {program} lies outside the data plate: it scores as {came}, expected (K, B) = "
-            f'{expected}; move it under `with pyro.plate("data", x.shape[0]):` (a latent that all data share has no score per datum).'
+            f'{expected}; move it under `with pyro.plate("data", x.shape[0]):` (a latent that all data share has no score '
+            "per datum)."
         )
     return (
         f"site {name!r} of the {program} scores as {came}, expected (K, B) = {expected}: its distribution has batch "
