@@ -34,6 +34,7 @@ format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 wheel: $(READY)  ## build a wheel into dist/
+	rm -rf build
 	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:  ## remove the environment and build products (runs/ stays)

@@ -14,7 +14,7 @@ from torch.distributions import kl_divergence
 
 from pyrovae.distributions import is_density
 from pyrovae.errors import ContractError, NonFiniteError, PyrovaeError
-from pyrovae.pair import Batch, Program, batch_size, describe, inputs, modules, remember, running
+from pyrovae.pair import Batch, Program, batch_size, describe, inputs, modules, remember, running, shadowed
 from pyrovae.trace import (
     DATA,
     PairTrace,
@@ -89,8 +89,13 @@ def check(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> Report
     """
     batch = _few_rows(batch)
     remember(model, batch)
-    with running(model, guide), _undisturbed(model, guide), torch.no_grad(), pyro.validation_enabled(False):
+    with running(model, guide, fresh=True), _undisturbed(model, guide), torch.no_grad(), pyro.validation_enabled(False):
         single = _single_traces(model, guide, batch)
+        if name := shadowed(model, guide):
+            raise ContractError(
+                f"model and guide are PyroModules that both call a parameter {name!r}, and would share it; give one of them a "
+                'name, as in super().__init__("guide").'
+            )
         _check_sites(model, guide, batch, single)
         report = _report(single)
         _check_particles(model, guide, batch)

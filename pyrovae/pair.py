@@ -16,6 +16,7 @@ from typing import Any
 
 import pyro
 import torch
+from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyrovae.errors import ContractError
@@ -76,15 +77,35 @@ def adopt(model: Program, guide: Program) -> None:
 
 
 @contextmanager
-def running(*programs: Program) -> Iterator[None]:
-    """Within it, ``pyro.param`` and ``pyro.module`` reach the store of the programs (Pyro's own before training)."""
-    store = next((_STORES[owner] for owner in map(_owner, programs) if owner in _STORES), None)
-    with pyro.settings.context(module_local_params=True):
-        if store is None:
+def running(*programs: Program, fresh: bool = False) -> Iterator[None]:
+    """Within it, ``pyro.param`` and ``pyro.module`` reach the store of the programs.
+
+    Before training that is Pyro's own, or with ``fresh`` an empty one that is thrown away: Pyro's may hold another module of
+    the same name, whose parameters ``pyro.module`` would put into this one. A PyroModule's parameters are its own, so it
+    never needs Pyro's store, where modules of one class would share names.
+    """
+    owners = [_owner(program) for program in programs]
+    store = next((_STORES[owner] for owner in owners if owner in _STORES), None)
+    if store is None and any(isinstance(owner, PyroModule) for owner in owners):
+        adopt(programs[0], programs[-1])
+        store = _STORES[owners[0]]
+    if store is None and not fresh:
+        yield
+    else:
+        with pyro.get_param_store().scope(store):
             yield
-        else:
-            with pyro.get_param_store().scope(store):
-                yield
+
+
+def shadowed(*programs: Program) -> str | None:
+    """The name of a PyroModule's parameter that the store holds another tensor for, within :func:`running`."""
+    store = pyro.get_param_store()
+    held = dict(store.named_parameters())
+    for owner in map(_owner, programs):
+        for name, tensor in owner.named_parameters() if isinstance(owner, PyroModule) else ():
+            name = ".".join(filter(None, [owner._pyro_name, name.removesuffix("_unconstrained")]))
+            if held.get(name, tensor) is not tensor:
+                return name
+    return None
 
 
 def _tensors(programs: tuple[Program, ...], kind: str) -> dict[str, Tensor]:
