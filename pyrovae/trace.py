@@ -137,9 +137,15 @@ class PairTrace:
         return [name for name, site in sites.items() if "_enumerate_dim" in site["infer"]]
 
     @cached_property
+    def _total_log_p(self) -> Tensor:
+        """Sum over the model's sites; one that the model drew itself was proposed by its own law, which cancels."""
+        own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
+        return self.total({n: s for n, s in self.log_p.items() if n not in own or n in self.summed_out})
+
+    @cached_property
     def log_joint(self) -> Tensor:
         """log p(x_b, z_kb), sites that only the model has summed out, (K, B), or (E, K, B) over the guide's enumerated."""
-        result = self.total(self.log_p)
+        result = self._total_log_p
         for name in self.summed_out:
             result = result.logsumexp(self.model_sites[name]["infer"]["_enumerate_dim"], keepdim=True)
         return result
@@ -153,7 +159,7 @@ class PairTrace:
     @cached_property
     def log_terms(self) -> Tensor:
         """The terms u whose sum over enumerated values is the weight: log w = log sum_y exp u, (E, K, B) or (K, B)."""
-        return self.total(self.log_p) - self.total({n: s for n, s in self.log_q.items() if n not in self.enumerated})
+        return self._total_log_p - self.total({n: s for n, s in self.log_q.items() if n not in self.enumerated})
 
     @cached_property
     def log_weight(self) -> Tensor:

@@ -50,6 +50,18 @@ def test_vectorized_particles_score_as_looped_ones(name):
         torch.testing.assert_close(together.log_weight[k], total, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("how", ["summed", "enumerated", "drawn"])
+def test_weights_are_unbiased_with_and_without_enumeration(how):
+    pair = exact.gaussian_mixture(how)
+    truth = pair.log_evidence().detach()
+    for enumerate_sites in (True, False):
+        with torch.no_grad():
+            traced = trace_pair(pair.model, pair.guide, pair.batch, 60000, enumerate_sites=enumerate_sites)
+        ratio = (traced.log_weight - truth).exp()
+        error = ratio.std(0) / 60000**0.5
+        assert ((ratio.mean(0) - 1).abs() < 5 * error + 0.02).all()
+
+
 def test_poutine_mask_removes_a_datum_and_scale_changes_nothing():
     pair = exact.linear_gaussian(2, 4)
     x = pair.batch["x"]
