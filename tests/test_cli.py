@@ -94,10 +94,8 @@ def test_train_says_what_it_did_and_leaves_a_run_folder(here):
     assert {p.name for p in (here / "runs/vae").iterdir()} >= {"config.json", "metrics.csv", "checkpoint.safetensors"}
     config = json.loads((here / "runs/vae/config.json").read_text())
     assert config["pair"] == {"name": "vae", "options": {**config["pair"]["options"], "latent_dim": 2, "hidden": [20]}}
-    assert config["data"]["spec"]["binarization"] == "dynamic" and config["fit"]["objective"].items() >= {
-        "name": "elbo",
-        "num_particles": 1,
-    }
+    assert config["data"]["spec"]["binarization"] == "dynamic"
+    assert config["fit"]["objective"]["name"] == "elbo" and config["fit"]["objective"]["num_particles"] == 1
 
 
 def test_evaluate_sample_report_export_resume(here, monkeypatch, capsys):
