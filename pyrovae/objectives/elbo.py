@@ -71,12 +71,14 @@ class ELBO(Objective):
 
     def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
         bound = traced.expect(traced.log_joint - traced.total(traced.log_q)).mean(0)
+        beta = self.beta * ramp
+        if not (self.free_bits or traced.sampled) and self.capacity is None and isinstance(beta, float | int) and beta == 1:
+            return Terms(bound, bound)  # nothing is weighted, nothing needs a score
         likelihood = traced.total({n: traced.log_p[n] for n in traced.observed})
         if self.free_bits or self.capacity is not None:
             refuse_sampled(traced, self, "enumerate it, or weight its KL by beta")
             kl = {n: traced.expect(traced.log_q[n] - traced.log_p[n]).mean(0) for n in traced.guide_sites}
             return Terms(bound, traced.expect(likelihood).mean(0) - self.penalty(traced, kl, ramp))
-        beta = self.beta * ramp
         entropy = traced.total({n: s for n, s in traced.log_q.items() if n not in traced.sampled})
         if traced.summed_out:
             self.refuse_weight(beta, traced)
