@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,9 +26,9 @@ class WeightBound(Objective):
     unbiased, of high variance (:class:`~pyrovae.objectives.VIMCO` lowers it). Enumerated sites are summed inside each weight.
     """
 
+    @abstractmethod
     def of(self, log_weight: Tensor) -> Tensor:
         """The bound, (B,), of log weights, (K, B)."""
-        raise NotImplementedError("a weight bound defines of(log_weight)")
 
     def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
         bound, score = self.of(traced.log_weight), sampled_score(traced, self)
