@@ -1,7 +1,8 @@
 """Amortized guides q(z | x): one posterior family a file, each a module whose forward is the Pyro program."""
 
+from pyrovae.guides.class_gaussian import ClassGaussian
 from pyrovae.guides.diagonal_gaussian import DiagonalGaussian
 from pyrovae.guides.full_rank_gaussian import FullRankGaussian
 from pyrovae.guides.linear_gaussian import LinearGaussian
 
-__all__ = ["DiagonalGaussian", "FullRankGaussian", "LinearGaussian"]
+__all__ = ["ClassGaussian", "DiagonalGaussian", "FullRankGaussian", "LinearGaussian"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from pyro import poutine
-from pyro.distributions import TorchDistribution
+from pyro.distributions import OneHotCategorical, TorchDistribution
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
@@ -187,11 +187,11 @@ def interpolate(
     """
     batch, other = _datum(model, guide, start), _datum(model, guide, end)
     with running(model, guide), evaluating(model, guide), torch.no_grad():
-        latents, _ = _posterior_means(guide, batch)
+        latents, movable = _posterior_means(guide, batch)
         target, _ = _posterior_means(guide, other)
         if site is not None and site not in latents:
             raise nearest("latent site", site, latents)
-        moved = [name for name in latents if site in (None, name) and latents[name].is_floating_point()]
+        moved = [name for name in movable if site in (None, name)]
         paths = {}
         for name in moved:
             t = torch.linspace(0, 1, num).to(latents[name]).reshape(num, *[1] * (latents[name].dim() - 1))
@@ -225,7 +225,7 @@ def manifold(model: Program, num: int = 20, site: str | None = None, like: Mappi
     with running(model), evaluating(model), torch.no_grad(), _Expectations():
         prior = sample_sites(run_program(model, batch))
         _refuse_unknown(model, batch, {picture_site(prior)} | set(like or {}))
-        latent = {name: entry["fn"].event_shape for name, entry in prior.items() if not entry["is_observed"]}
+        latent = _continuous(prior)
         site = _vector_site(latent, site)
         base = factors(prior[site]["fn"])
         if latent[site] != (2,) or base is None:
@@ -259,6 +259,8 @@ def expectation(fn: TorchDistribution) -> Tensor:
     >>> expectation(dist.Normal(torch.tensor([1.0, 2.0]), 1.0)), expectation(dist.Categorical(torch.tensor([0.2, 0.8])))
     (tensor([1., 2.]), tensor(1))
     """
+    if isinstance(fn, OneHotCategorical):
+        return fn.mode
     try:
         value = fn.mean
     except NotImplementedError:
@@ -291,11 +293,16 @@ def _values(trace: poutine.Trace) -> dict[str, Tensor]:
 
 
 def _posterior_means(guide: Program, batch: Batch) -> tuple[dict[str, Tensor], dict[str, torch.Size]]:
-    """Means of the guide's sites, each given the means of those before it, (B, *event), and their event shapes."""
+    """Means of the guide's sites, each given the means of those before it, (B, *event); event shapes of the continuous."""
     with _Expectations():
         trace = run_program(guide, batch)
-    means = _values(trace)
-    return means, {name: trace.nodes[name]["fn"].event_shape for name in means}
+    return _values(trace), _continuous(sample_sites(trace))
+
+
+def _continuous(sites: Mapping[str, Site]) -> dict[str, torch.Size]:
+    """Event shapes of the latent sites that can be moved: labels cannot."""
+    latent = {name: site["fn"] for name, site in sites.items() if not site["is_observed"]}
+    return {name: fn.event_shape for name, fn in latent.items() if not fn.support.is_discrete}
 
 
 def _decode(model: Program, batch: Batch, latents: Mapping[str, Tensor], rows: int) -> Tensor:

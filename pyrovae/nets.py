@@ -8,10 +8,20 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from pyrovae.errors import OptionError, nearest
 
-__all__ = ["ACTIVATIONS", "ConvDecoder", "ConvEncoder", "MLP", "MLPDecoder", "LinearGaussianLaw", "MLPEncoder"]
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "ConvDecoder",
+    "ConvEncoder",
+    "JointMLP",
+    "LinearGaussianLaw",
+    "MLPDecoder",
+    "MLPEncoder",
+]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
@@ -54,24 +64,58 @@ class MLP(nn.Sequential):
         _glorot(self)
 
 
+class JointMLP(MLP):
+    """An MLP of the concatenation of several inputs, (..., in_i) each, whose leading axes broadcast.
+
+    The first layer adds one product per input, so that x, once per datum, is not multiplied anew for each class or particle.
+
+    >>> JointMLP([3, 2], [8], 4)(torch.zeros(5, 7, 3), torch.zeros(6, 1, 1, 2)).shape
+    torch.Size([6, 5, 7, 4])
+    """
+
+    def __init__(self, in_features: Sequence[int], hidden: Sequence[int], out_features: int, activation: str = "tanh") -> None:
+        super().__init__(sum(in_features), hidden, out_features, activation)
+        self.in_features = list(in_features)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        first, *rest = self
+        parts = zip(inputs, first.weight.split(self.in_features, 1), strict=True)
+        h = first.bias + sum(linear(u, weight) for u, weight in parts)
+        for layer in rest:
+            h = layer(h)
+        return h
+
+
 class MLPEncoder(nn.Module):
-    """x, (..., *shape), to features, (..., out)."""
-
-    def __init__(self, shape: Sequence[int], hidden: Sequence[int], out_features: int, activation: str = "tanh") -> None:
-        super().__init__()
-        self.shape = tuple(shape)
-        self.mlp = MLP(math.prod(shape), hidden, out_features, activation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.mlp(x.flatten(-len(self.shape)))
-
-
-class MLPDecoder(nn.Module):
-    """z, (..., d), to the parameters of a likelihood, (..., P, *shape)."""
+    """x, (..., *shape), and inputs of other sizes, (..., in_i), to features, (..., out)."""
 
     def __init__(
         self,
-        latent_dim: int,
+        shape: Sequence[int],
+        hidden: Sequence[int],
+        out_features: int,
+        activation: str = "tanh",
+        others: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        size = math.prod(shape)
+        self.mlp = (
+            JointMLP([size, *others], hidden, out_features, activation)
+            if others
+            else MLP(size, hidden, out_features, activation)
+        )
+
+    def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+        return self.mlp(x.flatten(-len(self.shape)), *others)
+
+
+class MLPDecoder(nn.Module):
+    """z, (..., d), or several inputs, to the parameters of a likelihood, (..., P, *shape)."""
+
+    def __init__(
+        self,
+        latent_dim: int | Sequence[int],
         hidden: Sequence[int],
         shape: Sequence[int],
         num_params: int = 1,
@@ -79,15 +123,16 @@ class MLPDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = (num_params, *shape)
-        self.mlp = MLP(latent_dim, hidden, math.prod(self.shape), activation)
+        make = MLP if isinstance(latent_dim, int) else JointMLP
+        self.mlp = make(latent_dim, hidden, math.prod(self.shape), activation)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def start_at(self, h: Tensor) -> None:
         """Give outputs around h, (P, *shape), whatever z, until trained."""
         self.mlp[-1].bias.copy_(h.flatten())
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.mlp(z).unflatten(-1, self.shape)
+    def forward(self, *z: Tensor) -> Tensor:
+        return self.mlp(*z).unflatten(-1, self.shape)
 
 
 def _image(shape: Sequence[int], num_layers: int) -> tuple[int, list[tuple[int, int]]]:

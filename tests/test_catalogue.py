@@ -10,7 +10,11 @@ from pyrovae import guides, models
 from pyrovae.pair import parameters
 from pyrovae.train.files import load_state
 
-SHAPES = {"digits": {}, "grey": {"binarization": "none"}}
+SHAPES = {
+    "digits": {},
+    "grey": {"binarization": "none"},
+    "labels": {"transforms": ["few-labels:num_labels=100"]},
+}
 ROWS = [
     ("vae", "digits", {"latent_dim": 3, "hidden": [20]}),
     ("vae", "digits", {"latent_dim": 2, "hidden": [20, 10], "posterior": "full-rank", "activation": "elu"}),
@@ -21,6 +25,7 @@ ROWS = [
     ("vae", "grey", {"latent_dim": 3, "hidden": [20], "likelihood": "categorical"}),
     ("conv-vae", "digits", {"latent_dim": 3, "channels": [4, 8], "hidden": 20}),
     ("conv-vae", "grey", {"latent_dim": 3, "channels": [4], "hidden": 20, "likelihood": "discretized-logistic"}),
+    ("m2", "labels", {"latent_dim": 3, "hidden": [20]}),
     ("linear-gaussian", "grey", {"latent_dim": 3}),
     ("linear-gaussian", "grey", {"latent_dim": 3, "noise": "diagonal"}),
 ]
@@ -48,8 +53,8 @@ def test_check_passes_and_every_parameter_gets_a_gradient(row):
     pair, data = build(*row)
     batch = data.train[torch.arange(20)]
     report = pv.check(pair.model, pair.guide, batch)
-    assert report.is_density and {s.name for s in report.sites} == {"z", "x"}
-    pv.objectives.get(pair.objective).differentiable_loss(pair.model, pair.guide, x=batch["x"]).backward()
+    assert report.is_density and "x" in {s.name for s in report.sites}
+    pv.objectives.get(pair.objective).differentiable_loss(pair.model, pair.guide, **batch).backward()
     for name, parameter in parameters(pair.model, pair.guide).items():
         assert parameter.grad is not None and (parameter.grad != 0).any(), name
 
@@ -83,7 +88,7 @@ def test_trains_evaluates_generates_saves_and_exports(row, tmp_path):
         assert torch.equal(own, loaded), name
     same = [pv.log_evidence(p.model, p.guide, few, num_samples=5).value for p in (pair, again.pair)]
     assert torch.equal(*same)
-    assert load_state(tmp_path / "run" / "checkpoint.safetensors")["step"] == 26
+    assert load_state(tmp_path / "run" / "checkpoint.safetensors")["step"] == 2 * data.train.num_batches(100)
 
 
 def test_recipes_name_wrong_options():

@@ -510,7 +510,7 @@ REFUSED = {
     "x, y as a tuple": (lambda: as_data((GOOD, np.zeros(10))), '"y"'),
     "shapes of parts": (lambda: as_data((GOOD, GOOD[:, :3])), r"\(valid\).*\(3,\).*\(train\).*\(4,\)"),
     "labels in one part": (lambda: as_data(({"x": GOOD, "y": np.zeros(10)}, GOOD)), "has labels y but"),
-    "negative label": (lambda: as_split({"x": GOOD, "y": np.arange(10) - 1}), "y is -1 in row 0"),
+    "negative label": (lambda: as_split({"x": GOOD, "y": np.arange(10) - 2}), "y is -2 in row 0"),
     "fractional label": (lambda: as_split({"x": GOOD, "y": np.arange(10) / 2}), "y is 0.5 in row 1"),
     "one-hot label": (lambda: as_split({"x": GOOD, "y": GOOD}), r"y has shape \(10, 4\)"),
     "no x": (lambda: as_split({"images": GOOD}), "'images'.*expected 'x'"),

@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"errors"},
+    {"errors", "options"},
     {"distributions", "likelihoods", "nets", "data"},
-    {"pair", "modes", "trace", "check"},
+    {"pair", "modes", "labels", "trace", "check"},
     {"objectives"},
     {"train", "evidence", "generate", "diagnostics", "plots", "export", "evaluation"},
     {"models", "guides"},

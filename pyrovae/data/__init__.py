@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from pyrovae.data.dataset import Data
+from pyrovae.data.labelled import LabelledSplit
 from pyrovae.data.load import as_data, as_split, load, names
 from pyrovae.data.named import DATASETS
 from pyrovae.data.spec import DataSpec
 from pyrovae.data.split import Split
 from pyrovae.data.stream import Stream
+from pyrovae.data.transforms import TRANSFORMS, few_labels, holes, low_resolution, missing, quadrants, transform
 
-__all__ = ["DATASETS", "Data", "DataSpec", "Split", "Stream", "as_data", "as_split", "load", "names"]
+__all__ = [
+    "DATASETS",
+    "TRANSFORMS",
+    "Data",
+    "DataSpec",
+    "LabelledSplit",
+    "Split",
+    "Stream",
+    "as_data",
+    "as_split",
+    "few_labels",
+    "holes",
+    "load",
+    "low_resolution",
+    "missing",
+    "names",
+    "quadrants",
+    "transform",
+]

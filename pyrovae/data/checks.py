@@ -110,18 +110,18 @@ class Scan:
 
 
 def check_labels(y: Tensor, where: str, first_row: int = 0) -> Tensor:
-    """Labels (B,) as int64; refuses what is no whole number from 0 up."""
+    """Labels (B,) as int64, -1 where there is none; refuses other negative numbers and fractions."""
     if y.ndim != 1:
         raise DataError(
             f"{where}: y has shape {tuple(y.shape)}; expected one label a row, (N,): give other targets another key, as 'c'."
         )
     labels = y.to(torch.int64)
-    bad = (labels < 0) | (labels != y)
+    bad = (labels < -1) | (labels != y)
     if bad.any():
         row = int(bad.nonzero()[0])
         raise DataError(
-            f"{where}: y is {y[row].item()} in row {first_row + row}; expected whole numbers from 0 up: "
-            "give other targets another key, as 'c'."
+            f"{where}: y is {y[row].item()} in row {first_row + row}; expected whole numbers from 0 up, or "
+            "-1 for an unknown label: give other targets another key, as 'c'."
         )
     return labels
 

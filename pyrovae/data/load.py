@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pyrovae.data.named import NAMED
 from pyrovae.data.spec import BINARIZATIONS
 from pyrovae.data.split import Split
 from pyrovae.data.stream import Stream, scan_loader
+from pyrovae.data.transforms import transform
 from pyrovae.errors import DataError, nearest
 
 __all__ = ["as_data", "as_split", "load", "names"]
@@ -39,6 +41,7 @@ def load(
     root: str | os.PathLike[str] | None = None,
     binarization: str | None = None,
     seed: int = 0,
+    transforms: Sequence[str | Mapping[str, Any]] = (),
 ) -> Data:
     """A named data set, or the arrays of a .npy or .npz file.
 
@@ -54,6 +57,7 @@ def load(
             What is drawn once (all of "fixed", valid and test of "dynamic") is held in memory, one byte a
             value.
         seed: of a split that is not published and of what is drawn once.
+        transforms: by name, as in ["few-labels:num_labels=100"]; :data:`~pyrovae.data.TRANSFORMS` has them all.
 
     Raises:
         DataError: what is not found, cannot be read or is not numbers.
@@ -66,13 +70,16 @@ def load(
         raise nearest("binarization", binarization, BINARIZATIONS)
     folder = None if root is None else str(Path(root).expanduser().resolve())
     name = os.fspath(name)
-    if name in NAMED:
-        return _load_named(name, folder, binarization, seed)
+    data = _load_named(name, folder, binarization, seed) if name in NAMED else _load_file(name, folder, binarization, seed)
+    return reduce(transform, transforms, data)
+
+
+def _load_file(name: str, root: str | None, binarization: str | None, seed: int) -> Data:
     if not (name.endswith((".npy", ".npz")) or os.sep in name or Path(name).exists()):
         raise nearest("data set", name, NAMED)
     path = Path(name).expanduser().resolve()
     binarization = binarization or "none"
-    source = {"name": str(path), "root": folder, "binarization": binarization, "seed": seed}
+    source = {"name": str(path), "root": root, "binarization": binarization, "seed": seed}
     parts = read_arrays(path)
     return _from_parts(path.stem, parts, str(path), seed=seed, binarization=binarization, source=source)
 

@@ -12,6 +12,8 @@ __all__ = [
     "BINARIZE",
     "FROZEN",
     "ITEMS",
+    "LABELS",
+    "MASKS",
     "ORDER",
     "SPLIT",
     "STREAM",
@@ -23,7 +25,7 @@ __all__ = [
 ]
 
 # What a seed is for: draws for different ends never share a stream.
-ORDER, BINARIZE, FROZEN, SPLIT, STREAM, ITEMS = range(1, 7)
+ORDER, BINARIZE, FROZEN, SPLIT, STREAM, ITEMS, LABELS, MASKS = range(1, 9)
 
 _BLOCK = 64
 

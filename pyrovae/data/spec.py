@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -26,6 +27,7 @@ class DataSpec:
         levels: number of grey levels when ``kind`` is "levels".
         classes: one more than the largest label when there is a y.
         binarization: "dynamic" (drawn each epoch), "fixed" (drawn once), "threshold" (x > 1/2) or "none".
+        covariates: shapes of what a batch holds beside x and y: a mask, a condition.
         mean: of x over the training data (up to 10,000 rows of it), (*shape); decoders start from it. No part of the JSON.
 
     >>> DataSpec("toy", (28, 28), "levels", levels=256).to_json()["shape"]
@@ -38,6 +40,7 @@ class DataSpec:
     levels: int | None = None
     classes: int | None = None
     binarization: str = "none"
+    covariates: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     mean: Tensor | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -55,9 +58,11 @@ class DataSpec:
     def to_json(self) -> dict[str, Any]:
         """The spec as a dict of plain JSON values."""
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "mean"}
-        return {**values, "shape": list(self.shape)}
+        covariates = {key: list(shape) for key, shape in self.covariates.items()}
+        return {**values, "shape": list(self.shape), "covariates": covariates}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> DataSpec:
         """The inverse of :meth:`to_json`."""
-        return cls(**{**values, "shape": tuple(values["shape"])})
+        covariates = {key: tuple(shape) for key, shape in values.get("covariates", {}).items()}
+        return cls(**{**values, "shape": tuple(values["shape"]), "covariates": covariates})

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyrovae.data.grey import Grey
-from pyrovae.data.seeds import BINARIZE, ITEMS, ORDER, frozen_noise, generator, mix
+from pyrovae.data.seeds import BINARIZE, ITEMS, MASKS, ORDER, frozen_noise, generator, mix
 from pyrovae.data.spec import DataSpec
 from pyrovae.data.store import Arrays, Store
 from pyrovae.errors import DataError
 
-__all__ = ["Split", "check_count", "hash_columns"]
+__all__ = ["RowTransform", "Split", "Uniform", "check_count", "hash_columns"]
+
+Uniform = Callable[[tuple[int, ...]], Tensor]
 
 _HASHED_ROWS = 256
 _DRAWN_ROWS = 4096
+
+
+class RowTransform(Protocol):
+    """What is done to each batch last: masks, conditions; a function of the rows and of seeded noise.
+
+    ``uniform(shape)`` gives (B, *shape) numbers in [0, 1), new ones each epoch, or in fixed rows always the same.
+    """
+
+    keys: tuple[str, ...]
+
+    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]: ...
 
 
 class Split:
@@ -34,6 +48,8 @@ class Split:
         grey: how raw values become x.
         seed: of the one draw that a dynamically binarized split shows outside :meth:`epoch`.
     """
+
+    transforms: tuple[RowTransform, ...] = ()
 
     def __init__(self, store: Store, spec: DataSpec, grey: Grey | None = None, seed: int = 0) -> None:
         self.store = store
@@ -50,7 +66,7 @@ class Split:
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of the rows: x, y where there are labels, and what rides along."""
-        return self.store.keys
+        return tuple(dict.fromkeys([*self.store.keys, *(key for each in self.transforms for key in each.keys)]))
 
     @property
     def device(self) -> torch.device:
@@ -62,7 +78,7 @@ class Split:
         if isinstance(rows, str):
             if rows not in self.keys:
                 raise DataError(f"split has no key {rows!r}; it has {', '.join(map(repr, self.keys))}.")
-            return self._batch(torch.arange(len(self)), keys=(rows,))[rows]
+            return self._batch(torch.arange(len(self)), keys=None if self.transforms else (rows,))[rows]
         return self._batch(self._numbers(rows))
 
     def num_batches(self, batch_size: int) -> int:
@@ -101,20 +117,26 @@ class Split:
 
     def to(self, device: torch.device | str) -> Split:
         """The same split with in-memory rows, and all batches, on ``device``."""
-        return Split(self.store.to(torch.device(device)), self.spec, self.grey, self.seed)
+        return self.with_(store=self.store.to(torch.device(device)))
+
+    def with_(self, **changes: Any) -> Any:
+        """The same split with other attributes."""
+        changed = copy.copy(self)
+        changed.__dict__.update(changes)
+        return changed
 
     def subset(self, rows: slice | Tensor | np.ndarray | list[int] | range) -> Split:
         """The split of the given rows (numbered anew from 0)."""
-        return Split(self.store.subset(self._numbers(rows)), self.spec, self.grey, self.seed)
+        return self.with_(store=self.store.subset(self._numbers(rows)))
 
     def drawn(self) -> Split:
         """The same split with the one draw (or threshold) of its x stored in memory, one byte a value."""
         parts = []
         for start in range(0, len(self), _DRAWN_ROWS):
             batch = self._batch(torch.arange(start, min(start + _DRAWN_ROWS, len(self))))
-            parts.append({key: batch[key].to(torch.uint8) if key == "x" else batch[key] for key in self.keys})
-        columns = {key: torch.cat([part[key] for part in parts]) for key in self.keys}
-        return Split(Arrays(columns, self.device), self.spec, Grey(), self.seed)
+            parts.append({key: batch[key].to(torch.uint8) if key == "x" else batch[key] for key in self.store.keys})
+        columns = {key: torch.cat([part[key] for part in parts]) for key in self.store.keys}
+        return self.with_(store=Arrays(columns, self.device), grey=Grey())
 
     def fingerprint(self) -> str:
         """sha256 (hex) of the raw rows: of all that is in memory, of 256 evenly spaced rows otherwise."""
@@ -159,8 +181,18 @@ class Split:
             batch["x"] = self._x(batch["x"], rows, draw)
         if "y" in batch:
             batch["y"] = batch["y"].to(torch.int64)
+        for number, transform in enumerate(self.transforms):
+            batch = transform(batch, self._uniform(rows, draw, number))
         batch["index"] = rows.to(self.device)
         return batch
+
+    def _uniform(self, rows: Tensor, draw: tuple[int, int, int] | None, number: int) -> Uniform:
+        """Noise for transform number ``number``: of the batch in an epoch, of the rows outside."""
+        if draw is None:
+            return lambda shape: frozen_noise(rows, shape, None, mix(self.seed, MASKS, number)).to(self.device)
+        seed, epoch, batch = draw
+        source = generator(seed, MASKS, number, epoch, batch, device=self.device)
+        return lambda shape: torch.rand(len(rows), *shape, generator=source, device=self.device)
 
     def _x(self, raw: Tensor, rows: Tensor, draw: tuple[int, int, int] | None) -> Tensor:
         if self.grey.binarize != "dynamic":

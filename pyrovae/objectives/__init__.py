@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyro.infer
-import yaml
 
-from pyrovae.errors import OptionError, nearest
+from pyrovae.errors import nearest
 from pyrovae.objectives import bounds
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, STL, Enum, MeanField
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.objective import Objective, Terms
+from pyrovae.objectives.semisupervised import SemiSupervised
+from pyrovae.options import named
 
 __all__ = [
     "CIWAE",
@@ -36,6 +37,7 @@ __all__ = [
     "MeanField",
     "Objective",
     "Renyi",
+    "SemiSupervised",
     "Terms",
     "WakeSleep",
     "bounds",
@@ -57,6 +59,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "nvil": NVIL,
     "rws": RWS,
     "wake-sleep": WakeSleep,
+    "semisupervised": SemiSupervised,
 }
 
 
@@ -68,15 +71,8 @@ def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) ->
     """
     if isinstance(objective, pyro.infer.ELBO):
         return objective
-    if isinstance(objective, Mapping):
-        settings = {**objective, **options}
-        return get(settings.pop("name", None), **settings)
-    name, _, text = str(objective).partition(":")
-    for item in filter(None, text.split(",")):
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise OptionError(f"objective {objective!r}: {item!r} is not option=value.")
-        options.setdefault(key.strip(), _value(value))
+    name, given = named(objective, "objective")
+    options = {**given, **options}
     if name not in OBJECTIVES:
         raise nearest("objective", name, OBJECTIVES)
     known = inspect.signature(OBJECTIVES[name]).parameters
@@ -84,13 +80,3 @@ def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) ->
         if option not in known:
             raise nearest(f"option of objective {name}", option, known)
     return OBJECTIVES[name](**options)
-
-
-def _value(text: str) -> Any:
-    """The number, truth value or word that an option's text is."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return yaml.safe_load(text)

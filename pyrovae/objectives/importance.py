@@ -30,8 +30,12 @@ class WeightBound(Objective):
     def of(self, log_weight: Tensor) -> Tensor:
         """The bound, (B,), of log weights, (K, B)."""
 
+    def log_weight(self, traced: PairTrace) -> Tensor:
+        """The log weights, (K, B)."""
+        return traced.log_weight
+
     def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
-        bound, score = self.of(traced.log_weight), sampled_score(traced, self)
+        bound, score = self.of(self.log_weight(traced)), sampled_score(traced, self)
         return Terms(bound, bound if score is None else bound + bound.detach() * score.sum(0))
 
 

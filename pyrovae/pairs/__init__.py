@@ -5,6 +5,7 @@
 
 from pyrovae.pairs.catalogue import CATALOGUE, Recipe, get
 from pyrovae.pairs.linear_gaussian import linear_gaussian
+from pyrovae.pairs.m2 import m2
 from pyrovae.pairs.vae import conv_vae, vae
 
-__all__ = ["CATALOGUE", "Recipe", "conv_vae", "get", "linear_gaussian", "vae"]
+__all__ = ["CATALOGUE", "Recipe", "conv_vae", "get", "linear_gaussian", "m2", "vae"]

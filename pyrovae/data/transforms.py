@@ -1,0 +1,239 @@
+"""Changes of a data set: few labels, missing pixels, conditions; each seeded, recorded in ``source`` and replayed from it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from pyrovae.data.dataset import Data
+from pyrovae.data.labelled import LabelledSplit, choose_labels
+from pyrovae.data.seeds import MASKS, generator
+from pyrovae.data.split import RowTransform, Split, Uniform
+from pyrovae.data.store import Arrays
+from pyrovae.errors import DataError, OptionError, nearest
+from pyrovae.options import named
+
+__all__ = ["TRANSFORMS", "few_labels", "holes", "low_resolution", "missing", "quadrants", "transform"]
+
+TRANSFORMS: dict[str, Callable[..., Data]] = {}
+
+
+def transform(data: Data, chosen: str | Mapping[str, Any]) -> Data:
+    """The data changed by a named transform: ``"few-labels:num_labels=100,seed=1"``, or a mapping with ``name``."""
+    name, options = named(chosen, "transform")
+    if name not in TRANSFORMS:
+        raise nearest("transform of data", name, TRANSFORMS)
+    known = list(inspect.signature(TRANSFORMS[name]).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise nearest(f"option of transform {name}", option, known)
+    return TRANSFORMS[name](data, **options)
+
+
+def _enter(name: str) -> Callable[[Callable[..., Data]], Callable[..., Data]]:
+    """Enter a transform into the table; it writes itself into the data's source."""
+
+    def decorate(change: Callable[..., Data]) -> Callable[..., Data]:
+        @functools.wraps(change)
+        def changed(data: Data, **options: Any) -> Data:
+            for part in (data.train, data.valid, data.test):
+                if not isinstance(part, (Split, type(None))):
+                    raise DataError(f"{name} needs numbered rows, not a DataLoader: pass its Dataset, or do it there.")
+            source = data.source
+            if source is not None:
+                source = {**source, "transforms": [*source.get("transforms", []), {"name": name, **options}]}
+            return replace(change(data, **options), source=source)
+
+        TRANSFORMS[name] = changed
+        return changed
+
+    return decorate
+
+
+def _each(data: Data, change: Callable[[Split, int], Split], covariates: Sequence[str] = ()) -> Data:
+    """The data with each part changed, and new covariates of x's shape."""
+    spec = replace(data.spec, covariates={**data.spec.covariates, **dict.fromkeys(covariates, data.spec.shape)})
+    parts: dict[str, Any] = {"train": data.train, "valid": data.valid, "test": data.test}
+    made = {name: part and change(part, number).with_(spec=spec) for number, (name, part) in enumerate(parts.items())}
+    return replace(data, spec=spec, **made)
+
+
+def _append(data: Data, row_transform: RowTransform) -> Data:
+    return _each(data, lambda part, _: part.with_(transforms=(*part.transforms, row_transform)), row_transform.keys)
+
+
+def _image(data: Data) -> None:
+    if len(data.spec.shape) not in (2, 3):
+        raise DataError(f"{data.spec.name}: x has shape {data.spec.shape}; expected images, (H, W) or (C, H, W).")
+
+
+# ------------------------------------------------------------------------------------------------ labels
+@_enter("few-labels")
+def few_labels(data: Data, *, num_labels: int | None = None, share: float = 0.1, seed: int = 0) -> Data:
+    """Training data with y = -1 but in ``num_labels`` rows, as many of each class; valid and test keep their labels.
+
+    Every training batch has the same number of labelled rows, and they come first in it: an epoch has each unlabelled row
+    at least once, and the labelled ones as often as needed (:class:`~pyrovae.data.labelled.LabelledSplit`).
+
+    Args:
+        data: with labels y.
+        num_labels: how many labels stay, a multiple of the number of classes; None keeps those that are there.
+        share: of a batch, the rows that are labelled, at least one.
+        seed: of the choice.
+
+    >>> from pyrovae.data import load
+    >>> int((few_labels(load("digits"), num_labels=50).train["y"] >= 0).sum())
+    50
+    """
+    if not 0 < share < 1:
+        raise OptionError(f"share is {share!r}; expected a number between 0 and 1, the labelled part of a batch.")
+    train = data.train
+    if "y" not in train.keys:
+        raise DataError(f"{data.spec.name} has no labels y; few-labels needs some.")
+    if num_labels is not None:
+        if not isinstance(train.store, Arrays):
+            raise DataError(f"{data.spec.name}: labels of a Dataset cannot be hidden here; let it give y = -1 itself.")
+        labels = choose_labels(train["y"], num_labels, data.spec.classes or 0, seed)
+        train = train.with_(store=replace(train.store, columns={**train.store.columns, "y": labels}))
+    return replace(data, train=LabelledSplit.of(train, share))
+
+
+# ------------------------------------------------------------------------------------------------ missing values
+@dataclass(frozen=True)
+class _Blank:
+    """x = 0 where ``mask`` is 0."""
+
+    keys: tuple[str, ...] = ("mask",)
+
+    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
+        mask = batch["mask"].to(torch.float32)
+        return {**batch, "mask": mask, "x": batch["x"] * mask}
+
+
+@_enter("missing")
+def missing(data: Data, *, rate: float = 0.5, parts: str = "all", seed: int = 0) -> Data:
+    """Values of x missing completely at random, once and for all: ``mask`` is 1 where x is observed, x is 0 elsewhere.
+
+    A recipe makes of such data a pair of the observed part of x, log p(x_observed) (:func:`~pyrovae.masked.masked`).
+
+    Args:
+        data: any.
+        rate: probability that a value is missing.
+        parts: "all", or "train" for complete valid and test data (their mask is 1).
+        seed: of the masks.
+    """
+    if not 0 <= rate < 1 or parts not in ("all", "train"):
+        raise OptionError(f"rate is {rate!r}, parts {parts!r}; expected a rate from 0 up to 1, and 'all' or 'train'.")
+
+    def blank(part: Split, number: int) -> Split:
+        if not isinstance(part.store, Arrays):
+            raise DataError(f"{data.spec.name}: values of a Dataset cannot be hidden here; let it give x and mask itself.")
+        chance = rate if parts == "all" or number == 0 else 0.0
+        noise = torch.rand(len(part), *data.spec.shape, generator=generator(seed, MASKS, number))
+        columns = {**part.store.columns, "mask": (noise >= chance).to(torch.uint8).to(part.device)}
+        return part.with_(store=replace(part.store, columns=columns), transforms=(*part.transforms, _Blank()))
+
+    return _each(data, blank, ["mask"])
+
+
+# ------------------------------------------------------------------------------------------------ conditions
+@dataclass(frozen=True)
+class _Given:
+    """c = x where ``given`` is 1, 0 elsewhere."""
+
+    where: Callable[[Tensor, Uniform], Tensor]
+    keys: tuple[str, ...] = ("c", "given")
+
+    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
+        x = batch["x"]
+        given = self.where(x, uniform).to(x.dtype).expand_as(x)
+        return {**batch, "c": x * given, "given": given}
+
+
+@_enter("quadrants")
+def quadrants(data: Data, *, given: int = 1) -> Data:
+    """A condition for CVAEs: ``c`` is x in 1, 2 or 3 quadrants and 0 elsewhere, ``given`` is 1 in those.
+
+    One is the lower left, two are the left half, three all but the upper right.
+
+    Args:
+        data: images.
+        given: how many quadrants.
+
+    References: Sohn, Lee and Yan, Learning Structured Output Representation using Deep Conditional Generative Models, 2015.
+    """
+    _image(data)
+    if given not in (1, 2, 3):
+        raise OptionError(f"given is {given!r}; expected 1, 2 or 3 quadrants.")
+    height, width = data.spec.shape[-2:]
+    mask = torch.zeros(height, width)
+    mask[height // 2 :, : width // 2] = 1
+    if given > 1:
+        mask[:, : width // 2] = 1
+    if given > 2:
+        mask[height // 2 :] = 1
+    return _append(data, _Given(lambda x, _: mask.to(x.device)))
+
+
+@_enter("holes")
+def holes(data: Data, *, size: float = 0.5) -> Data:
+    """A condition for CVAEs: x but for a rectangle, ``size`` of its height and width, at a random place in each row.
+
+    In training the place is drawn anew in each epoch; otherwise it is a function of the row.
+
+    Args:
+        data: images.
+        size: of the hole, as a part of the sides.
+    """
+    _image(data)
+    if not 0 < size < 1:
+        raise OptionError(f"size is {size!r}; expected a number between 0 and 1.")
+    height, width = data.spec.shape[-2:]
+    tall, wide = max(1, round(size * height)), max(1, round(size * width))
+
+    def where(x: Tensor, uniform: Uniform) -> Tensor:
+        place = uniform((2,))
+        top = (place[:, 0] * (height - tall + 1)).floor().reshape(-1, 1, 1)
+        left = (place[:, 1] * (width - wide + 1)).floor().reshape(-1, 1, 1)
+        row = torch.arange(height, device=x.device).reshape(1, -1, 1)
+        column = torch.arange(width, device=x.device).reshape(1, 1, -1)
+        hole = (row >= top) & (row < top + tall) & (column >= left) & (column < left + wide)
+        return (~hole).reshape(len(x), *[1] * (x.dim() - 3), height, width)
+
+    return _append(data, _Given(where))
+
+
+@dataclass(frozen=True)
+class _LowResolution:
+    """c = the means of x over squares of ``factor`` pixels, shown at x's size; nothing of x itself is given."""
+
+    factor: int
+    keys: tuple[str, ...] = ("c", "given")
+
+    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
+        x = batch["x"]
+        images = x if x.dim() == 4 else x.unsqueeze(1)
+        coarse = avg_pool2d(images, self.factor, ceil_mode=True, count_include_pad=False)
+        c = interpolate(coarse, scale_factor=float(self.factor), mode="nearest")[..., : x.shape[-2], : x.shape[-1]]
+        return {**batch, "c": c.reshape(x.shape), "given": torch.zeros_like(x)}
+
+
+@_enter("low-resolution")
+def low_resolution(data: Data, *, factor: int = 4) -> Data:
+    """A condition for CVAEs: ``c`` is x averaged over squares of ``factor`` pixels, for super-resolution; ``given`` is 0.
+
+    Args:
+        data: images.
+        factor: side of the squares.
+    """
+    _image(data)
+    if not isinstance(factor, int) or factor < 2:
+        raise OptionError(f"factor is {factor!r}; expected a whole number of at least 2.")
+    return _append(data, _LowResolution(factor))

@@ -1,0 +1,123 @@
+"""Bounds of partly labelled data, and the classification term that trains the guide's classifier on the labels."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyrovae.errors import ContractError, OptionError, nearest
+from pyrovae.labels import TREATMENTS, Labelled, LabelledGuide
+from pyrovae.objectives.discrete import NVIL, VIMCO
+from pyrovae.objectives.elbo import ELBO, MeanField
+from pyrovae.objectives.importance import IWAE
+from pyrovae.objectives.objective import Objective, Terms
+from pyrovae.pair import Program
+from pyrovae.trace import PairTrace
+
+__all__ = ["SemiSupervised"]
+
+
+class _ClassIWAE(IWAE):
+    """log (1/K) sum_k exp sum_y q(y | x) log w_ky: the IWAE over z with the ELBO over y inside, so that q(y | x) learns."""
+
+    def log_weight(self, traced: PairTrace) -> Tensor:
+        return traced.expect(traced.log_joint - traced.total(traced.log_q))
+
+
+BASES: dict[str, type[Objective]] = {
+    "elbo": ELBO,
+    "meanfield": MeanField,
+    "iwae": _ClassIWAE,
+    "nvil": NVIL,
+    "vimco": VIMCO,
+}
+
+
+class SemiSupervised(Objective):
+    """A bound on log p(x, y) of labelled rows and on log p(x) of the others, plus alpha times the classifier's log q(y | x).
+
+        labelled rows:     L(x, y) = E_q(z|x,y)[log p(x, y, z) - log q(z | x, y)]
+        unlabelled rows:   U(x)    = sum_y q(y | x) (L(x, y) - log q(y | x))
+        classification:    alpha * mean over the batch's labelled rows of log q(y_b | x_b)
+
+    What is trained is the mean over the batch of the first two plus the third; alpha = 0.1 is the 0.1 N of Kingma et al. for a
+    sum over N data, whichever share of a batch has labels. What is reported is the bound alone, without the classification:
+    of log p(x, y) where ``y`` in the batch is a label and of log p(x) where it is -1. The classifier is the guide's site y.
+
+    Args:
+        alpha: weight of the classification term.
+        base: the bound: "elbo", "meanfield" (KL of z analytic given y), "iwae", "nvil" or "vimco", with options as a
+            mapping, as in {"name": "elbo", "beta": 2}. "iwae" takes the ELBO over y inside each of its K weights, since
+            in the exact sum over y, that :func:`~pyrovae.log_evidence` takes, q(y | x) has no part and would learn nothing.
+        num_particles: K.
+        y: where it is unknown, "enumerated" (summed exactly), "sampled" (drawn, with the score-function gradient of the
+            base: named estimators are "nvil" and "vimco") or "relaxed" (Gumbel-softmax: what it reports is no bound).
+        temperature: of the relaxed y.
+
+    References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Eq. (6) to (9); Jang, Gu and Poole,
+    Categorical Reparameterization with Gumbel-Softmax, 2017.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.1,
+        base: str | Mapping[str, Any] = "elbo",
+        num_particles: int = 1,
+        y: str = "enumerated",
+        temperature: float = 0.5,
+    ) -> None:
+        super().__init__(num_particles)
+        for name, value in (("alpha", alpha), ("temperature", temperature)):
+            if isinstance(value, (bool, str)) or value < 0 or (name == "temperature" and value == 0):
+                raise OptionError(f"{name} is {value!r}; expected a {'positive ' * (name != 'alpha')}number.")
+        if y not in TREATMENTS:
+            raise nearest("treatment of y", y, TREATMENTS)
+        self.alpha, self.base, self.y, self.temperature = alpha, base, y, temperature
+        options = {"name": base} if isinstance(base, str) else dict(base)
+        name = options.pop("name", "elbo")
+        if name not in BASES:
+            raise nearest("base of semisupervised", name, BASES)
+        if name in ("nvil", "vimco") and y != "sampled":
+            raise OptionError(f"base {name!r} is for a drawn y: give y='sampled', or base='elbo', 'meanfield' or 'iwae'.")
+        known = inspect.signature(BASES[name]).parameters
+        for option in options:
+            if option not in known:
+                raise nearest(f"option of objective {name}", option, known)
+        self.inner = BASES[name](**{"num_particles": num_particles, **options})
+        self.num_particles = self.inner.num_particles
+        self.weights_kl = self.inner.weights_kl
+        self.bound = "estimate" if y == "relaxed" else self.inner.bound
+
+    @property
+    def networks(self) -> nn.Module | None:  # type: ignore[override]
+        """The base's own parameters."""
+        return self.inner.networks
+
+    def build(self, batch: Mapping[str, Tensor]) -> None:
+        self.inner.build(batch)
+
+    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
+        if "y" not in batch:
+            raise ContractError("semisupervised needs y in the batch, (B,): a label, or -1 where there is none; data lack y.")
+        programs = (Labelled(p, part, self.y, self.temperature) for p, part in ((model, "model"), (guide, "guide")))
+        traced = self.inner.trace(*programs, batch)
+        if "y" not in traced.guide_sites:
+            raise ContractError("semisupervised needs a latent site 'y' in both programs; this pair has none.")
+        return traced
+
+    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+        bound, surrogate = self.inner.terms(traced, ramp)
+        return Terms(bound, surrogate + self.alpha * self.classification(traced))
+
+    @staticmethod
+    def classification(traced: PairTrace) -> Tensor:
+        """B / (number of labelled rows) log q(y_b | x_b), (B,): its mean over rows is that over labelled rows."""
+        law = traced.guide_sites["y"]["fn"]
+        assert isinstance(law, LabelledGuide)
+        scores = law.log_prob_of_labels()
+        scores = scores.expand(torch.broadcast_shapes(scores.shape, traced.shape)).mean(0)
+        return scores * (len(law.labels) / law.known.sum().clamp_min(1))

@@ -1,0 +1,41 @@
+"""Things named with options in one text: ``"iwae:num_particles=50"``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from pyrovae.errors import OptionError
+
+__all__ = ["named"]
+
+
+def named(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None, dict[str, Any]]:
+    """Name and options of ``"name:option=value,..."``, or of a mapping with ``name``; ``what`` begins the message.
+
+    >>> named("iwae:num_particles=50", "objective")
+    ('iwae', {'num_particles': 50})
+    """
+    if isinstance(chosen, Mapping):
+        options = dict(chosen)
+        return options.pop("name", None), options
+    name, _, text = str(chosen).partition(":")
+    options = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise OptionError(f"{what} {chosen!r}: {item!r} is not option=value.")
+        options[key.strip()] = _value(value)
+    return name, options
+
+
+def _value(text: str) -> Any:
+    """The number, truth value or word that an option's text is."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return yaml.safe_load(text)
