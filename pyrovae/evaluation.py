@@ -1,4 +1,4 @@
-"""What a trained pair is worth: ELBO and log p(x) with errors, and how it uses its latent dimensions."""
+"""What a trained pair is worth: ELBO, log p(x) and accuracy with errors, and how it uses its latent dimensions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
-from pyrovae.data import as_split
+from pyrovae.classification import Classification, classify
+from pyrovae.data import Split, Stream, as_split
 from pyrovae.diagnostics import SiteKL, active_units, kl_per_dim, posterior_moments
 from pyrovae.errors import OptionError
 from pyrovae.evidence import Evidence, log_evidence
 from pyrovae.evidence.evidence import mean_and_error
-from pyrovae.pair import Pair, Program, as_pair
+from pyrovae.labels import Labelled
+from pyrovae.pair import Pair, Program, as_pair, running
 from pyrovae.train.run import Run
 
 __all__ = ["Evaluation", "evaluate"]
@@ -26,11 +28,15 @@ class Evaluation:
         evidence: log p(x) and the ELBO per datum.
         active_units: for each latent site, which dimensions are active, (d,) booleans.
         kl: for each latent site, the KL of each dimension and of the whole site, nats per datum.
+        joint: log p(x, y) per datum, where the pair has a class y and all data a label.
+        classification: the guide's classes against the labels, where there are any.
     """
 
     evidence: Evidence
     active_units: dict[str, torch.Tensor] = field(default_factory=dict)
     kl: dict[str, SiteKL] = field(default_factory=dict)
+    joint: Evidence | None = None
+    classification: Classification | None = None
 
     @property
     def elbo(self) -> tuple[float, float]:
@@ -54,6 +60,8 @@ class Evaluation:
             "kl_per_dim": {
                 s: None if kl.per_dim is None else [round(float(v), 4) for v in kl.per_dim] for s, kl in self.kl.items()
             },
+            **({} if self.joint is None else {"log_joint": self.joint.mean, "log_joint_stderr": self.joint.mean_stderr}),
+            **({} if self.classification is None else self.classification.to_json()),
         }
 
     def __repr__(self) -> str:
@@ -64,6 +72,10 @@ class Evaluation:
                 f"{site}: {figures['active_units'][site]} of {figures['latent_dims'][site]} units active, "
                 f"KL {figures['kl'][site]:.2f} nats per datum"
             )
+        if self.joint is not None:
+            lines.append(repr(self.joint).replace("log p(x)", "log p(x, y)", 1))
+        if self.classification is not None:
+            lines.append(repr(self.classification))
         return "\n".join(lines)
 
 
@@ -77,6 +89,9 @@ def evaluate(
     progress: bool = False,
 ) -> Evaluation:
     """ELBO and importance-sampled log p(x) with standard errors, active units, KL of each latent dimension.
+
+    For a pair with a class y, which is summed out of log p(x), also log p(x, y) and the accuracy of the guide's q(y | x) on
+    the data's labels.
 
     Args:
         run: a run or a pair.
@@ -94,11 +109,24 @@ def evaluate(
         if data is None:
             raise OptionError("evaluate: the run's data have no test split; give data=run.data.train or other data.")
     split = as_split(data)
-    evidence = log_evidence(
-        pair.model, pair.guide, split, num_samples=num_samples, batch_size=batch_size, seed=seed, progress=progress
-    )
+    options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed, "progress": progress}
+    evidence = log_evidence(pair.model, pair.guide, split, **options)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         moments = posterior_moments(pair.model, pair.guide, split)
         kl = kl_per_dim(pair.model, pair.guide, split)
-    return Evaluation(evidence, {site: active_units(mean) for site, (mean, _) in moments.items()}, kl)
+    joint, classification = None, None
+    if "y" in kl and (labels := _labels(split)) is not None and bool((labels >= 0).any()):
+        classification = classify(pair.guide, split, seed=seed)
+        if bool((labels >= 0).all()):  # with every y known, none is summed or drawn
+            programs = (Labelled(pair.model, "model", "sampled"), Labelled(pair.guide, "guide", "sampled"))
+            with running(pair.model, pair.guide):
+                joint = log_evidence(*programs, split, **options)
+    active = {site: active_units(mean) for site, (mean, _) in moments.items() if site != "y"}
+    return Evaluation(evidence, active, kl, joint, classification)
+
+
+def _labels(split: Split | Stream) -> torch.Tensor | None:
+    """y, (N,), where the data have it."""
+    parts = [batch["y"].cpu() for batch in split.batches(1000) if "y" in batch]
+    return torch.cat(parts) if parts else None

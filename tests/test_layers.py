@@ -14,7 +14,7 @@ FLOORS = [
     {"distributions", "likelihoods", "nets", "data"},
     {"pair", "modes", "labels", "trace", "check"},
     {"objectives"},
-    {"train", "evidence", "generate", "diagnostics", "plots", "export", "evaluation"},
+    {"train", "evidence", "generate", "diagnostics", "plots", "export", "classification", "evaluation"},
     {"models", "guides"},
     {"pairs"},
     {"report", "runs", "cli", "__init__"},
