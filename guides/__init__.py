@@ -1,8 +1,9 @@
 """Amortized guides q(z | x): one posterior family a file, each a module whose forward is the Pyro program."""
 
+from pyrovae.guides.auxiliary_class_gaussian import AuxiliaryClassGaussian
 from pyrovae.guides.class_gaussian import ClassGaussian
 from pyrovae.guides.diagonal_gaussian import DiagonalGaussian
 from pyrovae.guides.full_rank_gaussian import FullRankGaussian
 from pyrovae.guides.linear_gaussian import LinearGaussian
 
-__all__ = ["ClassGaussian", "DiagonalGaussian", "FullRankGaussian", "LinearGaussian"]
+__all__ = ["AuxiliaryClassGaussian", "ClassGaussian", "DiagonalGaussian", "FullRankGaussian", "LinearGaussian"]

@@ -8,9 +8,9 @@ from pyrovae.errors import OptionError
 from pyrovae.nets import MLPDecoder, MLPEncoder
 from pyrovae.pair import Pair
 from pyrovae.pairs.catalogue import recipe
-from pyrovae.pairs.vae import Activation, LikelihoodName, Scale
+from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, start_decoder
 
-__all__ = ["m2", "num_classes"]
+__all__ = ["OBJECTIVE", "m2", "num_classes"]
 
 OBJECTIVE = {"name": "semisupervised"}
 
@@ -48,9 +48,7 @@ def m2(
     classes = num_classes(spec)
     law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
     decoder = MLPDecoder([latent_dim, classes], list(reversed(hidden)), spec.shape, law.num_params, activation)
-    start = None if spec.mean is None else law.start(spec.mean)
-    if start is not None:
-        decoder.start_at(start)
+    start_decoder(decoder, law, spec)
     classifier = MLPEncoder(spec.shape, hidden, classes, activation)
     encoder = MLPEncoder(spec.shape, hidden, 2 * latent_dim, activation, others=[classes])
     model = models.M2(decoder, law, latent_dim, classes)

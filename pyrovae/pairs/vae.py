@@ -14,7 +14,7 @@ from pyrovae.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from pyrovae.pair import Pair
 from pyrovae.pairs.catalogue import recipe
 
-__all__ = ["conv_vae", "vae"]
+__all__ = ["conv_vae", "start_decoder", "vae"]
 
 Activation = Literal["tanh", "relu", "elu", "softplus", "silu", "gelu"]
 Posterior = Literal["diagonal", "full-rank"]
@@ -31,6 +31,13 @@ def _num_features(posterior: str, latent_dim: int) -> int:
     return families[posterior]
 
 
+def start_decoder(decoder: MLPDecoder | ConvDecoder, likelihood: likelihoods.Likelihood, spec: DataSpec) -> None:
+    """Let the decoder start at the mean of the training data, where the likelihood can tell how."""
+    start = None if spec.mean is None else likelihood.start(spec.mean)
+    if start is not None:
+        decoder.start_at(start)
+
+
 def _pair(
     spec: DataSpec,
     decoder: MLPDecoder | ConvDecoder,
@@ -39,9 +46,7 @@ def _pair(
     latent_dim: int,
     posterior: str,
 ) -> Pair:
-    start = None if spec.mean is None else likelihood.start(spec.mean)
-    if start is not None:
-        decoder.start_at(start)
+    start_decoder(decoder, likelihood, spec)
     guide = guides.DiagonalGaussian(encoder) if posterior == "diagonal" else guides.FullRankGaussian(encoder, latent_dim)
     return Pair(VAE(decoder, likelihood, latent_dim), guide)
 

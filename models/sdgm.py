@@ -1,0 +1,40 @@
+"""The skip deep generative model: a class, a style, and a latent between them and the data."""
+
+from __future__ import annotations
+
+import pyro
+import pyro.distributions as dist
+from torch import Tensor, nn
+
+__all__ = ["SDGM"]
+
+
+class SDGM(nn.Module):
+    """p(x, y, z, a) = Cat(y; 1/C) N(z; 0, I_d) N(a; loc(z, y), diag scale(z, y)^2) p(x | decoder(a, z, y)).
+
+    Sites: ``y``, one-hot, (C,); ``z``, (d,); ``a``, (e,); ``x``, the shape of a datum.
+
+    Args:
+        decoder: (..., e), (..., d) and (..., C) to the parameters of the likelihood, (..., P, *shape).
+        likelihood: those parameters to a distribution of x (:mod:`pyrovae.likelihoods`).
+        auxiliary: z and y to (..., 2e), the means and the logarithms of the scales of a.
+        latent_dim: d.
+        num_classes: C.
+
+    References: Maaloe et al., Auxiliary Deep Generative Models, 2016, Section 3.
+    """
+
+    def __init__(
+        self, decoder: nn.Module, likelihood: nn.Module, auxiliary: nn.Module, latent_dim: int, num_classes: int
+    ) -> None:
+        super().__init__()
+        self.decoder, self.likelihood, self.auxiliary = decoder, likelihood, auxiliary
+        self.latent_dim, self.num_classes = latent_dim, num_classes
+
+    def forward(self, x: Tensor) -> None:
+        with pyro.plate("data", x.shape[0], dim=-1):
+            y = pyro.sample("y", dist.OneHotCategorical(logits=x.new_zeros(self.num_classes)))
+            z = pyro.sample("z", dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1))
+            loc, log_scale = self.auxiliary(z, y).chunk(2, -1)
+            a = pyro.sample("a", dist.Normal(loc, log_scale.exp()).to_event(1))
+            pyro.sample("x", self.likelihood(self.decoder(a, z, y)), obs=x)
