@@ -2,8 +2,19 @@
 
 from pyrovae.guides.auxiliary_class_gaussian import AuxiliaryClassGaussian
 from pyrovae.guides.class_gaussian import ClassGaussian
+from pyrovae.guides.conditional_gaussian import ConditionalGaussian, ConditionalPrior
 from pyrovae.guides.diagonal_gaussian import DiagonalGaussian
+from pyrovae.guides.feature_class_gaussian import FeatureClassGaussian
 from pyrovae.guides.full_rank_gaussian import FullRankGaussian
 from pyrovae.guides.linear_gaussian import LinearGaussian
 
-__all__ = ["AuxiliaryClassGaussian", "ClassGaussian", "DiagonalGaussian", "FullRankGaussian", "LinearGaussian"]
+__all__ = [
+    "FeatureClassGaussian",
+    "AuxiliaryClassGaussian",
+    "ClassGaussian",
+    "ConditionalGaussian",
+    "ConditionalPrior",
+    "DiagonalGaussian",
+    "FullRankGaussian",
+    "LinearGaussian",
+]

@@ -6,6 +6,8 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
+from pyrovae.nets import loc_and_scale
+
 __all__ = ["AuxiliaryClassGaussian"]
 
 
@@ -15,9 +17,9 @@ class AuxiliaryClassGaussian(nn.Module):
     Sites: ``a``, (e,); ``y``, one-hot, (C,); ``z``, (d,).
 
     Args:
-        auxiliary: x to (..., 2e), the means and the logarithms of the scales of a.
+        auxiliary: x to (..., 2e), for :func:`~pyrovae.nets.loc_and_scale`, of a.
         classifier: x and a to the logits of the classes, (..., C).
-        encoder: x, a and y to (..., 2d), the means and the logarithms of the scales of z.
+        encoder: x, a and y to (..., 2d), for :func:`~pyrovae.nets.loc_and_scale`, of z.
 
     References: Maaloe et al., Auxiliary Deep Generative Models, 2016, Section 3.
     """
@@ -27,9 +29,9 @@ class AuxiliaryClassGaussian(nn.Module):
         self.auxiliary, self.classifier, self.encoder = auxiliary, classifier, encoder
 
     def forward(self, x: Tensor) -> None:
-        loc, log_scale = self.auxiliary(x).chunk(2, -1)
+        loc, scale = loc_and_scale(self.auxiliary(x))
         with pyro.plate("data", x.shape[0], dim=-1):
-            a = pyro.sample("a", dist.Normal(loc, log_scale.exp()).to_event(1))
+            a = pyro.sample("a", dist.Normal(loc, scale).to_event(1))
             y = pyro.sample("y", dist.OneHotCategorical(logits=self.classifier(x, a)), infer={"enumerate": "parallel"})
-            loc, log_scale = self.encoder(x, a, y).chunk(2, -1)
-            pyro.sample("z", dist.Normal(loc, log_scale.exp()).to_event(1))
+            loc, scale = loc_and_scale(self.encoder(x, a, y))
+            pyro.sample("z", dist.Normal(loc, scale).to_event(1))

@@ -6,6 +6,8 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
+from pyrovae.nets import loc_and_scale
+
 __all__ = ["ClassGaussian"]
 
 
@@ -16,7 +18,7 @@ class ClassGaussian(nn.Module):
 
     Args:
         classifier: x to the logits of the classes, (..., C).
-        encoder: x and y to (..., 2d), the means and the logarithms of the scales.
+        encoder: x and y to (..., 2d), for :func:`~pyrovae.nets.loc_and_scale`.
 
     References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Eq. (4).
     """
@@ -29,5 +31,5 @@ class ClassGaussian(nn.Module):
         logits = self.classifier(x)
         with pyro.plate("data", x.shape[0], dim=-1):
             y = pyro.sample("y", dist.OneHotCategorical(logits=logits), infer={"enumerate": "parallel"})
-            loc, log_scale = self.encoder(x, y).chunk(2, -1)
-            pyro.sample("z", dist.Normal(loc, log_scale.exp()).to_event(1))
+            loc, scale = loc_and_scale(self.encoder(x, y))
+            pyro.sample("z", dist.Normal(loc, scale).to_event(1))

@@ -6,6 +6,8 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
+from pyrovae.nets import loc_and_scale
+
 __all__ = ["SDGM"]
 
 
@@ -17,7 +19,7 @@ class SDGM(nn.Module):
     Args:
         decoder: (..., e), (..., d) and (..., C) to the parameters of the likelihood, (..., P, *shape).
         likelihood: those parameters to a distribution of x (:mod:`pyrovae.likelihoods`).
-        auxiliary: z and y to (..., 2e), the means and the logarithms of the scales of a.
+        auxiliary: z and y to (..., 2e), for :func:`~pyrovae.nets.loc_and_scale`, of a.
         latent_dim: d.
         num_classes: C.
 
@@ -35,6 +37,6 @@ class SDGM(nn.Module):
         with pyro.plate("data", x.shape[0], dim=-1):
             y = pyro.sample("y", dist.OneHotCategorical(logits=x.new_zeros(self.num_classes)))
             z = pyro.sample("z", dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1))
-            loc, log_scale = self.auxiliary(z, y).chunk(2, -1)
-            a = pyro.sample("a", dist.Normal(loc, log_scale.exp()).to_event(1))
+            loc, scale = loc_and_scale(self.auxiliary(z, y))
+            a = pyro.sample("a", dist.Normal(loc, scale).to_event(1))
             pyro.sample("x", self.likelihood(self.decoder(a, z, y)), obs=x)

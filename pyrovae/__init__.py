@@ -11,31 +11,44 @@ from importlib.metadata import version
 
 from pyrovae import data, objectives, pairs
 from pyrovae.check import check
+from pyrovae.classification import Classification, classify
+from pyrovae.completion import complete, conditional_samples, impute
 from pyrovae.evaluation import Evaluation, evaluate
 from pyrovae.evidence import Evidence, log_evidence
 from pyrovae.export import to_arviz
+from pyrovae.features import classify_features
 from pyrovae.generate import interpolate, manifold, posterior, reconstruct, sample, traverse
+from pyrovae.missing import observed_part
 from pyrovae.pair import Pair
 from pyrovae.report import write_report
 from pyrovae.runs import load, resume
+from pyrovae.stages import fit_stages
 from pyrovae.train import Run, fit
 
 __version__ = version("pyrovae")
 
 __all__ = [
+    "Classification",
     "Evaluation",
     "Evidence",
     "Pair",
     "Run",
     "check",
+    "classify",
+    "classify_features",
+    "complete",
+    "conditional_samples",
     "data",
     "evaluate",
     "fit",
+    "fit_stages",
+    "impute",
     "interpolate",
     "load",
     "log_evidence",
     "manifold",
     "objectives",
+    "observed_part",
     "pairs",
     "posterior",
     "reconstruct",

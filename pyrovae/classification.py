@@ -49,6 +49,11 @@ class Classification:
         return float(result.low), float(result.high)
 
     @property
+    def certain(self) -> bool:
+        """Whether the classifier gives classes without probabilities, so that it has no log loss and no calibration."""
+        return bool((self.probabilities.amax(-1) == 1).all())
+
+    @property
     def log_loss(self) -> float:
         """-(1/N) sum_n log q(y_n | x_n), in nats per datum; lower is better."""
         chosen = self.probabilities.gather(1, self.labels.unsqueeze(1)).double()
@@ -65,17 +70,16 @@ class Classification:
             "accuracy": self.accuracy,
             "accuracy_interval_95": list(self.interval),
             "error_percent": 100 * (1 - self.accuracy),
-            "log_loss": self.log_loss,
-            "calibration_error": self.calibration_error,
+            **({} if self.certain else {"log_loss": self.log_loss, "calibration_error": self.calibration_error}),
             "num_labelled": len(self.labels),
         }
 
     def __repr__(self) -> str:
-        low, high = self.interval
-        return (
-            f"accuracy = {100 * self.accuracy:.2f}% (95% interval {100 * low:.2f} to {100 * high:.2f}; {len(self.labels)} "
-            f"data), log loss {self.log_loss:.4f} nats, calibration error {self.calibration_error:.4f}"
-        )
+        low, high = (100 * end for end in self.interval)
+        text = f"accuracy = {100 * self.accuracy:.2f}% (95% interval {low:.2f} to {high:.2f}; {len(self.labels)} data)"
+        if self.certain:
+            return text
+        return f"{text}, log loss {self.log_loss:.4f} nats, calibration error {self.calibration_error:.4f}"
 
 
 def calibration_error(confidence: Tensor, correct: Tensor, num_bins: int = BINS) -> float:

@@ -13,6 +13,7 @@ from pyrovae.diagnostics import SiteKL, active_units, kl_per_dim, posterior_mome
 from pyrovae.errors import OptionError
 from pyrovae.evidence import Evidence, log_evidence
 from pyrovae.evidence.evidence import mean_and_error
+from pyrovae.features import classify_features
 from pyrovae.labels import Labelled
 from pyrovae.pair import Pair, Program, as_pair, running
 from pyrovae.train.run import Run
@@ -86,6 +87,7 @@ def evaluate(
     num_samples: int = 1000,
     batch_size: int = 100,
     seed: int = 0,
+    classifier: str | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """ELBO and importance-sampled log p(x) with standard errors, active units, KL of each latent dimension.
@@ -99,6 +101,8 @@ def evaluate(
         num_samples: K of :func:`~pyrovae.evidence.log_evidence`.
         batch_size: data in one pass.
         seed: of the samples.
+        classifier: of the features of a pair without a class, fitted to the run's labelled training data: logistic, knn,
+            svm, self-training or label-spreading (:func:`~pyrovae.features.classify_features`).
         progress: show a bar.
     """
     pair = run.pair if isinstance(run, Run) else as_pair(run)
@@ -116,7 +120,11 @@ def evaluate(
         moments = posterior_moments(pair.model, pair.guide, split)
         kl = kl_per_dim(pair.model, pair.guide, split)
     joint, classification = None, None
-    if "y" in kl and (labels := _labels(split)) is not None and bool((labels >= 0).any()):
+    if classifier is not None:
+        if not isinstance(run, Run) or run.data is None:
+            raise OptionError("evaluate: classifier needs a run with its training data; or call classify_features.")
+        classification = classify_features(pair, run.data.train, split, classifier)
+    elif "y" in kl and (labels := _labels(split)) is not None and bool((labels >= 0).any()):
         classification = classify(pair.guide, split, seed=seed)
         if bool((labels >= 0).all()):  # with every y known, none is summed or drawn
             programs = (Labelled(pair.model, "model", "sampled"), Labelled(pair.guide, "guide", "sampled"))

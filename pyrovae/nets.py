@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, softplus
 
 from pyrovae.errors import OptionError, nearest
 
@@ -21,7 +21,10 @@ __all__ = [
     "LinearGaussianLaw",
     "MLPDecoder",
     "MLPEncoder",
+    "loc_and_scale",
 ]
+
+MIN_SCALE = 1e-3
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
@@ -48,6 +51,15 @@ def _glorot(module: nn.Module) -> nn.Module:
     return module
 
 
+def loc_and_scale(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Features, (..., 2d), to a mean, (..., d), and a scale above 0.001 that grows no faster than they do.
+
+    For Gaussians whose networks see draws of other Gaussians, where an exponential of an exponential would overflow.
+    """
+    loc, raw = features.chunk(2, -1)
+    return loc, softplus(raw) + MIN_SCALE
+
+
 class MLP(nn.Sequential):
     """(..., in) -> (..., out) through hidden layers of the given sizes.
 
@@ -65,29 +77,36 @@ class MLP(nn.Sequential):
 
 
 class JointMLP(MLP):
-    """An MLP of the concatenation of several inputs, (..., in_i) each, whose leading axes broadcast.
+    """An MLP of the concatenation of several inputs, vectors (..., n) or images (..., *shape), whose leading axes broadcast.
 
     The first layer adds one product per input, so that x, once per datum, is not multiplied anew for each class or particle.
 
-    >>> JointMLP([3, 2], [8], 4)(torch.zeros(5, 7, 3), torch.zeros(6, 1, 1, 2)).shape
+    Args:
+        inputs: of each input, n or the shape.
+
+    >>> JointMLP([(2, 2), 2], [8], 4)(torch.zeros(5, 7, 2, 2), torch.zeros(6, 1, 1, 2)).shape
     torch.Size([6, 5, 7, 4])
     """
 
-    def __init__(self, in_features: Sequence[int], hidden: Sequence[int], out_features: int, activation: str = "tanh") -> None:
-        super().__init__(sum(in_features), hidden, out_features, activation)
-        self.in_features = list(in_features)
+    def __init__(
+        self, inputs: Sequence[int | Sequence[int]], hidden: Sequence[int], out_features: int, activation: str = "tanh"
+    ) -> None:
+        shapes = [(size,) if isinstance(size, int) else tuple(size) for size in inputs]
+        super().__init__(sum(map(math.prod, shapes)), hidden, out_features, activation)
+        self.shapes = shapes
 
     def forward(self, *inputs: Tensor) -> Tensor:
         first, *rest = self
-        parts = zip(inputs, first.weight.split(self.in_features, 1), strict=True)
-        h = first.bias + sum(linear(u, weight) for u, weight in parts)
+        weights = first.weight.split([math.prod(shape) for shape in self.shapes], 1)
+        parts = zip(inputs, self.shapes, weights, strict=True)
+        h = first.bias + sum(linear(u.flatten(-len(shape)), weight) for u, shape, weight in parts)
         for layer in rest:
             h = layer(h)
         return h
 
 
 class MLPEncoder(nn.Module):
-    """x, (..., *shape), and inputs of other sizes, (..., in_i), to features, (..., out)."""
+    """x, (..., *shape), and inputs of other sizes or shapes, to features, (..., out)."""
 
     def __init__(
         self,
@@ -95,19 +114,18 @@ class MLPEncoder(nn.Module):
         hidden: Sequence[int],
         out_features: int,
         activation: str = "tanh",
-        others: Sequence[int] = (),
+        others: Sequence[int | Sequence[int]] = (),
     ) -> None:
         super().__init__()
         self.shape = tuple(shape)
-        size = math.prod(shape)
         self.mlp = (
-            JointMLP([size, *others], hidden, out_features, activation)
+            JointMLP([self.shape, *others], hidden, out_features, activation)
             if others
-            else MLP(size, hidden, out_features, activation)
+            else MLP(math.prod(shape), hidden, out_features, activation)
         )
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
-        return self.mlp(x.flatten(-len(self.shape)), *others)
+        return self.mlp(x, *others) if others else self.mlp(x.flatten(-len(self.shape)))
 
 
 class MLPDecoder(nn.Module):
@@ -115,7 +133,7 @@ class MLPDecoder(nn.Module):
 
     def __init__(
         self,
-        latent_dim: int | Sequence[int],
+        latent_dim: int | Sequence[int | Sequence[int]],
         hidden: Sequence[int],
         shape: Sequence[int],
         num_params: int = 1,

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from pyrovae.errors import ContractError
 
-__all__ = ["Pair", "adopt", "as_pair", "buffers", "inputs", "parameters", "remember", "running", "template"]
+__all__ = ["Pair", "adopt", "as_pair", "buffers", "inputs", "parameters", "remember", "running", "set_trainable", "template"]
 
 Program = Callable[..., Any]
 Batch = dict[str, Tensor]
@@ -32,13 +32,25 @@ class Pair:
     """A generative model p(x, z), an amortized guide q(z | x), and the objective that usually trains them.
 
     ``recipe`` is the JSON that rebuilds the pair (``{"name": ..., "options": {...}}``) when a recipe of
-    :mod:`pyrovae.pairs` made it, else None.
+    :mod:`pyrovae.pairs` made it, else None. ``stages`` are pairs that share modules with it and are trained before it, one
+    after the other (:func:`pyrovae.fit_stages`); their parameters stand still in it.
     """
 
     model: Program
     guide: Program
     objective: Any = "elbo"
     recipe: Mapping[str, Any] | None = None
+    stages: tuple[Pair, ...] = ()
+
+    def __post_init__(self) -> None:
+        for stage in self.stages:
+            set_trainable(stage, False)
+
+
+def set_trainable(pair: Pair, trainable: bool) -> None:
+    """Let the parameters of a pair be trained, or stand still."""
+    for parameter in parameters(pair.model, pair.guide).values():
+        parameter.requires_grad_(trainable)
 
 
 def as_pair(pair: Pair | tuple[Program, Program]) -> Pair:
@@ -142,11 +154,16 @@ def modules(*programs: Program) -> list[nn.Module]:
 
 
 # ----------------------------------------------------------------------------------------------- batches
+def signature(program: Program) -> inspect.Signature:
+    """What a program takes; a program that wraps another says so by ``__signature__``."""
+    plain = isinstance(program, nn.Module) and not hasattr(program, "__signature__")
+    return inspect.signature(program.forward if plain else program)
+
+
 def _signature(program: Program) -> tuple[frozenset[str], frozenset[str], bool]:
     key = program.__func__ if inspect.ismethod(program) else program
     if key not in _SIGNATURES:
-        call = program.forward if isinstance(program, nn.Module) else program
-        declared = inspect.signature(call).parameters.values()
+        declared = signature(program).parameters.values()
         names = frozenset(p.name for p in declared if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
         required = frozenset(p.name for p in declared if p.name in names and p.default is p.empty)
         _SIGNATURES[key] = names, required, any(p.kind == p.VAR_KEYWORD for p in declared)

@@ -136,6 +136,8 @@ def _initialize(pair: Pair, spec: DataSpec, device: str) -> None:
     batch = {"x": torch.zeros(2, *spec.shape, device=device), "index": torch.arange(2, device=device)}
     if spec.classes:
         batch["y"] = torch.zeros(2, dtype=torch.long, device=device)
+    for key, shape in spec.covariates.items():
+        batch[key] = torch.zeros(2, *shape, device=device)
     for program in (pair.model, pair.guide):
         if isinstance(program, torch.nn.Module):
             program.to(device)

@@ -12,12 +12,23 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "options"},
     {"distributions", "likelihoods", "nets", "data"},
-    {"pair", "modes", "labels", "trace", "check"},
+    {"pair", "modes", "labels", "missing", "trace", "check"},
     {"objectives"},
-    {"train", "evidence", "generate", "diagnostics", "plots", "export", "classification", "evaluation"},
+    {
+        "train",
+        "evidence",
+        "generate",
+        "diagnostics",
+        "plots",
+        "export",
+        "classification",
+        "features",
+        "completion",
+        "evaluation",
+    },
     {"models", "guides"},
     {"pairs"},
-    {"report", "runs", "cli", "__init__"},
+    {"report", "runs", "stages", "cli", "__init__"},
 ]
 ENGINE = set().union(*FLOORS[:5])
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}

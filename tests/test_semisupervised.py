@@ -44,11 +44,11 @@ def kingma(pair, batch, z, analytic, num_particles=1, base="elbo"):
     per_class = []
     for c in range(3):
         one_hot = torch.eye(3)[c].expand(num_particles, 6, 3)
-        loc, log_scale = pair.guide.encoder(x, torch.eye(3)[c].expand(6, 3)).chunk(2, -1)
-        noise = ((z[c] - loc) / log_scale.exp()).detach()
-        draw = loc + log_scale.exp() * noise
+        loc, raw = pair.guide.encoder(x, torch.eye(3)[c].expand(6, 3)).chunk(2, -1)
+        scale = torch.nn.functional.softplus(raw) + 1e-3
+        draw = loc + scale * ((z[c] - loc) / scale).detach()
         likelihood = dist.Bernoulli(logits=pair.model.decoder(draw, one_hot).squeeze(-2)).log_prob(x).sum(-1)
-        q, p = dist.Normal(loc, log_scale.exp()), dist.Normal(torch.zeros(2), torch.ones(2))
+        q, p = dist.Normal(loc, scale), dist.Normal(torch.zeros(2), torch.ones(2))
         kl = torch.distributions.kl_divergence(q, p).sum(-1) if analytic else (q.log_prob(draw) - p.log_prob(draw)).sum(-1)
         per_class.append(likelihood - math.log(3) - kl)  # L(x, y) of each particle, (K, B)
     bounds = torch.stack(per_class, -1)
@@ -140,12 +140,12 @@ def test_evidence_sums_y_out_and_the_labelled_pair_has_log_p_x_y():
     joint = exact_joint(pair, batch["x"])
     evidence = pv.log_evidence(pair.model, pair.guide, {"x": batch["x"]}, num_samples=4000)
     z = (evidence.value - joint.logsumexp(1)) / evidence.stderr
-    assert z.abs().max() < 5 and evidence.stderr.max() < 0.05
+    assert z.abs().max() < 5 and evidence.stderr.max() < 0.1
     labels = torch.tensor([2, 1, 0, 0, 2, 1])
     programs = (Labelled(pair.model, "model", "sampled"), Labelled(pair.guide, "guide", "sampled"))
     given = pv.log_evidence(*programs, {"x": batch["x"], "y": labels}, num_samples=4000)
     z = (given.value - joint[torch.arange(6), labels]) / given.stderr
-    assert z.abs().max() < 5 and given.stderr.max() < 0.05
+    assert z.abs().max() < 5 and given.stderr.max() < 0.1
 
 
 def test_the_bound_of_a_mixed_batch_rises_to_log_p_of_what_is_known():
@@ -232,7 +232,7 @@ def test_m2_learns_the_digits_from_five_labels_a_class_better_than_a_classifier_
     for name, objective in {"m2": {"base": "meanfield", "alpha": 1.0}, "alone": {"alpha": 1e4}}.items():
         torch.manual_seed(0)
         pair = pv.pairs.m2(data.spec, latent_dim=10, hidden=[100])
-        pv.fit(pair, data, {"name": "semisupervised", **objective}, epochs=25, lr=3e-3, validate=False, progress=False)
+        pv.fit(pair, data, {"name": "semisupervised", **objective}, epochs=40, lr=3e-3, validate=False, progress=False)
         with torch.no_grad():
             accuracy[name] = float((pair.guide.classifier(data.test["x"]).argmax(-1) == data.test["y"]).float().mean())
-    assert accuracy["m2"] > 0.85 > accuracy["alone"] + 0.02, accuracy
+    assert accuracy["m2"] > 0.85 > accuracy["alone"] + 0.04, accuracy

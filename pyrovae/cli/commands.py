@@ -25,6 +25,7 @@ from pyrovae.objectives import OBJECTIVES
 from pyrovae.pair import Pair
 from pyrovae.report import write_report
 from pyrovae.runs import load, resume
+from pyrovae.stages import fit_stages
 from pyrovae.train import Run, fit
 from pyrovae.train.files import read_json, write_json, write_whole
 
@@ -58,6 +59,12 @@ def _train(args: list[str]) -> int:
     group.add_argument("--optimizer", type=str, default="Adam", help=texts["optimizer"])
     group.add_argument("--scheduler", type=str | None, default=None, help=texts["scheduler"])
     group.add_argument("--out", type=str | None, default=None, help="new folder for the run; by default runs/PAIR")
+    group.add_argument(
+        "--stage_epochs",
+        type=int | None,
+        default=None,
+        help="epochs of the stages that the pair is built on (m1-m2), if not those of the pair",
+    )
     group.add_argument("--threads", type=int | None, default=None, help="CPU threads of torch")
     options = parse(parser, args)
     _set_threads(options.threads)
@@ -67,7 +74,9 @@ def _train(args: list[str]) -> int:
         torch.manual_seed(options.seed)  # the seed also draws the first parameters
         pair = builder.pair(options, data.spec)
     names = [n for n in inspect.signature(fit).parameters if n not in ("pair", "data", "out")]
-    run = fit(pair, data, **{n: options[n] for n in names}, out=options.out or _new_folder(builder.spec))
+    out = options.out or _new_folder(builder.spec)
+    stage_options = {} if options.stage_epochs is None else {"epochs": options.stage_epochs}
+    run = fit_stages(pair, data, **{n: options[n] for n in names}, out=out, stage_options=stage_options)
     return _say_trained(run, f" --pair {builder.spec}" if builder.own else "")
 
 
@@ -146,9 +155,8 @@ def _evaluate(args: list[str]) -> int:
     split = None if run.data is None else getattr(run.data, options.split)
     if split is None:
         raise RunError(f"{options.run} has no {options.split} data; choose another --split, or give --data.")
-    evaluation = evaluate(
-        run, split, num_samples=options.num_samples, batch_size=options.batch_size, seed=options.seed, progress=True
-    )
+    names = [n for n in inspect.signature(evaluate).parameters if n not in ("run", "data", "progress")]
+    evaluation = evaluate(run, split, **{n: options[n] for n in names}, progress=True)
     figures = {"split": options.split, "weights": run.weights, "seed": options.seed, **evaluation.to_json()}
     write_json(Path(options.run) / "evaluation.json", figures)
     print(evaluation)

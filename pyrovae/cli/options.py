@@ -76,12 +76,18 @@ def add_data(parser: ArgumentParser) -> None:
         default=None,
         help="dynamic, fixed, threshold or none; by default the data set's own",
     )
+    group.add_argument(
+        "--transforms",
+        type=list[str],
+        default=[],
+        help=f"in order: {', '.join(data_sets.TRANSFORMS)}, with options as in '[\"few-labels:num_labels=100,seed=1\"]'",
+    )
     group.add_argument("--root", type=str | None, default=None, help="folder of the data sets (else PYROVAE_DATA, the cache)")
 
 
 def load_data(options: Namespace) -> data_sets.Data:
     """The data that the options of :func:`add_data` choose."""
-    return data_sets.load(options.data, root=options.root, binarization=options.binarization)
+    return data_sets.load(options.data, root=options.root, binarization=options.binarization, transforms=options.transforms)
 
 
 class Builder:

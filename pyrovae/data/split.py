@@ -111,9 +111,9 @@ class Split:
 
     def batches(self, batch_size: int) -> Iterator[dict[str, Tensor]]:
         """Every row once, in order; the same at each call."""
-        count = self.num_batches(batch_size)
-        order = torch.arange(len(self), device=self.device)
-        return (self._batch(order[number * batch_size : (number + 1) * batch_size]) for number in range(count))
+        check_count("batch_size", batch_size, 1)
+        rows = torch.arange(len(self), device=self.device)
+        return (self._batch(some) for some in rows.split(batch_size))
 
     def to(self, device: torch.device | str) -> Split:
         """The same split with in-memory rows, and all batches, on ``device``."""
@@ -140,9 +140,9 @@ class Split:
 
     def fingerprint(self) -> str:
         """sha256 (hex) of the raw rows: of all that is in memory, of 256 evenly spaced rows otherwise."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(repr(self.transforms).encode() if self.transforms else b"")
         spaced = torch.from_numpy(np.linspace(0, len(self) - 1, min(len(self), _HASHED_ROWS)).astype(np.int64))
-        for key in self.keys:
+        for key in self.store.keys:
             column = self.store.columns[key] if isinstance(self.store, Arrays) else None
             values = column if isinstance(column, Tensor) else self.store.take(spaced, [key])[key]
             hash_columns(digest, {key: values}, len(self))

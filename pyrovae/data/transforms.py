@@ -145,15 +145,19 @@ def missing(data: Data, *, rate: float = 0.5, parts: str = "all", seed: int = 0)
 
 # ------------------------------------------------------------------------------------------------ conditions
 @dataclass(frozen=True)
-class _Given:
-    """c = x where ``given`` is 1, 0 elsewhere."""
+class _Quadrants:
+    """c = x in the lower left, the left half, or all but the upper right; 0 elsewhere."""
 
-    where: Callable[[Tensor, Uniform], Tensor]
+    number: int
     keys: tuple[str, ...] = ("c", "given")
 
     def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
         x = batch["x"]
-        given = self.where(x, uniform).to(x.dtype).expand_as(x)
+        height, width = x.shape[-2:]
+        given = torch.zeros_like(x)
+        given[..., height // 2 :, : width if self.number == 3 else width // 2] = 1
+        if self.number > 1:
+            given[..., : height // 2, : width // 2] = 1
         return {**batch, "c": x * given, "given": given}
 
 
@@ -172,14 +176,29 @@ def quadrants(data: Data, *, given: int = 1) -> Data:
     _image(data)
     if given not in (1, 2, 3):
         raise OptionError(f"given is {given!r}; expected 1, 2 or 3 quadrants.")
-    height, width = data.spec.shape[-2:]
-    mask = torch.zeros(height, width)
-    mask[height // 2 :, : width // 2] = 1
-    if given > 1:
-        mask[:, : width // 2] = 1
-    if given > 2:
-        mask[height // 2 :] = 1
-    return _append(data, _Given(lambda x, _: mask.to(x.device)))
+    return _append(data, _Quadrants(given))
+
+
+@dataclass(frozen=True)
+class _Hole:
+    """c = x but for a rectangle at a random place, where it is 0."""
+
+    size: float
+    keys: tuple[str, ...] = ("c", "given")
+
+    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
+        x, place = batch["x"], uniform((2,))
+        inside = [self._inside(x.shape[axis], place[:, axis]) for axis in (-2, -1)]
+        hole = inside[0].unsqueeze(-1) & inside[1].unsqueeze(-2)
+        given = (~hole).reshape(len(x), *[1] * (x.dim() - 3), *x.shape[-2:]).to(x.dtype).expand_as(x)
+        return {**batch, "c": x * given, "given": given}
+
+    def _inside(self, side: int, place: Tensor) -> Tensor:
+        """Which of the rows, or columns, lie in the hole, (B, side)."""
+        length = max(1, round(self.size * side))
+        start = (place * (side - length + 1)).floor().unsqueeze(1)
+        at = torch.arange(side, device=place.device)
+        return (at >= start) & (at < start + length)
 
 
 @_enter("holes")
@@ -195,19 +214,7 @@ def holes(data: Data, *, size: float = 0.5) -> Data:
     _image(data)
     if not 0 < size < 1:
         raise OptionError(f"size is {size!r}; expected a number between 0 and 1.")
-    height, width = data.spec.shape[-2:]
-    tall, wide = max(1, round(size * height)), max(1, round(size * width))
-
-    def where(x: Tensor, uniform: Uniform) -> Tensor:
-        place = uniform((2,))
-        top = (place[:, 0] * (height - tall + 1)).floor().reshape(-1, 1, 1)
-        left = (place[:, 1] * (width - wide + 1)).floor().reshape(-1, 1, 1)
-        row = torch.arange(height, device=x.device).reshape(1, -1, 1)
-        column = torch.arange(width, device=x.device).reshape(1, 1, -1)
-        hole = (row >= top) & (row < top + tall) & (column >= left) & (column < left + wide)
-        return (~hole).reshape(len(x), *[1] * (x.dim() - 3), height, width)
-
-    return _append(data, _Given(where))
+    return _append(data, _Hole(size))
 
 
 @dataclass(frozen=True)

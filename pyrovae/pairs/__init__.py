@@ -5,8 +5,24 @@
 
 from pyrovae.pairs.auxiliary import adgm, sdgm
 from pyrovae.pairs.catalogue import CATALOGUE, Recipe, get
+from pyrovae.pairs.cvae import cvae, gsnn
 from pyrovae.pairs.linear_gaussian import linear_gaussian
+from pyrovae.pairs.m1 import m1, m1_m2
 from pyrovae.pairs.m2 import m2
 from pyrovae.pairs.vae import conv_vae, vae
 
-__all__ = ["CATALOGUE", "Recipe", "adgm", "conv_vae", "get", "linear_gaussian", "m2", "sdgm", "vae"]
+__all__ = [
+    "CATALOGUE",
+    "Recipe",
+    "adgm",
+    "conv_vae",
+    "cvae",
+    "get",
+    "gsnn",
+    "linear_gaussian",
+    "m1",
+    "m1_m2",
+    "m2",
+    "sdgm",
+    "vae",
+]

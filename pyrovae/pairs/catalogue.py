@@ -12,6 +12,7 @@ import torch
 
 from pyrovae.data import DataSpec
 from pyrovae.errors import nearest
+from pyrovae.missing import observed_part
 from pyrovae.pair import Pair, remember
 
 __all__ = ["CATALOGUE", "Recipe", "get", "recipe"]
@@ -48,8 +49,12 @@ def recipe(name: str, paper: str, year: int) -> Callable[[Callable[..., Pair]], 
                 if option not in known:
                     raise nearest(f"option of pair {name}", option, known)
             pair = build(spec, **options)
-            remember(pair.model, {"x": torch.zeros(1, *spec.shape)})
-            return replace(pair, recipe={"name": name, "options": options})
+            pair = replace(pair, recipe={"name": name, "options": options})
+            if "mask" in spec.covariates:
+                pair = observed_part(pair)
+            shapes = {"x": spec.shape, **spec.covariates}
+            remember(pair.model, {key: torch.zeros(1, *shape) for key, shape in shapes.items()})
+            return pair
 
         CATALOGUE[name] = Recipe(name, paper, year, wrapped)
         return wrapped
