@@ -23,6 +23,7 @@ from pyrovae.pair import Pair
 from pyrovae.report import write_report
 from pyrovae.runs import load, resume
 from pyrovae.stages import fit_stages
+from pyrovae.styles import analogies, class_samples
 from pyrovae.train import Run, fit
 
 __version__ = version("pyrovae")
@@ -33,7 +34,9 @@ __all__ = [
     "Evidence",
     "Pair",
     "Run",
+    "analogies",
     "check",
+    "class_samples",
     "classify",
     "classify_features",
     "complete",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from pyrovae.errors import ContractError, OptionError
+from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import expectation
 from pyrovae.missing import ObservedPart
 from pyrovae.modes import device_of, evaluating
 from pyrovae.pair import Batch, Program, batch_size, running
 from pyrovae.trace import PairTrace, fixed, run_program, sample_sites, trace_pair
 
-__all__ = ["complete", "conditional_samples", "impute"]
+__all__ = ["HIDDEN", "complete", "conditional_samples", "impute", "known_part"]
 
 ROWS = 5000  # particles x data in one pass
 
@@ -120,6 +120,32 @@ def conditional_samples(model: Program, batch: Mapping[str, Tensor], num_samples
         law = prior["x"]["fn"]
         drawn = expectation(law) if mean else law.sample()
     return torch.where(rows["given"].bool(), rows["c"], drawn)
+
+
+HIDDEN = ("upper-half", "lower-half", "left-half", "right-half", "center")
+
+
+def known_part(hidden: str, shape: Sequence[int]) -> Tensor:
+    """A mask of x's shape, (H, W) or (C, H, W): 0 in the hidden part, one of :data:`HIDDEN`, 1 elsewhere.
+
+    >>> known_part("lower-half", (2, 2))
+    tensor([[1., 1.],
+            [0., 0.]])
+    """
+    if hidden not in HIDDEN:
+        raise nearest("part to hide", hidden, HIDDEN)
+    if len(shape) not in (2, 3):
+        raise OptionError(f"x has shape {tuple(shape)}; parts are hidden of images, (H, W) or (C, H, W).")
+    mask, (height, width) = torch.ones(*shape), shape[-2:]
+    rows, columns = {
+        "upper-half": (slice(0, height // 2), slice(None)),
+        "lower-half": (slice(height // 2, None), slice(None)),
+        "left-half": (slice(None), slice(0, width // 2)),
+        "right-half": (slice(None), slice(width // 2, None)),
+        "center": (slice(height // 4, -(height // 4) or None), slice(width // 4, -(width // 4) or None)),
+    }[hidden]
+    mask[..., rows, columns] = 0
+    return mask
 
 
 # ------------------------------------------------------------------------------------------------ parts

@@ -21,12 +21,14 @@ from pyrovae.pair import Batch, Program, batch_size, describe, inputs, running, 
 from pyrovae.trace import Site, fixed, run_program, sample_sites, trace_pair
 
 __all__ = [
+    "Expectations",
     "expectation",
     "factors",
     "interpolate",
     "manifold",
     "picture_site",
     "posterior",
+    "posterior_means",
     "reconstruct",
     "sample",
     "traverse",
@@ -149,7 +151,7 @@ def traverse(
     """
     batch = _datum(model, guide, x)
     with running(model, guide), evaluating(model, guide), torch.no_grad():
-        latents, events = _posterior_means(guide, batch)
+        latents, events = posterior_means(guide, batch)
         site = _vector_site(events, site)
         center = latents[site][0]
         chosen = list(range(min(len(center), MOST_DIMS))) if dims is None else [int(i) for i in dims]
@@ -187,8 +189,8 @@ def interpolate(
     """
     batch, other = _datum(model, guide, start), _datum(model, guide, end)
     with running(model, guide), evaluating(model, guide), torch.no_grad():
-        latents, movable = _posterior_means(guide, batch)
-        target, _ = _posterior_means(guide, other)
+        latents, movable = posterior_means(guide, batch)
+        target, _ = posterior_means(guide, other)
         if site is not None and site not in latents:
             raise nearest("latent site", site, latents)
         moved = [name for name in movable if site in (None, name)]
@@ -222,7 +224,7 @@ def manifold(model: Program, num: int = 20, site: str | None = None, like: Mappi
     torch.Size([5, 5, 4, 4])
     """
     batch = template(model, num * num, like)
-    with running(model), evaluating(model), torch.no_grad(), _Expectations():
+    with running(model), evaluating(model), torch.no_grad(), Expectations():
         prior = sample_sites(run_program(model, batch))
         _refuse_unknown(model, batch, {picture_site(prior)} | set(like or {}))
         latent = _continuous(prior)
@@ -244,7 +246,7 @@ def manifold(model: Program, num: int = 20, site: str | None = None, like: Mappi
 
 
 # ------------------------------------------------------------------------------------------------ parts
-class _Expectations(Messenger):
+class Expectations(Messenger):
     """Sites that would be drawn hold the mean of their distribution, so that a program runs without chance."""
 
     def _pyro_sample(self, msg: Site) -> None:
@@ -292,9 +294,9 @@ def _values(trace: poutine.Trace) -> dict[str, Tensor]:
     return {name: site["value"] for name, site in sample_sites(trace).items() if not site["is_observed"]}
 
 
-def _posterior_means(guide: Program, batch: Batch) -> tuple[dict[str, Tensor], dict[str, torch.Size]]:
+def posterior_means(guide: Program, batch: Batch) -> tuple[dict[str, Tensor], dict[str, torch.Size]]:
     """Means of the guide's sites, each given the means of those before it, (B, *event); event shapes of the continuous."""
-    with _Expectations():
+    with Expectations():
         trace = run_program(guide, batch)
     return _values(trace), _continuous(sample_sites(trace))
 

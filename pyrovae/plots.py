@@ -20,6 +20,8 @@ from pyrovae.errors import OptionError, RunError
 from pyrovae.train.files import write_whole
 
 __all__ = [
+    "analogies",
+    "completions",
     "image_grid",
     "kl_bars",
     "latent_scatter",
@@ -110,6 +112,45 @@ def reconstructions(x: Tensor, x_hat: Tensor, columns: int = 10, vmin: float = 0
     blank = x.new_full((missing, *x.shape[1:]), math.nan)
     both = torch.stack([torch.cat([part.to(x), blank]).unflatten(0, (rows, columns)) for part in (x, x_hat)], 1)
     return _labelled(both.flatten(0, 1), ["x", "E[x | z]"] * rows, None, "", vmin, vmax)
+
+
+def analogies(grid: Tensor, x: Tensor | None = None, vmin: float = 0.0, vmax: float = 1.0) -> Figure:
+    """Rows of one style, a column for each class, (rows, C, *shape); data x, (rows, *shape), left of their row.
+
+    >>> analogies(torch.rand(2, 3, 4, 4), torch.rand(2, 4, 4)).axes[0].get_xticklabels()[0].get_text()
+    'x'
+    """
+    names = [str(c) for c in range(grid.shape[1])]
+    if x is not None:
+        grid, names = torch.cat([x.to(grid).unsqueeze(1), grid], 1), ["x", *names]
+    return _labelled(grid, [""] * len(grid), names, "class", vmin, vmax)
+
+
+def completions(
+    x: Tensor,
+    known: Tensor,
+    draws: Tensor,
+    seen: Tensor | None = None,
+    whole: bool = True,
+    vmin: float = 0.0,
+    vmax: float = 1.0,
+) -> Figure:
+    """A row for each datum: what is known of it (the rest grey), its completions, and itself.
+
+    Args:
+        x: (B, *shape).
+        known: (B, *shape), 1 where x is known.
+        draws: (K, B, *shape).
+        seen: what to show at the left, (B, *shape), where that is not x's known part.
+        whole: whether all of x is there to be shown at the right.
+
+    >>> len(completions(torch.rand(2, 4, 4), torch.ones(2, 4, 4), torch.rand(3, 2, 4, 4)).axes[0].get_xticklabels())
+    5
+    """
+    left = torch.where(known.bool(), x, (vmin + vmax) / 2) if seen is None else seen
+    grid = torch.stack([left, *draws, *([x] if whole else [])], 1)
+    names = ["known", *[str(k) for k in range(1, len(draws) + 1)], *["x"] * whole]
+    return _labelled(grid, [""] * len(x), names, "completions", vmin, vmax)
 
 
 def traversals(

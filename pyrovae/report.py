@@ -15,7 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pyrovae import diagnostics, generate, plots
+from pyrovae import completion, diagnostics, generate, plots, styles
 from pyrovae.data import Split
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.modes import device_of
@@ -26,12 +26,16 @@ __all__ = ["pictures", "write_report"]
 
 SEED = 0  # of everything drawn for a report
 NUM_SAMPLES, NUM_RECONSTRUCTIONS, NUM_POINTS = 64, 20, 2000
+NUM_STYLES, NUM_COMPLETED, NUM_COMPLETIONS = 10, 8, 6
 IN_NATS = ("elbo", "evidence", "kl", "rate", "distortion", "bound")
 
 NAMES = {"elbo": "ELBO", "log_evidence": "log p(x)", "kl": "KL", "kl_per_dim": "KL per dimension"}
 CAPTIONS = {
     "learning_curves": "The bound of each epoch.",
     "samples": "E[x | z] for draws z of the prior.",
+    "class_samples": "E[x | y, z] for each class y, a column one style z of the prior.",
+    "analogies": "Data, and E[x | y, z] for each class y with the style z that the guide infers.",
+    "completions": "What is known of data, completions of it, and the data.",
     "reconstructions": "Data, and the mean of p(x | z) over 10 draws of q(z | x).",
     "traversals": "One latent dimension varied at a time, the others at the posterior mean of one datum.",
     "manifold": "E[x | z] over quantiles of the prior.",
@@ -134,15 +138,36 @@ def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
             raise ContractError(f"the data have no x, only {', '.join(some)}.")
         return plots.reconstructions(some["x"], generate.reconstruct(model, guide, some, 10), **scale)
 
+    def class_samples() -> Figure:
+        grid = styles.class_samples(model, NUM_STYLES, like=one)
+        return plots.image_grid(grid.flatten(0, 1), NUM_STYLES, **scale)
+
+    def inferred_styles() -> Figure:
+        few = {key: value[:NUM_STYLES] for key, value in batch.items()}
+        return plots.analogies(styles.analogies(model, guide, few), few["x"], **scale)
+
+    def completions() -> Figure:
+        few = {key: value[:NUM_COMPLETED] for key, value in batch.items()}
+        if "c" in few:
+            draws = completion.conditional_samples(model, few, NUM_COMPLETIONS)
+            return plots.completions(few["x"], few["given"], draws, None if few["given"].any() else few["c"], **scale)
+        if "mask" not in few:
+            raise OptionError("the data are complete.")
+        draws = completion.complete(model, guide, few, NUM_COMPLETIONS)
+        return plots.completions(few["x"], few["mask"], draws, whole=False, **scale)
+
     yield "learning_curves", lambda: plots.learning_curves(run.history)
     yield "samples", samples
+    yield "class_samples", class_samples
+    yield "analogies", inferred_styles
+    yield "completions", completions
     yield "reconstructions", reconstructions
     try:
         moments = diagnostics.posterior_moments(model, guide, batch)
         kls = diagnostics.kl_per_dim(model, guide, batch)
     except ContractError:  # a site without a row for each datum
         return
-    vectors = [name for name, site in moments.items() if site.mean.dim() == 2]
+    vectors = [name for name, site in moments.items() if site.mean.dim() == 2 and name != "y"]
     for site in vectors:
         end = "" if len(vectors) == 1 else f"_{site}"
         mean, spread = moments[site]

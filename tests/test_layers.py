@@ -21,6 +21,7 @@ FLOORS = [
         "diagnostics",
         "plots",
         "export",
+        "styles",
         "classification",
         "features",
         "completion",

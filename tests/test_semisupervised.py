@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import pyrovae as pv
 from pyrovae import objectives
@@ -236,3 +238,29 @@ def test_m2_learns_the_digits_from_five_labels_a_class_better_than_a_classifier_
         with torch.no_grad():
             accuracy[name] = float((pair.guide.classifier(data.test["x"]).argmax(-1) == data.test["y"]).float().mean())
     assert accuracy["m2"] > 0.85 > accuracy["alone"] + 0.04, accuracy
+
+
+# ------------------------------------------------------------------------------------------------ static shapes
+@pytest.mark.parametrize("name", ["m2", "m1-m2", "adgm", "sdgm"])
+@pytest.mark.parametrize("options", [{"base": "meanfield"}, {"base": "iwae", "num_particles": 2}, {"y": "relaxed"}])
+def test_a_step_traced_once_serves_any_labels(name, options):
+    """The graph of loss and gradients, recorded on one batch, gives the eager values on another with other rows labelled."""
+    torch.manual_seed(0)
+    pair = pv.pairs.get(name).build(SPEC, latent_dim=2, hidden=[5])
+    objective = objectives.get("semisupervised", **options)
+    params = [p for p in parameters(pair.model, pair.guide).values() if p.requires_grad]
+
+    def step(x, y):
+        terms = objective.terms(objective.trace(pair.model, pair.guide, {"x": x, "y": y}))
+        return (terms.bound, *torch.autograd.grad(terms.surrogate.mean(), params))
+
+    x = torch.bernoulli(torch.full((6, 4), 0.5))
+    with pyro.validation_enabled(False):
+        graph = make_fx(step)(x, torch.full((6,), -1))
+        for labels in (LABELS, torch.tensor([0, 1, 2, 2, 1, 0])):
+            results = []
+            for run in (step, graph):
+                torch.manual_seed(4)
+                results.append(run(1 - x, labels))
+            for eager, traced in zip(*results, strict=True):
+                torch.testing.assert_close(eager, traced)

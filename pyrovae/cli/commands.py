@@ -17,6 +17,7 @@ from pyrovae import data as data_sets
 from pyrovae import pairs, plots
 from pyrovae.check import check
 from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, pair_of, parse
+from pyrovae.completion import HIDDEN, complete, conditional_samples, known_part
 from pyrovae.errors import OptionError, RunError, nearest
 from pyrovae.evaluation import evaluate
 from pyrovae.export import to_arviz, write_netcdf
@@ -26,6 +27,7 @@ from pyrovae.pair import Pair
 from pyrovae.report import write_report
 from pyrovae.runs import load, resume
 from pyrovae.stages import fit_stages
+from pyrovae.styles import class_samples
 from pyrovae.train import Run, fit
 from pyrovae.train.files import read_json, write_json, write_whole
 
@@ -168,6 +170,9 @@ def _sample(args: list[str]) -> int:
     parser = _run_parser("sample", _sample.__doc__ or "")
     parser.add_argument("--num", type=int, default=64, help="how many")
     parser.add_argument("--out", type=str, default="samples.png", help="a picture (.png), or the arrays of all sites (.npz)")
+    parser.add_argument(
+        "--by_class", type=bool, default=False, help="--num styles, each in every class, of a pair with a class y"
+    )
     parser.add_argument("--mean", type=bool, default=True, help="E[x | z] (usual in pictures) in place of a draw of x")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     options = parse(parser, args)
@@ -175,15 +180,66 @@ def _sample(args: list[str]) -> int:
         raise OptionError(f"out is {options.out!r}; expected a name that ends in .png or .npz.")
     run = _load_run(options, with_data=False)
     torch.manual_seed(options.seed)
-    drawn = sample(run.model, options.num, mean=options.mean)
+    like = _like(run)
+    if options.by_class:
+        drawn = {"x": class_samples(run.model, options.num, like=like).flatten(0, 1)}
+    else:
+        drawn = sample(run.model, options.num, like=like, mean=options.mean)
     if options.out.endswith(".npz"):
         content = io.BytesIO()
         np.savez_compressed(content, **{name: value.cpu().numpy() for name, value in drawn.items()})
         write_whole(Path(options.out), content.getvalue())
     else:
         x = drawn["x"] if "x" in drawn else list(drawn.values())[-1]
-        plots.save(plots.image_grid(x, vmin=min(0.0, float(x.min())), vmax=max(1.0, float(x.max()))), options.out)
-    print(f"{options.num} samples in {options.out}")
+        columns = options.num if options.by_class else None
+        plots.save(plots.image_grid(x, columns, vmin=min(0.0, float(x.min())), vmax=max(1.0, float(x.max()))), options.out)
+    print(f"{len(drawn['x'])} samples in {options.out}")
+    return 0
+
+
+def _like(run: Run) -> dict[str, torch.Tensor] | None:
+    """What a model of data with missing values takes beside x: a mask, on which no draw depends."""
+    spec = data_sets.DataSpec.from_json(run.config["data"]["spec"])
+    if "c" in spec.covariates:
+        raise OptionError(f"{run.path} draws x given a condition: pyrovae complete {run.path}.")
+    return {"mask": torch.ones(1, *spec.shape)} if "mask" in spec.covariates else None
+
+
+def _complete(args: list[str]) -> int:
+    """Complete images: pyrovae complete runs/vae --mask lower-half --out completions.png"""
+    parser = _run_parser("complete", _complete.__doc__ or "")
+    hidden = ", ".join(HIDDEN)
+    parser.add_argument(
+        "--mask",
+        type=str | None,
+        default=None,
+        help=f"the part to hide: {hidden}; by default the data's own missing values or condition",
+    )
+    parser.add_argument("--num", type=int, default=8, help="how many test images")
+    parser.add_argument("--num_samples", type=int, default=6, help="completions of each")
+    parser.add_argument("--num_steps", type=int, default=500, help="length of the Markov chains (not of conditional pairs)")
+    parser.add_argument("--out", type=str, default="completions.png", help="a picture (.png)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    options = parse(parser, args)
+    run = _load_run(options)
+    part = None if run.data is None else run.data.test or run.data.train
+    if part is None:
+        raise RunError(f"{options.run} has no data to complete; give --data.")
+    rows = {key: value for key, value in next(iter(part.batches(options.num))).items() if key not in ("y", "index")}
+    torch.manual_seed(options.seed)
+    if "c" in rows and options.mask is None:
+        known, draws = rows["given"], conditional_samples(run.model, rows, options.num_samples)
+        seen = None if known.any() else rows["c"]
+    else:
+        if options.mask is not None:
+            rows["mask"] = known_part(options.mask, run.data.spec.shape).expand_as(rows["x"])
+        elif "mask" not in rows:
+            raise OptionError(f"what is to be completed? Give --mask, one of {hidden}.")
+        known, seen = rows["mask"], None
+        draws = complete(run.model, run.guide, rows, options.num_samples, options.num_steps)
+    whole = options.mask is not None or "c" in rows
+    plots.save(plots.completions(rows["x"], known, draws, seen, whole), options.out)
+    print(f"{options.num_samples} completions of {len(rows['x'])} images in {options.out}")
     return 0
 
 
@@ -245,6 +301,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "resume": _resume,
     "evaluate": _evaluate,
     "sample": _sample,
+    "complete": _complete,
     "report": _report,
     "export": _export,
     "check": _check,

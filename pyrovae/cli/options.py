@@ -78,9 +78,10 @@ def add_data(parser: ArgumentParser) -> None:
     )
     group.add_argument(
         "--transforms",
-        type=list[str],
+        type=str,
+        nargs="*",
         default=[],
-        help=f"in order: {', '.join(data_sets.TRANSFORMS)}, with options as in '[\"few-labels:num_labels=100,seed=1\"]'",
+        help=f"in order: {', '.join(data_sets.TRANSFORMS)}, with options as in few-labels:num_labels=100,seed=1",
     )
     group.add_argument("--root", type=str | None, default=None, help="folder of the data sets (else PYROVAE_DATA, the cache)")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from pyrovae.data.labelled import LabelledSplit
 from pyrovae.data.spec import DataSpec
 from pyrovae.data.split import Split
 from pyrovae.data.stream import Stream
@@ -59,6 +60,7 @@ class Data:
 
 def _size(part: Split | Stream) -> str:
     try:
-        return f"{len(part):,}"
+        known = f" ({len(part.rows[0]):,} labelled)" if isinstance(part, LabelledSplit) else ""
+        return f"{len(part):,}{known}"
     except DataError:
         return "?"
