@@ -1,0 +1,449 @@
+"""Classes from few labels, and images from a part: error rates, estimators, step times, conditional likelihoods.
+
+    python benchmarks/semisupervised.py --what labels --labels 100 --seeds 0 1 2 3 4 --out results/semisupervised.jsonl
+    python benchmarks/semisupervised.py --what estimators speed evidence quadrants
+    python benchmarks/semisupervised.py --smoke
+
+labels      test error of M1 + a classifier, M2, M1+M2, ADGM, SDGM; a seed draws the labels, the parameters and the noise
+estimators  M2 with y summed out, drawn (score function, with baselines) and relaxed: test error and variance of the gradient
+speed       milliseconds a step of M2: fit, a hand-written PyTorch loop, stock Pyro's TraceEnum_ELBO
+evidence    log p(x) of an M2 with two latent dimensions against quadrature over z and the sum over y
+quadrants   log p(x_rest | 1, 2, 3 quadrants) of CVAE and GSNN by importance sampling
+
+Each cell is a line of JSON in --out; cells that stand there are not run again, so that an interrupted table continues. Pixels
+are grey levels in [0, 1] under a Bernoulli cross-entropy (an energy, as in Pyro's tutorial) with --pixels grey, and binary
+otherwise. Prints Markdown tables, published figures beside ours where their source was read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pyro.infer
+import pyro.optim
+import torch
+from scipy.stats import t
+from torch import nn
+
+import pyrovae as pv
+from pyrovae import objectives
+
+# test error in percent with its sources: [1] the table of Salimans et al. 2016, [2] the README of Pyro's ss-vae tutorial
+PUBLISHED: dict[Any, str] = {
+    ("m1-m2", 100): "3.33 +- 0.14 [1]",
+    ("adgm", 100): "0.96 +- 0.02 [1]",
+    ("sdgm", 100): "1.32 +- 0.07 [1]",
+    ("m2", 100): "6.81 +- 0.60 [2]",
+    ("m2", 600): "5.63 +- 0.70 [2]",
+    ("m2", 1000): "5.13 +- 0.38 [2]",
+    ("m2", 3000): "4.18 +- 0.12 [2]",
+}
+FEATURES = ("m1-svm", "m1-logistic", "m1-knn", "m1-label-spreading")
+METHODS = {
+    "m2": {"hidden": [500], "latent_dim": 50},
+    "m1-m2": {"hidden": [500], "latent_dim": 50},
+    "adgm": {"hidden": [500, 500], "latent_dim": 100, "auxiliary_dim": 100},
+    "sdgm": {"hidden": [500, 500], "latent_dim": 100, "auxiliary_dim": 100},
+}
+SMALL = {"hidden": [30], "latent_dim": 5}
+ESTIMATORS = {
+    "summed": {"base": "meanfield"},
+    "drawn, score function": {"y": "sampled"},
+    "drawn, baselines": {"y": "sampled", "base": "nvil"},
+    "relaxed": {"y": "relaxed", "base": "meanfield"},
+}
+Cell = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
+
+
+# ------------------------------------------------------------------------------------------------ parts
+def load(options: argparse.Namespace, *transforms: str) -> pv.data.Data:
+    binarization = "none" if options.pixels == "grey" else options.pixels
+    return pv.data.load(options.data, binarization=binarization, transforms=transforms)
+
+
+def build(name: str, data: pv.data.Data, seed: int, options: argparse.Namespace, **more: Any) -> pv.Pair:
+    """A pair, its parameters drawn by the seed."""
+    torch.manual_seed(seed)
+    likelihood = {"likelihood": "bernoulli-grey"} if options.pixels == "grey" else {}
+    return pv.pairs.get(name).build(data.spec, **likelihood, **more)
+
+
+def train(pair: pv.Pair, data: pv.data.Data, objective: Any, seed: int, options: argparse.Namespace, epochs: int) -> pv.Run:
+    return pv.fit(
+        pair,
+        data,
+        objective,
+        epochs=epochs,
+        batch_size=options.batch,
+        lr=options.lr,
+        seed=seed,
+        validate=False,
+        progress=options.progress,
+    )
+
+
+def error(guide: Any, data: pv.data.Data) -> dict[str, float]:
+    found = pv.classify(guide, data.test)
+    return {"error": 100 * (1 - found.accuracy), "log_loss": found.log_loss, "calibration": found.calibration_error}
+
+
+def seconds(run: pv.Run) -> float:
+    return round(sum(row["seconds"] for row in run.history), 1)
+
+
+# ------------------------------------------------------------------------------------------------ 1: few labels
+def labels(options: argparse.Namespace) -> Iterator[Cell]:
+    features: dict[int, pv.Run] = {}
+
+    def first_stage(seed: int) -> pv.Run:
+        """M1 of a seed, trained once on all rows, without labels."""
+        if seed not in features:
+            data = load(options)
+            sizes = {**SMALL} if options.smoke else {}
+            features[seed] = train(build("m1", data, seed, options, **sizes), data, None, seed, options, options.epochs)
+        return features[seed]
+
+    def cell(method: str, num_labels: int, seed: int) -> dict[str, Any]:
+        data = load(options, f"few-labels:num_labels={num_labels},seed={seed},share={options.share}")
+        if method in FEATURES:
+            found = pv.classify_features(first_stage(seed).pair, data.train, data.test, method.removeprefix("m1-"))
+            return {"error": 100 * (1 - found.accuracy), "seconds": seconds(features[seed])}
+        sizes = dict(SMALL) if options.smoke else dict(METHODS[method])
+        if method == "m1-m2" and options.smoke:
+            sizes |= {"feature_dim": 5, "feature_hidden": [30]}
+        pair = build(method, data, seed, options, **sizes)
+        if method == "m1-m2":
+            stage, trained = pair.stages[0], first_stage(seed).pair
+            stage.model.load_state_dict(trained.model.state_dict())
+            stage.guide.load_state_dict(trained.guide.state_dict())
+        base = "meanfield" if method == "m2" else "elbo"
+        objective = {"name": "semisupervised", "alpha": options.alpha, "base": base}
+        run = train(pair, data, objective, seed, options, options.epochs)
+        extra = seconds(features[seed]) if method == "m1-m2" else 0.0
+        return {**error(pair.guide, data), "seconds": seconds(run) + extra, "bound": run.history[-1]["train"]}
+
+    for seed in options.seeds:
+        for num_labels in options.labels:
+            for method in options.methods:
+                settings = {k: getattr(options, k) for k in ("data", "pixels", "epochs", "alpha", "share", "batch", "lr")}
+                key = {"what": "labels", "method": method, "labels": num_labels, "seed": seed, **settings}
+                yield key, lambda method=method, num_labels=num_labels, seed=seed: cell(method, num_labels, seed)
+
+
+# ------------------------------------------------------------------------------------------------ 2: estimators
+def estimators(options: argparse.Namespace) -> Iterator[Cell]:
+    num_labels = options.labels[0]
+
+    def cell(name: str, seed: int) -> dict[str, Any]:
+        data = load(options, f"few-labels:num_labels={num_labels},seed={seed},share={options.share}")
+        pair = build("m2", data, seed, options, **(SMALL if options.smoke else METHODS["m2"]))
+        objective = {"name": "semisupervised", "alpha": options.alpha, **ESTIMATORS[name]}
+        run = train(pair, data, objective, seed, options, options.epochs)
+        return {**error(pair.guide, data), "seconds": seconds(run), "variance": gradient_variance(pair, data, name, options)}
+
+    for seed in options.seeds:
+        for name in ESTIMATORS:
+            settings = {k: getattr(options, k) for k in ("data", "pixels", "epochs", "alpha", "share", "batch", "lr")}
+            key = {"what": "estimators", "method": name, "labels": num_labels, "seed": seed, **settings}
+            yield key, lambda name=name, seed=seed: cell(name, seed)
+
+
+def gradient_variance(pair: pv.Pair, data: pv.data.Data, name: str, options: argparse.Namespace, draws: int = 30) -> float:
+    """Sum over the classifier's parameters of the variance of the gradient of one batch's mean bound, over noise alone."""
+    batch = next(data.train.epoch(options.batch, seed=0, epoch=0))
+    objective = objectives.get({"name": "semisupervised", "alpha": 0.0, **ESTIMATORS[name]})
+    objective.build(batch)
+    params = list(pair.guide.classifier.parameters())
+    gradients = []
+    for _ in range(draws):
+        surrogate = objective.terms(objective.trace(pair.model, pair.guide, batch)).surrogate.mean()
+        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(surrogate, params)]))
+    return float(torch.stack(gradients).var(0).sum())
+
+
+# ------------------------------------------------------------------------------------------------ 3: step time
+class PlainM2(nn.Module):
+    """M2 without Pyro: classes by repeating rows, labelled rows apart, analytic KL."""
+
+    def __init__(self, data_dim: int, classes: int, latent_dim: int, hidden: int) -> None:
+        super().__init__()
+
+        def mlp(inputs: int, outputs: int) -> nn.Sequential:
+            return nn.Sequential(nn.Linear(inputs, hidden), nn.Softplus(), nn.Linear(hidden, outputs))
+
+        self.classifier = mlp(data_dim, classes)
+        self.encoder, self.decoder = mlp(data_dim + classes, 2 * latent_dim), mlp(latent_dim + classes, data_dim)
+        self.classes = classes
+
+    def bound(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """L(x, y), rows of x and one-hot y."""
+        loc, raw = self.encoder(torch.cat([x, y], -1)).chunk(2, -1)
+        scale = nn.functional.softplus(raw) + 1e-3
+        z = loc + scale * torch.randn_like(loc)
+        logits = self.decoder(torch.cat([z, y], -1))
+        fit = -nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
+        kl = 0.5 * (loc.square() + scale.square() - 1 - 2 * scale.log()).sum(-1)
+        return fit - kl - math.log(self.classes)
+
+    def loss(self, x: torch.Tensor, y: torch.Tensor, labelled: int, alpha: float) -> torch.Tensor:
+        one_hot = torch.eye(self.classes)
+        log_q = self.classifier(x).log_softmax(-1)
+        rest = x[labelled:]
+        every = self.bound(rest.repeat(self.classes, 1), one_hot.repeat_interleave(len(rest), 0))
+        free = log_q[labelled:]
+        unlabelled = (free.exp() * (every.view(self.classes, -1).T - free)).sum(-1)
+        known = self.bound(x[:labelled], one_hot[y[:labelled]])
+        chosen = log_q[:labelled].gather(1, y[:labelled, None])
+        return -(unlabelled.sum() + known.sum()) / len(x) - alpha * chosen.mean()
+
+
+class StockM2(nn.Module):
+    """M2 as Pyro's tutorial has it: y observed or enumerated by a branch, inputs concatenated."""
+
+    def __init__(self, plain: PlainM2, latent_dim: int) -> None:
+        super().__init__()
+        self.plain, self.latent_dim = plain, latent_dim
+
+    def model(self, x: torch.Tensor, y: torch.Tensor | None = None) -> None:
+        pyro.module("m2", self.plain)
+        with pyro.plate("data", len(x)):
+            y = pyro.sample("y", dist.OneHotCategorical(torch.ones(self.plain.classes) / self.plain.classes), obs=y)
+            z = pyro.sample("z", dist.Normal(torch.zeros(self.latent_dim), 1.0).to_event(1))
+            y = y.expand(*z.shape[:-1], -1)
+            pyro.sample(
+                "x", dist.Bernoulli(logits=self.plain.decoder(torch.cat([z, y], -1)), validate_args=False).to_event(1), obs=x
+            )
+
+    def guide(self, x: torch.Tensor, y: torch.Tensor | None = None) -> None:
+        with pyro.plate("data", len(x)):
+            if y is None:
+                y = pyro.sample("y", dist.OneHotCategorical(logits=self.plain.classifier(x)))
+            shape = torch.broadcast_shapes(x.shape[:-1], y.shape[:-1])
+            both = torch.cat([x.expand(*shape, -1), y.expand(*shape, -1)], -1)
+            loc, raw = self.plain.encoder(both).chunk(2, -1)
+            pyro.sample("z", dist.Normal(loc, nn.functional.softplus(raw) + 1e-3).to_event(1))
+
+    def classify(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        pyro.module("m2", self.plain)
+        with pyro.plate("data", len(x)):
+            pyro.sample("y_aux", dist.OneHotCategorical(logits=self.plain.classifier(x)), obs=y)
+
+
+def speed(options: argparse.Namespace) -> Iterator[Cell]:
+    steps = 5 if options.smoke else options.steps
+    data = load(options, f"few-labels:num_labels={options.labels[0]},share={options.share}")
+    width, latent = (30, 5) if options.smoke else (500, 50)
+    batches = [b for b, _ in zip(data.train.epoch(options.batch, seed=0, epoch=0), range(8), strict=False)]
+    labelled = int((batches[0]["y"] >= 0).sum())
+
+    def timed(step: Callable[[dict[str, torch.Tensor]], Any]) -> dict[str, Any]:
+        """Median milliseconds a step, after a warm-up."""
+        times = []
+        for number in range(steps + 3):
+            start = time.perf_counter()
+            step(batches[number % len(batches)])
+            times.append(1000 * (time.perf_counter() - start))
+        return {"ms": round(statistics.median(times[3:]), 3), "steps": steps}
+
+    def ours(**more: Any) -> dict[str, Any]:
+        """Milliseconds a step of fit itself, data included: the second epoch of two."""
+        pair = build("m2", data, 0, options, hidden=[width], latent_dim=latent)
+        whole = pv.fit(
+            pair,
+            data,
+            {"name": "semisupervised", "base": "meanfield"},
+            epochs=2,
+            batch_size=options.batch,
+            validate=False,
+            progress=False,
+            **more,
+        )
+        return {"ms": round(1000 * whole.history[-1]["seconds"] / data.train.num_batches(options.batch), 3)}
+
+    def plain() -> dict[str, Any]:
+        model = PlainM2(math.prod(data.spec.shape), data.spec.classes or 10, latent, width)
+        optimizer = torch.optim.Adam(model.parameters(), fused=True)
+
+        def step(batch: dict[str, torch.Tensor]) -> None:
+            optimizer.zero_grad(set_to_none=True)
+            model.loss(batch["x"].flatten(1), batch["y"], labelled, 0.1).backward()
+            optimizer.step()
+
+        return timed(step)
+
+    def stock() -> dict[str, Any]:
+        """Pyro's example: a step on labelled rows with the auxiliary loss, and one on the others."""
+        pyro.clear_param_store()
+        classes = data.spec.classes or 10
+        m2 = StockM2(PlainM2(math.prod(data.spec.shape), classes, latent, width), latent)
+        optimizer = pyro.optim.Adam({"lr": 1e-3})
+        guide = pyro.infer.config_enumerate(m2.guide, "parallel", expand=True)
+        bound = pyro.infer.SVI(m2.model, guide, optimizer, pyro.infer.TraceEnum_ELBO(max_plate_nesting=1))
+        auxiliary = pyro.infer.SVI(m2.classify, lambda x, y: None, optimizer, pyro.infer.Trace_ELBO())
+
+        def step(batch: dict[str, torch.Tensor]) -> None:
+            x, y = batch["x"].flatten(1), torch.eye(classes)[batch["y"][:labelled]]
+            bound.step(x[labelled:])
+            bound.step(x[:labelled], y)
+            auxiliary.step(x[:labelled], y)
+
+        with pyro.validation_enabled(False):
+            return timed(step)
+
+    runs: dict[str, Callable[[], dict[str, Any]]] = {"fit": ours, "hand-written PyTorch": plain, "stock Pyro": stock}
+    if "compile" in inspect.signature(pv.fit).parameters:
+        runs["fit, compiled"] = lambda: ours(compile=True)
+    for name, run in runs.items():
+        settings = {k: getattr(options, k) for k in ("data", "pixels", "batch", "share", "threads")}
+        yield {"what": "speed", "method": name, "width": width, **settings}, run
+
+
+# ------------------------------------------------------------------------------------------------ 4: log p(x)
+def evidence(options: argparse.Namespace) -> Iterator[Cell]:
+    def cell() -> dict[str, Any]:
+        data = pv.data.load("digits", transforms=["few-labels:num_labels=100"])
+        torch.manual_seed(0)
+        pair = pv.pairs.m2(data.spec, latent_dim=2, hidden=[50])
+        pv.fit(pair, data, epochs=2 if options.smoke else 30, lr=3e-3, validate=False, progress=False)
+        x = data.test["x"][:50]
+        points, weights = (torch.tensor(v) for v in np.polynomial.hermite_e.hermegauss(60))
+        z = torch.cartesian_prod(points, points)
+        log_weights = torch.cartesian_prod(*[(weights / math.sqrt(2 * math.pi)).log()] * 2).sum(1)
+        joint = []
+        with torch.no_grad():
+            for c in range(10):
+                logits = pair.model.decoder(z.float(), torch.eye(10)[c].expand(len(z), 10)).squeeze(-3).double()
+                scores = dist.Bernoulli(logits=logits).to_event(2).log_prob(x.double().unsqueeze(1))
+                joint.append((scores + log_weights).logsumexp(1) - math.log(10))
+        truth = torch.stack(joint).logsumexp(0)
+        found = pv.log_evidence(pair.model, pair.guide, x, num_samples=options.samples)
+        gaps = found.value - truth
+        return {
+            "exact": float(truth.mean()),
+            "estimate": found.mean,
+            "mc_stderr": found.mean_mc_stderr,
+            "largest_gap_in_errors": float((gaps / found.stderr).abs().max()),
+        }
+
+    yield {"what": "evidence", "method": "m2 against quadrature", "samples": options.samples}, cell
+
+
+# ------------------------------------------------------------------------------------------------ 5: quadrants
+def quadrants(options: argparse.Namespace) -> Iterator[Cell]:
+    binary = argparse.Namespace(**{**vars(options), "pixels": "dynamic" if options.pixels == "grey" else options.pixels})
+
+    def cell(name: str, given: int, seed: int) -> dict[str, Any]:
+        data = load(binary, f"quadrants:given={given}")
+        pair = build(name, data, seed, binary, **(SMALL if options.smoke else {}))
+        run = train(pair, data, None, seed, options, options.epochs)
+        test = data.test.subset(torch.arange(min(len(data.test), options.test)))
+        found = pv.log_evidence(pair.model, pair.guide, test, num_samples=options.samples)
+        elbo = float(found.elbo.mean())
+        return {"log_p": found.mean, "log_p_stderr": found.mean_stderr, "elbo": elbo, "seconds": seconds(run)}
+
+    for seed in options.seeds:
+        for given in (1, 2, 3):
+            for name in ("gsnn", "cvae"):
+                settings = {k: getattr(options, k) for k in ("data", "epochs", "batch", "lr", "samples", "test")}
+                key = {"what": "quadrants", "method": name, "given": given, "seed": seed, "pixels": binary.pixels, **settings}
+                yield key, lambda name=name, given=given, seed=seed: cell(name, given, seed)
+
+
+# ------------------------------------------------------------------------------------------------ tables
+COLUMNS = {
+    "labels": ["error", "calibration", "seconds"],
+    "estimators": ["error", "variance", "seconds"],
+    "speed": ["ms"],
+    "evidence": ["exact", "estimate", "mc_stderr", "largest_gap_in_errors"],
+    "quadrants": ["log_p", "elbo", "seconds"],
+}
+
+
+def table(what: str, rows: list[dict[str, Any]]) -> str:
+    """Markdown: means over seeds with their 95% intervals (Student's t)."""
+    fixed = [k for k in rows[0] if k not in ("seed", "what") and k not in COLUMNS[what] and not k.endswith("_stderr")]
+    names = [k for k in fixed if k in ("method", "labels", "given", "data", "pixels", "epochs", "alpha", "batch", "threads")]
+    published = ["published"] if what == "labels" else []
+    lines = [f"| {' | '.join([*names, 'seeds', *COLUMNS[what], *published])} |"]
+    lines.append("|" + "---|" * (len(names) + 1 + len(COLUMNS[what]) + len(published)))
+    for group in dict.fromkeys(tuple(row.get(k) for k in names) for row in rows):
+        cells = [row for row in rows if tuple(row.get(k) for k in names) == group]
+        shown = [_interval([row[k] for row in cells if k in row]) for k in COLUMNS[what]]
+        named = (cells[0]["method"], cells[0].get("labels")) if cells[0].get("data") == "mnist" else None
+        known = [PUBLISHED.get(named, "")] if published else []
+        lines.append(f"| {' | '.join([*map(str, group), str(len(cells)), *shown, *known])} |")
+    return "\n".join(lines)
+
+
+def _interval(values: list[float]) -> str:
+    if not values:
+        return ""
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return f"{mean:.4g}"
+    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+    return f"{mean:.4g} +- {half:.2g}"
+
+
+WHAT: dict[str, Callable[[argparse.Namespace], Iterator[Cell]]] = {
+    "labels": labels,
+    "estimators": estimators,
+    "speed": speed,
+    "evidence": evidence,
+    "quadrants": quadrants,
+}
+
+
+def main() -> None:
+    """Run what is missing, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--what", nargs="+", default=list(WHAT), choices=list(WHAT))
+    parser.add_argument("--methods", nargs="+", default=[*FEATURES, *METHODS], choices=[*FEATURES, *METHODS])
+    parser.add_argument("--labels", type=int, nargs="+", default=[100])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--pixels", default="grey", choices=["grey", "dynamic", "threshold"])
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--alpha", type=float, default=1.0)
+    parser.add_argument("--share", type=float, default=0.1, help="of a batch, the labelled rows")
+    parser.add_argument("--batch", type=int, default=200)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--steps", type=int, default=100, help="of the step times")
+    parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--test", type=int, default=10_000, help="how many test images, of the quadrants")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--progress", action="store_true")
+    parser.add_argument("--smoke", action="store_true", help="everything once, in a minute, on embedded digits")
+    parser.add_argument("--out", default="semisupervised.jsonl")
+    options = parser.parse_args()
+    if options.smoke:
+        options.data, options.epochs, options.seeds, options.samples, options.test = "digits", 2, [0, 1], 50, 50
+    torch.set_num_threads(options.threads)
+    path = Path(options.out)
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    for what in options.what:
+        for key, run in WHAT[what](options):
+            if any(key.items() <= row.items() for row in rows):
+                continue
+            rows.append({**key, **run()})
+            with open(path, "a") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
+            print(json.dumps(rows[-1]), flush=True)
+    for what in options.what:
+        if some := [row for row in rows if row["what"] == what]:
+            print(f"\n{what}\n\n{table(what, some)}")
+
+
+if __name__ == "__main__":
+    main()
