@@ -322,6 +322,40 @@ def marked_mixture(error: float) -> ExactPair:
     return ExactPair(f"{pair.name}, enumerated", pair.model, guide, pair.batch, pair.log_evidence, False)
 
 
+class OneHotMixture(BernoulliMixture):
+    """The Bernoulli mixture with y one-hot, as labels want it."""
+
+    def forward(self, x: Tensor) -> None:
+        with pyro.plate("data", x.shape[0], dim=-1):
+            y = pyro.sample("y", dist.OneHotCategorical(logits=self.pi))
+            pyro.sample("x", dist.Bernoulli(logits=y @ self.theta).to_event(1), obs=x)
+
+
+class OneHotPosterior(MixturePosterior):
+    """softmax(log p(x, .) + error), enumerated."""
+
+    def forward(self, x: Tensor) -> None:
+        logits = self.model.joint(x) + self.error
+        with pyro.plate("data", x.shape[0], dim=-1):
+            pyro.sample("y", dist.OneHotCategorical(logits=logits), infer={"enumerate": "parallel"})
+
+
+def labelled_mixture() -> ExactPair:
+    """Some rows have a label; the programs, and log p(x), know nothing of it."""
+    torch.manual_seed(3)
+    model = OneHotMixture(4, 6)
+    x = torch.bernoulli(torch.full((9, 6), 0.4))
+    y = torch.tensor([0, -1, 2, -1, -1, 3, 1, -1, -1])
+    return ExactPair(
+        "labelled-mixture",
+        model,
+        OneHotPosterior(model, 0.7),
+        {"x": x, "y": y},
+        lambda: model.joint(x).logsumexp(1),
+        False,
+    )
+
+
 ALL: list[Callable[[], ExactPair]] = [
     lambda: linear_gaussian(1, 2),
     lambda: linear_gaussian(3, 5),

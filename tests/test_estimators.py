@@ -15,7 +15,7 @@ import pyrovae as pv
 from pyrovae import objectives
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
-from pyrovae.pair import parameters
+from pyrovae.pair import inputs, parameters
 from pyrovae.trace import trace_pair
 
 SEEDS = 800
@@ -129,7 +129,7 @@ def test_the_gap_of_the_iwae_falls_as_one_over_k():
 def registered(label, program):
     def run(**batch):
         pyro.module(label, program)
-        return program(**batch)
+        return program(**inputs(program, batch))
 
     return run
 
@@ -372,13 +372,13 @@ TRAINS = dict.fromkeys(objectives.OBJECTIVES, "sigmoid-decoder 1d") | {
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
 def test_every_objective_trains_through_fit_and_through_svi(name, tmp_path):
-    pair = exact.PAIRS[TRAINS[name]]()
-    x = pair.batch["x"].repeat(20, 1)
+    pair = exact.labelled_mixture() if name == "semisupervised" else exact.PAIRS[TRAINS[name]]()
+    batch = {key: torch.cat([value] * 20) for key, value in pair.batch.items()}
     run = pv.fit(
-        (pair.model, pair.guide), (x, x), name, epochs=6, lr=0.02, batch_size=20, progress=False, out=tmp_path / "run"
+        (pair.model, pair.guide), (batch, batch), name, epochs=6, lr=0.02, batch_size=20, progress=False, out=tmp_path / "run"
     )
     assert run.history[-1]["valid"] > run.history[0]["valid"]
-    longer = pv.resume(tmp_path / "run", pair=(pair.model, pair.guide), data=(x, x), epochs=7, progress=False)
+    longer = pv.resume(tmp_path / "run", pair=(pair.model, pair.guide), data=(batch, batch), epochs=7, progress=False)
     assert len(longer.history) == 7
     svi = pyro.infer.SVI(
         registered("model", pair.model),
@@ -386,7 +386,7 @@ def test_every_objective_trains_through_fit_and_through_svi(name, tmp_path):
         pyro.optim.Adam({"lr": 0.01}),
         loss=objectives.get(name),
     )
-    assert all(torch.isfinite(torch.tensor(svi.step(x=x))) for _ in range(3))
+    assert all(torch.isfinite(torch.tensor(svi.step(**batch))) for _ in range(3))
 
 
 def test_a_refused_combination_leaves_no_run_folder(tmp_path):
