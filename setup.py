@@ -36,6 +36,7 @@ setup(
         "matplotlib>=3.7",
         "safetensors>=0.4.3",
         "scikit-learn>=1.2",
+        "scipy>=1.9",
         "jsonargparse[signatures]>=4.35",  # brings docstring-parser
         "PyYAML>=6.0",
         "jinja2>=3.1",

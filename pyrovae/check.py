@@ -42,6 +42,7 @@ class SiteReport:
     law: str
     reparameterized: bool
     analytic_kl: bool
+    enumerated: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Report:
         for site in self.sites:
             notes = [site.law]
             if site.kind == "latent":
-                notes.append("reparameterized" if site.reparameterized else "sampled, score-function gradient")
+                drawn = "reparameterized" if site.reparameterized else "sampled, score-function gradient"
+                notes.append("enumerated" if site.enumerated else drawn)
                 notes.append("analytic KL" if site.analytic_kl else "sampled KL")
             lines.append(f"{site.kind} {site.name} {site.shape}: {', '.join(notes)}")
         return "\n".join(lines)
@@ -295,6 +297,7 @@ def _report(traced: PairTrace) -> Report:
                 _law(drawn),
                 is_reparameterized(drawn),
                 analytic,
+                drawn["infer"].get("enumerate") == "parallel",
             )
         )
     return Report(sites, all(is_density(s["fn"]) for s in traced.model_sites.values()))

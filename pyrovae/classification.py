@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from pyrovae.data import as_split
@@ -45,6 +44,8 @@ class Classification:
     @property
     def interval(self) -> tuple[float, float]:
         """95% interval of the accuracy on data like these (Wilson 1927): for this classifier, not over trainings."""
+        from scipy.stats import binomtest  # half a second to import
+
         result = binomtest(int(self.correct.sum()), len(self.labels)).proportion_ci(0.95, method="wilson")
         return float(result.low), float(result.high)
 

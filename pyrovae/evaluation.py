@@ -15,7 +15,7 @@ from pyrovae.evidence import Evidence, log_evidence
 from pyrovae.evidence.evidence import mean_and_error
 from pyrovae.features import classify_features
 from pyrovae.labels import Labelled
-from pyrovae.pair import Pair, Program, as_pair, running
+from pyrovae.pair import Pair, Program, as_pair, inputs, running
 from pyrovae.train.run import Run
 
 __all__ = ["Evaluation", "evaluate"]
@@ -31,6 +31,7 @@ class Evaluation:
         kl: for each latent site, the KL of each dimension and of the whole site, nats per datum.
         joint: log p(x, y) per datum, where the pair has a class y and all data a label.
         classification: the guide's classes against the labels, where there are any.
+        quantity: what the evidence is of: log p(x), log p(x | c) of what a condition leaves open, log p(x_observed).
     """
 
     evidence: Evidence
@@ -38,6 +39,7 @@ class Evaluation:
     kl: dict[str, SiteKL] = field(default_factory=dict)
     joint: Evidence | None = None
     classification: Classification | None = None
+    quantity: str = "log p(x)"
 
     @property
     def elbo(self) -> tuple[float, float]:
@@ -61,23 +63,28 @@ class Evaluation:
             "kl_per_dim": {
                 s: None if kl.per_dim is None else [round(float(v), 4) for v in kl.per_dim] for s, kl in self.kl.items()
             },
+            "quantity": self.quantity,
             **({} if self.joint is None else {"log_joint": self.joint.mean, "log_joint_stderr": self.joint.mean_stderr}),
             **({} if self.classification is None else self.classification.to_json()),
         }
 
     def __repr__(self) -> str:
         figures, (elbo, stderr) = self.to_json(), self.elbo
-        lines = [f"ELBO     = {elbo:.3f} +- {stderr:.3f} nats per datum", repr(self.evidence)]
+        lines = [f"ELBO     = {elbo:.3f} +- {stderr:.3f} nats per datum", self._named(self.evidence, self.quantity)]
         for site in self.active_units:
             lines.append(
                 f"{site}: {figures['active_units'][site]} of {figures['latent_dims'][site]} units active, "
                 f"KL {figures['kl'][site]:.2f} nats per datum"
             )
         if self.joint is not None:
-            lines.append(repr(self.joint).replace("log p(x)", "log p(x, y)", 1))
+            lines.append(self._named(self.joint, "log p(x, y)"))
         if self.classification is not None:
             lines.append(repr(self.classification))
         return "\n".join(lines)
+
+    @staticmethod
+    def _named(evidence: Evidence, quantity: str) -> str:
+        return repr(evidence).replace("log p(x)", quantity, 1)
 
 
 def evaluate(
@@ -131,7 +138,9 @@ def evaluate(
             with running(pair.model, pair.guide):
                 joint = log_evidence(*programs, split, **options)
     active = {site: active_units(mean) for site, (mean, _) in moments.items() if site != "y"}
-    return Evaluation(evidence, active, kl, joint, classification)
+    taken = inputs(pair.model, next(iter(split.batches(2))))
+    quantity = "log p(x | c)" if "given" in taken else "log p(x_observed)" if "mask" in taken else "log p(x)"
+    return Evaluation(evidence, active, kl, joint, classification, quantity)
 
 
 def _labels(split: Split | Stream) -> torch.Tensor | None:

@@ -163,6 +163,26 @@ def test_the_bound_of_a_mixed_batch_rises_to_log_p_of_what_is_known():
     assert (bounds["iwae"].mean(0) < truth + 4 * error).all()
 
 
+def test_completions_of_a_pair_with_a_class_have_the_conditional_law():
+    """p(x_3, x_4 | x_1, x_2) by the sum over all completions of log p(x), against Markov chains through y and z."""
+    pair, _ = toy()
+    known = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    rest = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 2)
+    mask = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    draws = pv.complete(
+        pair.model,
+        pair.guide,
+        {"x": torch.cat([known, torch.zeros(2, 2)], 1), "mask": mask.expand(2, 4)},
+        num_samples=4000,
+        num_steps=40,
+    )
+    for row in range(2):
+        every = torch.cat([known[row].expand(4, 2), rest], 1)
+        truth = exact_joint(pair, every).logsumexp(1).softmax(0)
+        came = (draws[:, row, None, 2:] == rest).all(-1).float().mean(0)
+        assert ((came - truth).abs() < 5 * (truth * (1 - truth) / 4000).sqrt() + 0.01).all(), (came, truth)
+
+
 # ------------------------------------------------------------------------------------------------ drawn and relaxed y
 @pytest.mark.parametrize("options", [{"y": "sampled"}, {"y": "sampled", "base": "nvil"}, {"y": "sampled", "base": "iwae"}])
 def test_sampled_y_has_the_mean_of_the_enumerated_bound(options):
@@ -238,6 +258,21 @@ def test_m2_learns_the_digits_from_five_labels_a_class_better_than_a_classifier_
         with torch.no_grad():
             accuracy[name] = float((pair.guide.classifier(data.test["x"]).argmax(-1) == data.test["y"]).float().mean())
     assert accuracy["m2"] > 0.85 > accuracy["alone"] + 0.04, accuracy
+
+
+def test_learned_baselines_of_a_drawn_y_train_and_resume(tmp_path):
+    data = pv.data.load("digits", transforms=["few-labels:num_labels=50"])
+    objective = {"name": "semisupervised", "y": "sampled", "base": "nvil", "alpha": 1.0}
+
+    def pair():
+        torch.manual_seed(0)
+        return pv.pairs.m2(data.spec, latent_dim=3, hidden=[10])
+
+    whole = pv.fit(pair(), data, objective, steps=12, batch_size=200, progress=False)
+    pv.fit(pair(), data, objective, steps=5, batch_size=200, progress=False, out=tmp_path / "run", tensorboard=False)
+    resumed = pv.resume(tmp_path / "run", steps=12, progress=False)
+    for one, other in zip(whole.guide.parameters(), resumed.guide.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 # ------------------------------------------------------------------------------------------------ static shapes

@@ -78,7 +78,8 @@ class Split:
         if isinstance(rows, str):
             if rows not in self.keys:
                 raise DataError(f"split has no key {rows!r}; it has {', '.join(map(repr, self.keys))}.")
-            return self._batch(torch.arange(len(self)), keys=None if self.transforms else (rows,))[rows]
+            alone = rows in self.store.keys and (rows != "x" or not self.transforms)
+            return self._batch(torch.arange(len(self)), keys=(rows,) if alone else None)[rows]
         return self._batch(self._numbers(rows))
 
     def num_batches(self, batch_size: int) -> int:
@@ -181,7 +182,7 @@ class Split:
             batch["x"] = self._x(batch["x"], rows, draw)
         if "y" in batch:
             batch["y"] = batch["y"].to(torch.int64)
-        for number, transform in enumerate(self.transforms):
+        for number, transform in enumerate(self.transforms if keys is None else ()):
             batch = transform(batch, self._uniform(rows, draw, number))
         batch["index"] = rows.to(self.device)
         return batch

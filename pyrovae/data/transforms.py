@@ -79,6 +79,8 @@ def _image(data: Data) -> None:
 def few_labels(data: Data, *, num_labels: int | None = None, share: float = 0.1, seed: int = 0) -> Data:
     """Training data with y = -1 but in ``num_labels`` rows, as many of each class; valid and test keep their labels.
 
+    So a semi-supervised bound of valid data is one on log p(x, y), that of training data for the most part on log p(x).
+
     Every training batch has the same number of labelled rows, and they come first in it: an epoch has each unlabelled row
     at least once, and the labelled ones as often as needed (:class:`~pyrovae.data.labelled.LabelledSplit`).
 
