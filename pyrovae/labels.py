@@ -52,10 +52,6 @@ class _LabelledLaw(TorchDistribution):
         """Whether y = value is the label, (..., B); false where there is none."""
         return (value * self.label).sum(-1) > 0.5
 
-    @property
-    def mean(self) -> Tensor:
-        return torch.where(self.known.unsqueeze(-1), self.label, self.base.mean)
-
     def expand(self, batch_shape: torch.Size, _instance: Any = None) -> _LabelledLaw:
         return type(self)(self.base.expand(torch.Size(batch_shape)), self.labels, self.temperature)
 

@@ -282,7 +282,7 @@ def _check(args: list[str]) -> int:
 
 
 def _list(args: list[str]) -> int:
-    """Pairs, data sets and objectives: pyrovae list"""
+    """Pairs, data sets, their transforms, and objectives: pyrovae list"""
     parse(make_parser("list", _list.__doc__ or ""), args)
     print("pairs")
     for recipe in pairs.CATALOGUE.values():
@@ -290,6 +290,9 @@ def _list(args: list[str]) -> int:
     print("data")
     for name, text in data_sets.DATASETS.items():
         print(f"  {name:18s}{text}")
+    print("transforms of data")
+    for name, change in data_sets.TRANSFORMS.items():
+        print(f"  {name:18s}{(change.__doc__ or '').splitlines()[0]}")
     print("objectives")
     for name, objective in OBJECTIVES.items():
         print(f"  {name:18s}{(objective.__doc__ or '').splitlines()[0]}")
