@@ -21,7 +21,7 @@ class AuxiliaryClassGaussian(nn.Module):
         classifier: x and a to the logits of the classes, (..., C).
         encoder: x, a and y to (..., 2d), for :func:`~pyrovae.nets.loc_and_scale`, of z.
 
-    References: Maaloe et al., Auxiliary Deep Generative Models, 2016, Section 3.
+    References: Maaloe et al., Auxiliary Deep Generative Models, 2016.
     """
 
     def __init__(self, auxiliary: nn.Module, classifier: nn.Module, encoder: nn.Module) -> None:

@@ -25,7 +25,7 @@ class ADGM(nn.Module):
         latent_dim: d.
         num_classes: C.
 
-    References: Maaloe et al., Auxiliary Deep Generative Models, 2016, Section 3.
+    References: Maaloe et al., Auxiliary Deep Generative Models, 2016.
     """
 
     def __init__(

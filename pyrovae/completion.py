@@ -29,8 +29,7 @@ def impute(model: Program, guide: Program, batch: Mapping[str, Tensor], num_samp
         batch: x, and mask, 1 where x is observed.
         num_samples: K.
 
-    References: Mattei and Frellsen, MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets, 2019,
-    Section 2.
+    References: Mattei and Frellsen, MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets, 2019.
 
     >>> from pyrovae import data, pairs
     >>> digits = data.load("digits", transforms=["missing:rate=0.5"])
@@ -71,7 +70,7 @@ def complete(
     Raises:
         ContractError: a latent site comes after x in the model.
 
-    References: Mattei and Frellsen, Leveraging the Exact Likelihood of Deep Latent Variable Models, 2018, Section 3.
+    References: Mattei and Frellsen, Leveraging the Exact Likelihood of Deep Latent Variable Models, 2018.
 
     >>> from pyrovae import data, pairs
     >>> digits = data.load("digits", transforms=["missing:rate=0.5"])

@@ -53,7 +53,7 @@ def observed_part(pair: Pair) -> Pair:
 
     Recipes make it by themselves of data that :func:`~pyrovae.data.missing` made.
 
-    References: Mattei and Frellsen, MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets, 2019, Section 2.
+    References: Mattei and Frellsen, MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets, 2019.
     """
     stages = tuple(observed_part(stage) for stage in pair.stages)
     return Pair(ObservedPart(pair.model), ObservedPart(pair.guide), pair.objective, pair.recipe, stages)

@@ -118,7 +118,7 @@ def test_quadrants(given, share):
     batch = pv.data.load("digits", transforms=[f"quadrants:given={given}"]).test[:5]
     mask = batch["given"]
     assert mask.mean() == share and torch.equal(batch["c"], batch["x"] * mask)
-    assert (mask[:, 4:, :4] == 1).all() and (mask[:, :4, 4:] == 0).all()
+    assert (mask[:, 4:, :4] == 1).all() and (mask[:, 4:, 4:] == 0).all()
 
 
 def test_holes_move_in_training_and_stay_in_evaluation():

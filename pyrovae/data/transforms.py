@@ -148,7 +148,7 @@ def missing(data: Data, *, rate: float = 0.5, parts: str = "all", seed: int = 0)
 # ------------------------------------------------------------------------------------------------ conditions
 @dataclass(frozen=True)
 class _Quadrants:
-    """c = x in the lower left, the left half, or all but the upper right; 0 elsewhere."""
+    """c = x in the lower left, the left half, or all but the lower right; 0 elsewhere."""
 
     number: int
     keys: tuple[str, ...] = ("c", "given")
@@ -157,9 +157,9 @@ class _Quadrants:
         x = batch["x"]
         height, width = x.shape[-2:]
         given = torch.zeros_like(x)
-        given[..., height // 2 :, : width if self.number == 3 else width // 2] = 1
+        given[..., height // 2 :, : width // 2] = 1
         if self.number > 1:
-            given[..., : height // 2, : width // 2] = 1
+            given[..., : height // 2, : width // 2 if self.number == 2 else width] = 1
         return {**batch, "c": x * given, "given": given}
 
 
@@ -167,7 +167,7 @@ class _Quadrants:
 def quadrants(data: Data, *, given: int = 1) -> Data:
     """A condition for CVAEs: ``c`` is x in 1, 2 or 3 quadrants and 0 elsewhere, ``given`` is 1 in those.
 
-    One is the lower left, two are the left half, three all but the upper right.
+    One is the lower left, two are the left half, three all but the lower right, as in Pyro's tutorial.
 
     Args:
         data: images.

@@ -50,7 +50,7 @@ def adgm(
             continuous-bernoulli for other data in [0, 1].
         scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
-    References: Maaloe et al., Auxiliary Deep Generative Models, 2016, Section 3. Without its batch normalization, by which
+    References: Maaloe et al., Auxiliary Deep Generative Models, 2016. Without its batch normalization, by which
     data would depend on each other.
     """
     classes = num_classes(spec)
@@ -85,7 +85,7 @@ def sdgm(
             continuous-bernoulli for other data in [0, 1].
         scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
-    References: Maaloe et al., Auxiliary Deep Generative Models, 2016, Section 3. Without its batch normalization, by which
+    References: Maaloe et al., Auxiliary Deep Generative Models, 2016. Without its batch normalization, by which
     data would depend on each other.
     """
     classes = num_classes(spec)
