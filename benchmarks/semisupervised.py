@@ -18,6 +18,7 @@ otherwise. Prints Markdown tables, published figures beside ours where their sou
 from __future__ import annotations
 
 import argparse
+import functools
 import inspect
 import json
 import math
@@ -56,6 +57,15 @@ METHODS = {
     "adgm": {"hidden": [500, 500], "latent_dim": 100, "auxiliary_dim": 100},
     "sdgm": {"hidden": [500, 500], "latent_dim": 100, "auxiliary_dim": 100},
 }
+# of ADGM and SDGM those of the authors' run_mnist.py: a labelled row's class has 0.1 N / N_labelled = 60 times the weight of its
+# bound in a batch of 100 labelled and 100 unlabelled rows, which is alpha = 30
+TRAINING = {
+    "m2": {"alpha": 1.0, "share": 0.1, "lr": 1e-3},
+    "m1-m2": {"alpha": 1.0, "share": 0.1, "lr": 1e-3},
+    "adgm": {"alpha": 30.0, "share": 0.5, "lr": 3e-4},
+    "sdgm": {"alpha": 30.0, "share": 0.5, "lr": 3e-4},
+    "m1": {"alpha": 0.0, "share": 0.1, "lr": 1e-3},
+}
 SMALL = {"hidden": [30], "latent_dim": 5}
 ESTIMATORS = {
     "summed": {"base": "meanfield"},
@@ -63,6 +73,7 @@ ESTIMATORS = {
     "drawn, baselines": {"y": "sampled", "base": "nvil"},
     "relaxed": {"y": "relaxed", "base": "meanfield"},
 }
+SETTINGS = ("data", "pixels", "epochs", "alpha", "share", "batch", "lr")
 Cell = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
 
 
@@ -79,14 +90,20 @@ def build(name: str, data: pv.data.Data, seed: int, options: argparse.Namespace,
     return pv.pairs.get(name).build(data.spec, **likelihood, **more)
 
 
-def train(pair: pv.Pair, data: pv.data.Data, objective: Any, seed: int, options: argparse.Namespace, epochs: int) -> pv.Run:
+def settings_of(options: argparse.Namespace, method: str, *names: str) -> dict[str, Any]:
+    """Options by name, those of training the method's own where the command line leaves them open."""
+    own = TRAINING.get(method, TRAINING["m1"])
+    return {name: own[name] if name in own and getattr(options, name) is None else getattr(options, name) for name in names}
+
+
+def train(pair: pv.Pair, data: pv.data.Data, objective: Any, seed: int, options: argparse.Namespace, lr: float) -> pv.Run:
     return pv.fit(
         pair,
         data,
         objective,
-        epochs=epochs,
+        epochs=options.epochs,
         batch_size=options.batch,
-        lr=options.lr,
+        lr=lr,
         seed=seed,
         validate=False,
         progress=options.progress,
@@ -111,11 +128,12 @@ def labels(options: argparse.Namespace) -> Iterator[Cell]:
         if seed not in features:
             data = load(options)
             sizes = {**SMALL} if options.smoke else {}
-            features[seed] = train(build("m1", data, seed, options, **sizes), data, None, seed, options, options.epochs)
+            lr = settings_of(options, "m1", "lr")["lr"]
+            features[seed] = train(build("m1", data, seed, options, **sizes), data, None, seed, options, lr)
         return features[seed]
 
-    def cell(method: str, num_labels: int, seed: int) -> dict[str, Any]:
-        data = load(options, f"few-labels:num_labels={num_labels},seed={seed},share={options.share}")
+    def cell(method: str, num_labels: int, seed: int, chosen: dict[str, Any]) -> dict[str, Any]:
+        data = load(options, f"few-labels:num_labels={num_labels},seed={seed},share={chosen['share']}")
         if method in FEATURES:
             found = pv.classify_features(first_stage(seed).pair, data.train, data.test, method.removeprefix("m1-"))
             return {"error": 100 * (1 - found.accuracy), "seconds": seconds(features[seed])}
@@ -128,35 +146,50 @@ def labels(options: argparse.Namespace) -> Iterator[Cell]:
             stage.model.load_state_dict(trained.model.state_dict())
             stage.guide.load_state_dict(trained.guide.state_dict())
         base = "meanfield" if method == "m2" else "elbo"
-        objective = {"name": "semisupervised", "alpha": options.alpha, "base": base}
-        run = train(pair, data, objective, seed, options, options.epochs)
+        objective = {"name": "semisupervised", "alpha": chosen["alpha"], "base": base}
+        run = train(pair, data, objective, seed, options, chosen["lr"])
         extra = seconds(features[seed]) if method == "m1-m2" else 0.0
         return {**error(pair.guide, data), "seconds": seconds(run) + extra, "bound": run.history[-1]["train"]}
 
     for seed in options.seeds:
         for num_labels in options.labels:
             for method in options.methods:
-                settings = {k: getattr(options, k) for k in ("data", "pixels", "epochs", "alpha", "share", "batch", "lr")}
-                key = {"what": "labels", "method": method, "labels": num_labels, "seed": seed, **settings}
-                yield key, lambda method=method, num_labels=num_labels, seed=seed: cell(method, num_labels, seed)
+                chosen = settings_of(options, method, *SETTINGS)
+                key = {"what": "labels", "method": method, "labels": num_labels, "seed": seed, **chosen}
+                yield key, functools.partial(cell, method, num_labels, seed, chosen)
 
 
 # ------------------------------------------------------------------------------------------------ 2: estimators
 def estimators(options: argparse.Namespace) -> Iterator[Cell]:
     num_labels = options.labels[0]
+    chosen = settings_of(options, "m2", *SETTINGS)
+
+    def partly(seed: int) -> pv.data.Data:
+        return load(options, f"few-labels:num_labels={num_labels},seed={seed},share={chosen['share']}")
 
     def cell(name: str, seed: int) -> dict[str, Any]:
-        data = load(options, f"few-labels:num_labels={num_labels},seed={seed},share={options.share}")
+        data = partly(seed)
         pair = build("m2", data, seed, options, **(SMALL if options.smoke else METHODS["m2"]))
-        objective = {"name": "semisupervised", "alpha": options.alpha, **ESTIMATORS[name]}
-        run = train(pair, data, objective, seed, options, options.epochs)
-        return {**error(pair.guide, data), "seconds": seconds(run), "variance": gradient_variance(pair, data, name, options)}
+        objective = {"name": "semisupervised", "alpha": chosen["alpha"], **ESTIMATORS[name]}
+        run = train(pair, data, objective, seed, options, chosen["lr"])
+        variance = gradient_variance(reference(seed), data, name, options)
+        return {**error(pair.guide, data), "seconds": seconds(run), "variance": variance}
+
+    @functools.cache
+    def reference(seed: int) -> pv.Pair:
+        """A pair of the seed after two epochs with y summed out, at which all estimators are held against each other."""
+        data = partly(seed)
+        pair = build("m2", data, seed, options, **(SMALL if options.smoke else METHODS["m2"]))
+        few = argparse.Namespace(**{**vars(options), "epochs": 2})
+        train(
+            pair, data, {"name": "semisupervised", "alpha": chosen["alpha"], **ESTIMATORS["summed"]}, seed, few, chosen["lr"]
+        )
+        return pair
 
     for seed in options.seeds:
         for name in ESTIMATORS:
-            settings = {k: getattr(options, k) for k in ("data", "pixels", "epochs", "alpha", "share", "batch", "lr")}
-            key = {"what": "estimators", "method": name, "labels": num_labels, "seed": seed, **settings}
-            yield key, lambda name=name, seed=seed: cell(name, seed)
+            key = {"what": "estimators", "method": name, "labels": num_labels, "seed": seed, **chosen}
+            yield key, functools.partial(cell, name, seed)
 
 
 def gradient_variance(pair: pv.Pair, data: pv.data.Data, name: str, options: argparse.Namespace, draws: int = 30) -> float:
@@ -242,7 +275,8 @@ class StockM2(nn.Module):
 
 def speed(options: argparse.Namespace) -> Iterator[Cell]:
     steps = 5 if options.smoke else options.steps
-    data = load(options, f"few-labels:num_labels={options.labels[0]},share={options.share}")
+    settings = settings_of(options, "m2", "data", "pixels", "batch", "share", "threads")
+    data = load(options, f"few-labels:num_labels={options.labels[0]},share={settings['share']}")
     width, latent = (30, 5) if options.smoke else (500, 50)
     batches = [b for b, _ in zip(data.train.epoch(options.batch, seed=0, epoch=0), range(8), strict=False)]
     labelled = int((batches[0]["y"] >= 0).sum())
@@ -305,7 +339,6 @@ def speed(options: argparse.Namespace) -> Iterator[Cell]:
     if "compile" in inspect.signature(pv.fit).parameters:
         runs["fit, compiled"] = lambda: ours(compile=True)
     for name, run in runs.items():
-        settings = {k: getattr(options, k) for k in ("data", "pixels", "batch", "share", "threads")}
         yield {"what": "speed", "method": name, "width": width, **settings}, run
 
 
@@ -341,12 +374,13 @@ def evidence(options: argparse.Namespace) -> Iterator[Cell]:
 
 # ------------------------------------------------------------------------------------------------ 5: quadrants
 def quadrants(options: argparse.Namespace) -> Iterator[Cell]:
+    settings = settings_of(options, "m1", "data", "epochs", "batch", "lr", "samples", "test")
     binary = argparse.Namespace(**{**vars(options), "pixels": "dynamic" if options.pixels == "grey" else options.pixels})
 
     def cell(name: str, given: int, seed: int) -> dict[str, Any]:
         data = load(binary, f"quadrants:given={given}")
         pair = build(name, data, seed, binary, **(SMALL if options.smoke else {}))
-        run = train(pair, data, None, seed, options, options.epochs)
+        run = train(pair, data, None, seed, options, settings["lr"])
         test = data.test.subset(torch.arange(min(len(data.test), options.test)))
         found = pv.log_evidence(pair.model, pair.guide, test, num_samples=options.samples)
         elbo = float(found.elbo.mean())
@@ -355,9 +389,8 @@ def quadrants(options: argparse.Namespace) -> Iterator[Cell]:
     for seed in options.seeds:
         for given in (1, 2, 3):
             for name in ("gsnn", "cvae"):
-                settings = {k: getattr(options, k) for k in ("data", "epochs", "batch", "lr", "samples", "test")}
                 key = {"what": "quadrants", "method": name, "given": given, "seed": seed, "pixels": binary.pixels, **settings}
-                yield key, lambda name=name, given=given, seed=seed: cell(name, given, seed)
+                yield key, functools.partial(cell, name, given, seed)
 
 
 # ------------------------------------------------------------------------------------------------ tables
@@ -415,10 +448,10 @@ def main() -> None:
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--pixels", default="grey", choices=["grey", "dynamic", "threshold"])
     parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--alpha", type=float, default=1.0)
-    parser.add_argument("--share", type=float, default=0.1, help="of a batch, the labelled rows")
+    parser.add_argument("--alpha", type=float, default=None, help="by default each method's own, as share and lr")
+    parser.add_argument("--share", type=float, default=None, help="of a batch, the labelled rows")
     parser.add_argument("--batch", type=int, default=200)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=None)
     parser.add_argument("--steps", type=int, default=100, help="of the step times")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--test", type=int, default=10_000, help="how many test images, of the quadrants")

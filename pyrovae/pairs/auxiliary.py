@@ -50,8 +50,7 @@ def adgm(
             continuous-bernoulli for other data in [0, 1].
         scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
-    References: Maaloe et al., Auxiliary Deep Generative Models, 2016. Without its batch normalization, by which
-    data would depend on each other.
+    References: Maaloe et al., Auxiliary Deep Generative Models, 2016.
     """
     classes = num_classes(spec)
     law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
@@ -85,8 +84,7 @@ def sdgm(
             continuous-bernoulli for other data in [0, 1].
         scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
-    References: Maaloe et al., Auxiliary Deep Generative Models, 2016. Without its batch normalization, by which
-    data would depend on each other.
+    References: Maaloe et al., Auxiliary Deep Generative Models, 2016.
     """
     classes = num_classes(spec)
     law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
