@@ -57,8 +57,8 @@ METHODS = {
     "adgm": {"hidden": [500, 500], "latent_dim": 100, "auxiliary_dim": 100},
     "sdgm": {"hidden": [500, 500], "latent_dim": 100, "auxiliary_dim": 100},
 }
-# of ADGM and SDGM those of the authors' run_mnist.py: a labelled row's class has 0.1 N / N_labelled = 60 times the weight of its
-# bound in a batch of 100 labelled and 100 unlabelled rows, which is alpha = 30
+# ADGM and SDGM: as in the authors' run_mnist.py, where a labelled row's class has 0.1 N / N_labelled = 60 times the weight of
+# its bound, in a batch of 100 labelled and 100 unlabelled rows: alpha = 30
 TRAINING = {
     "m2": {"alpha": 1.0, "share": 0.1, "lr": 1e-3},
     "m1-m2": {"alpha": 1.0, "share": 0.1, "lr": 1e-3},
