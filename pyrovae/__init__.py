@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 from pyrovae import data, objectives, pairs
 from pyrovae.check import check
+from pyrovae.compile import compile_step
 from pyrovae.evaluation import Evaluation, evaluate
 from pyrovae.evidence import Evidence, log_evidence
 from pyrovae.export import to_arviz
@@ -28,6 +29,7 @@ __all__ = [
     "Pair",
     "Run",
     "check",
+    "compile_step",
     "data",
     "evaluate",
     "fit",

@@ -13,7 +13,7 @@ FLOORS = [
     {"errors"},
     {"distributions", "likelihoods", "nets", "data"},
     {"pair", "modes", "trace", "check"},
-    {"objectives"},
+    {"objectives", "optimizers", "compile"},
     {"train", "evidence", "generate", "diagnostics", "plots", "export", "evaluation"},
     {"models", "guides"},
     {"pairs"},
