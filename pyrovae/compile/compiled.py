@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -70,7 +71,9 @@ class CompiledStep(Step):
         self._ramp = torch.ones((), device=self.total.device) if kl_warmup else None
         self._ramp_is, self._lrs_are = 1.0, None
         try:
-            self._build(batch, matmul, backend)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's, about what it uses itself
+                self._build(batch, matmul, backend)
         except PyrovaeError:
             raise
         except Exception as error:  # whatever tracing and compiling may meet: the eager step serves all
@@ -80,6 +83,7 @@ class CompiledStep(Step):
             )
             return self
         self._signature = self._signature_of(batch)
+        self.optimizer._opt_called = True  # in the graph, where schedulers cannot see it
         self.seconds = time.perf_counter() - began
         log.info("step compiled in %.1f s (%s, %s)", self.seconds, self.backend, self.matmul)
         return self
@@ -247,8 +251,8 @@ def compile_step(
     if not isinstance(objective, Objective):
         raise OptionError(f"objective is {objective!r}; a compiled step needs one of pyrovae.objectives, such as 'elbo'.")
     adopt(model, guide)
-    objective.build(batch)
-    with running(model, guide), torch.no_grad(), untouched([]):
+    with running(model, guide), torch.no_grad(), untouched(buffers(model, guide).values()):
+        objective.build(batch)
         objective.trace(model, guide, batch)  # parameters that programs make themselves exist from here on
     own = [] if objective.networks is None else list(objective.networks.parameters())
     params = [p for p in [*parameters(model, guide).values(), *own] if p.requires_grad]
