@@ -77,7 +77,7 @@ def make_pair(row: Row) -> pv.Pair:
 
 
 # ------------------------------------------------------------------------------------------------- by hand
-def hand(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str, lr: float = LR) -> Contender:
+def hand(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str = "onednn", lr: float = LR) -> Contender:
     """Eager PyTorch with fused Adam."""
     bound = hand_written(row, pair)
     return Contender(_trained(bound, torch.optim.Adam(bound.parameters(), lr, fused=True)))
@@ -96,7 +96,7 @@ def _trained(bound: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer
     return step
 
 
-def hand_compile(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str, lr: float = LR) -> Contender:
+def hand_compile(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str = "onednn", lr: float = LR) -> Contender:
     """The same under torch.compile, with the faster of two optimizers: fused and eager, or compiled as well."""
     bound = hand_written(row, pair)
     compiled = torch.compile(bound, dynamic=False)
@@ -114,7 +114,7 @@ def hand_compile(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str, lr
 
 
 # ------------------------------------------------------------------------------------------------- pyrovae
-def fit_eager(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str, lr: float = LR) -> Contender:
+def fit_eager(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str = "onednn", lr: float = LR) -> Contender:
     """What ``fit`` does at each step without a compiler."""
     model, guide, objective = pair.model, pair.guide, get(row.objective)
     optimizer = build_optimizer("Adam", list(parameters(model, guide).values()), lr, {})
@@ -135,7 +135,7 @@ def _in_store(pair: pv.Pair, validation: bool) -> Iterator[None]:
         yield
 
 
-def compiled(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str, lr: float = LR) -> Contender:
+def compiled(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str = "onednn", lr: float = LR) -> Contender:
     """``pyrovae.compile_step``."""
     if not hasattr(pv, "compile_step"):
         raise Missing("this pyrovae has no compile_step")
@@ -176,7 +176,7 @@ def registered(pair: pv.Pair) -> tuple[Callable[[Tensor], None], Callable[[Tenso
 def stock(name: str, validation: bool = True) -> Callable[..., Contender]:
     """``SVI.step`` with registered modules and Pyro's Adam, validating as Pyro does unless told not to."""
 
-    def make(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str, lr: float = LR) -> Contender:
+    def make(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str = "onednn", lr: float = LR) -> Contender:
         elbos = stock_elbos(row)
         if name not in elbos:
             raise Missing(f"{name} is for the rows of a plain VAE")

@@ -41,8 +41,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.communicate()
 
 
 def serve(handlers: dict[str, Callable[..., Any]]) -> None:
