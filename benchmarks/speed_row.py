@@ -82,6 +82,7 @@ def measure_steps(row: Row, options: dict[str, Any]) -> dict[str, Any]:
     record: dict[str, Any] = {"contenders": {}, "missing": {}, "versions": versions()}
     turns: dict[str, Callable[[int], float]] = {}
     matmul = "onednn"
+    CONTENDERS["hand"](row, copy.deepcopy(pair), batches).run(batches, 3)  # the memory of torch itself is nobody's
     for name, make in CONTENDERS.items():
         forget_peak()
         before = resident_mb()

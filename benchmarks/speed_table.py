@@ -97,5 +97,5 @@ def judged(value: float, target: Target) -> str:
 def _made(record: dict[str, Any], name: str) -> str:
     facts = record["contenders"].get(name, {})
     seconds, memory = facts.get("compile_s"), facts.get("peak_mb")
-    time = None if seconds is None else judged(seconds, COMPILE_S) if name == "compiled" else f"{seconds:.1f}"
-    return "; ".join(filter(None, [time and f"{time} s", memory is not None and f"{memory} MiB"])) or "-"
+    time = None if seconds is None else judged(seconds, COMPILE_S) if name == "compiled" else f"{seconds:.2f}"
+    return "; ".join(filter(None, [time, memory is not None and f"{memory} MiB"])) or "-"
