@@ -189,8 +189,6 @@ def test_other_shapes_and_modes_run_eagerly_and_are_told_once(caplog):
     short = {"x": pair.batch["x"][:2]}
     with caplog.at_level(logging.INFO, "pyrovae"):
         assert_same_steps(step, eager, short)
-        step(short)
-        eager(short)
     assert len([r for r in caplog.records if "other shape, type or mode" in r.message]) == 1
     step.reset()
     eager.reset()
@@ -241,7 +239,9 @@ class Noisy(nn.Module):
 def test_batch_statistics_are_updated():
     x = torch.bernoulli(torch.full((30, 6), 0.4))
     torch.manual_seed(0)
-    step, eager = steppers(Noisy(0.0, True), exact.Affine(6, 2), {"x": x}, "elbo", backend="inductor")
+    # SGD: a bias before batch normalization has no gradient but rounding, which Adam would blow up
+    options = {"backend": "inductor", "optimizer": "SGD"}
+    step, eager = steppers(Noisy(0.0, True), exact.Affine(6, 2), {"x": x}, "elbo", **options)
     assert_same_steps(step, eager, {"x": x})
     assert int(buffers(step.model, step.guide)["model.norm.num_batches_tracked"]) == 3
 

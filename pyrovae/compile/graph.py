@@ -13,6 +13,18 @@ from torch.fx.experimental.proxy_tensor import make_fx
 __all__ = ["compile_graph", "trace_graph", "untouched"]
 
 Function = Callable[..., Any]
+aten = torch.ops.aten
+
+
+def _batch_norm(x: Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, *rest: float) -> Any:
+    """The form of batch normalization whose schema says that it writes its running averages."""
+    if mean is None or var is None:
+        return aten._native_batch_norm_legit.no_stats(x, weight, bias, training, *rest)
+    return aten._native_batch_norm_legit.default(x, weight, bias, mean, var, training, *rest)
+
+
+DECOMPOSITIONS = {aten.native_batch_norm.default: _batch_norm}
+SECRETIVE = {aten.cudnn_batch_norm.default, aten.miopen_batch_norm.default}  # write buffers, and their schemas do not say so
 
 
 def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphModule, list[Tensor]]:
@@ -25,10 +37,12 @@ def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphM
         The graph, and those tensors, to be given to it after the inputs.
 
     Raises:
-        RuntimeError: the function asks for the value of a tensor that depends on the inputs.
+        RuntimeError: the function asks for the value of a tensor that depends on the inputs, or hides what it writes.
     """
-    graph_module = make_fx(function)(*inputs)
+    graph_module = make_fx(function, DECOMPOSITIONS)(*inputs)
     graph = graph_module.graph
+    if hidden := SECRETIVE & {node.target for node in graph.nodes}:
+        raise RuntimeError(f"{hidden.pop()} writes buffers that a traced graph would not know of")
     graph.eliminate_dead_code()
     captured: dict[tuple, tuple[fx.Node, Tensor]] = {}
     last = [node for node in graph.nodes if node.op == "placeholder"][-1]
