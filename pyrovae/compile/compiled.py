@@ -15,7 +15,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyrovae import objectives
 from pyrovae.compile.graph import compile_graph, trace_graph, untouched
-from pyrovae.compile.matmul import BACKENDS, choose_matmul, matmul_backend
+from pyrovae.compile.matmul import MATMULS, choose_matmul, matmul_backend
+from pyrovae.compile.roll import compile_rolled
 from pyrovae.compile.step import Step
 from pyrovae.compile.update import UPDATES, traceable, update_state
 from pyrovae.errors import OptionError, PyrovaeError
@@ -27,7 +28,8 @@ __all__ = ["CompiledStep", "compile_step"]
 
 log = logging.getLogger("pyrovae")
 
-MAX_NODES = 3000  # a longer graph (an unrolled loop) would take Inductor minutes, and runs operation by operation
+BACKENDS = ("inductor", "rolled", "graph")
+MAX_NODES = 2000  # Inductor's time grows with the square of a graph's length: longer ones are compiled block by block
 
 
 class CompiledStep(Step):
@@ -60,10 +62,11 @@ class CompiledStep(Step):
             batch: an example; nothing is learned from it.
             kl_warmup: whether steps will be given a ``ramp``.
             matmul: "mkl" or "onednn"; by default the faster one that is exact to float32.
-            backend: "inductor" or "graph"; by default Inductor unless the graph is very long.
+            backend: "inductor", "rolled" (an unrolled loop's blocks compiled once each) or "graph" (not compiled); by default
+                Inductor, or rolled for a long graph.
             asked: whether it deserves a warning when it fails.
         """
-        for name, value, known in (("matmul", matmul, list(BACKENDS)), ("backend", backend, ["inductor", "graph"])):
+        for name, value, known in (("matmul", matmul, MATMULS), ("backend", backend, BACKENDS)):
             if value is not None and value not in known:
                 raise OptionError(f"{name} is {value!r}; expected one of {', '.join(known)}, or None to choose.")
         began = time.perf_counter()
@@ -130,20 +133,33 @@ class CompiledStep(Step):
         given = [batch[name].contiguous() for name in self._names]
         ramp = [] if self._ramp is None else [self._ramp]
         graph, captured = self._trace_gradients([*given, *ramp])
-        if backend is None:
-            backend = "inductor" if len(graph.graph.nodes) <= MAX_NODES else "graph"
-        self._updates = backend == "inductor" and traceable(self.optimizer)
-        self._inputs = [*ramp, *captured]
-        if self._updates:
-            graph, self._inputs = self._trace_update(graph, given, self._inputs)
-        inputs = [*given, *self._inputs]
+        seen = [*ramp, *captured]
         on_cpu = self.total.device.type == "cpu"
         self.matmul = matmul or (choose_matmul(graph) if on_cpu else "mkl")
-        if backend == "inductor":
-            with matmul_backend(self.matmul), untouched(self._state()):
-                self._code: Callable[..., Any] = compile_graph(graph, inputs)
+        if backend is None:
+            compiler = "inductor" if len(graph.graph.nodes) <= MAX_NODES else "rolled"
+            try:
+                self._generate(compiler, graph, given, seen)
+            except Exception as error:
+                self.reason = _first_line(error)
+                log.warning("the step is traced but not compiled: %s", self.reason)
+                self._generate("graph", graph, given, seen)
         else:
-            self._code = graph
+            self._generate(backend, graph, given, seen)
+
+    def _generate(self, backend: str, graph: fx.GraphModule, given: list[Tensor], seen: list[Tensor]) -> None:
+        """Make the code of the step, with the optimizer's update in it where Inductor compiles it as a whole."""
+        self._updates = backend == "inductor" and traceable(self.optimizer)
+        self._inputs = seen
+        with matmul_backend(self.matmul), untouched(self._state()):
+            if backend == "graph":
+                self._code: Callable[..., Any] = graph
+            elif backend == "rolled":
+                self._code = compile_rolled(graph)
+            else:
+                if self._updates:
+                    graph, self._inputs = self._trace_update(graph, given, seen)
+                self._code = compile_graph(graph, [*given, *self._inputs])
         self.backend = backend
 
     def _state(self) -> list[Tensor]:
@@ -206,6 +222,10 @@ class CompiledStep(Step):
         return traced, [*seen, *extra]
 
 
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+
+
 def compile_step(
     objective: str | Mapping[str, Any] | Objective,
     model: Program,
@@ -239,7 +259,8 @@ def compile_step(
         kl_warmup: whether ``step(batch, ramp=...)`` will weight the KL, ramp in [0, 1].
         precision: "float32", or "bf16" networks with float32 log densities.
         matmul: "mkl" or "onednn"; by default the faster one that is exact to float32.
-        backend: "inductor" or "graph" (traced, not compiled); by default Inductor unless the graph is very long.
+        backend: "inductor", "rolled" (an unrolled loop's blocks compiled once each) or "graph" (not compiled); by default
+            Inductor, or rolled for a long graph.
 
     Returns:
         A :class:`CompiledStep`; ``step.optimizer`` is its optimizer, ``step.total`` the sum of bounds.

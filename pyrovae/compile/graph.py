@@ -53,6 +53,7 @@ def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphM
             if key not in captured:
                 with graph.inserting_after(last):
                     last = graph.placeholder(f"captured_{len(captured)}")
+                last.meta["val"] = tensor.detach()
                 captured[key] = last, tensor
             node.replace_all_uses_with(captured[key][0])
             graph.erase_node(node)

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, fx
 
-__all__ = ["BACKENDS", "choose_matmul", "matmul_backend", "matmul_error"]
+__all__ = ["MATMULS", "choose_matmul", "matmul_backend", "matmul_error"]
 
 # torch's "medium" precision sends float32 products to oneDNN, which on processors with bf16 tiles may round its inputs:
 # hence the check of the error
-BACKENDS = {"mkl": "highest", "onednn": "medium"}
+MATMULS = {"mkl": "highest", "onednn": "medium"}
 TOLERANCE = 1e-5  # of a sum of K products of N(0, 1) numbers, in units of sqrt(K): float32 errs by 1e-6 to 5e-6, bf16 by 4e-3
 REPEATS = 10
 
@@ -30,7 +30,7 @@ _PRODUCTS = {
 def matmul_backend(name: str) -> Iterator[None]:
     """Products of float32 matrices by this library, within."""
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(BACKENDS[name])
+    torch.set_float32_matmul_precision(MATMULS[name])
     try:
         yield
     finally:
@@ -86,6 +86,6 @@ def choose_matmul(graph: fx.GraphModule) -> str:
     if not torch.backends.mkldnn.is_available() or any(matmul_error(key, "onednn") > TOLERANCE for key in keys):
         return "mkl"
     seconds = {
-        name: sum(times * min(_seconds(key, name) for _ in range(3)) for key, times in keys.items()) for name in BACKENDS
+        name: sum(times * min(_seconds(key, name) for _ in range(3)) for key, times in keys.items()) for name in MATMULS
     }
     return min(seconds, key=seconds.__getitem__)

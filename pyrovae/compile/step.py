@@ -34,7 +34,7 @@ class Step:
     Attributes:
         total: sum of the bounds of all data since the last :meth:`reset`, float64.
         moves: how often the parameters have moved since then, float64.
-        backend: "eager"; of a compiled step "inductor", or "graph" (traced, run operation by operation).
+        backend: "eager"; of a compiled step "inductor", "rolled" (its blocks compiled) or "graph" (traced, not compiled).
         matmul: the library of its matrix products, "mkl" (or what the device has) or "onednn".
     """
 
