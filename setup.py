@@ -8,6 +8,7 @@ from setuptools import setup
 PACKAGES = {
     "pyrovae": "pyrovae",
     "pyrovae.cli": "pyrovae/cli",
+    "pyrovae.compile": "pyrovae/compile",
     "pyrovae.data": "pyrovae/data",
     "pyrovae.evidence": "pyrovae/evidence",
     "pyrovae.objectives": "pyrovae/objectives",

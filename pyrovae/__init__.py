@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pyrovae import data, objectives, pairs
 from pyrovae.check import check
 from pyrovae.classification import Classification, classify
+from pyrovae.compile import compile_step
 from pyrovae.completion import complete, conditional_samples, impute
 from pyrovae.evaluation import Evaluation, evaluate
 from pyrovae.evidence import Evidence, log_evidence
@@ -41,6 +42,7 @@ __all__ = [
     "classify_features",
     "complete",
     "conditional_samples",
+    "compile_step",
     "data",
     "evaluate",
     "fit",

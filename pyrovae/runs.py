@@ -121,6 +121,8 @@ def resume(
     prepare(run.pair, run.data, objective, used)
     trainer = Trainer(run, objective, used, progress)
     trainer.restore()
+    run.config.setdefault("compiled", {"backend": "eager", "matmul": "mkl"})
+    trainer.compile()
     if trainer.step > trainer.total_steps:
         raise OptionError(
             f"{path} is at step {trainer.step} already, beyond the {trainer.total_steps} asked for (an epoch has "

@@ -18,10 +18,10 @@ from pyrovae.check import check
 from pyrovae.data import Data, as_data
 from pyrovae.errors import OptionError
 from pyrovae.objectives import Objective
+from pyrovae.optimizers import OptimizerLike, SchedulerLike
 from pyrovae.pair import Pair, Program, adopt, as_pair, modules, running
 from pyrovae.train.files import make_folder, write_json
 from pyrovae.train.loop import Trainer
-from pyrovae.train.optimizers import OptimizerLike, SchedulerLike
 from pyrovae.train.run import CONFIG, Run
 
 __all__ = ["fit"]
@@ -48,6 +48,7 @@ def fit(
     seed: int = 0,
     device: str = "cpu",
     precision: str = "float32",
+    compile: bool | None = None,
     out: str | os.PathLike[str] | None = None,
     checkpoint_seconds: float = 30.0,
     tensorboard: bool = True,
@@ -80,6 +81,9 @@ def fit(
         seed: of the order of the data and of all noise.
         device: "cpu", "cuda" or "auto".
         precision: "float32", or "bf16" networks with float32 log densities.
+        compile: trace and compile the step (:func:`~pyrovae.compile_step`), which takes 5 to 30 seconds; by default for runs
+            of 3,000 steps or more, or of 2,000,000 steps x data x particles. A step that cannot be compiled runs eagerly, as
+            do batches of another shape than the first (a short last one).
         out: new folder for the run: config.json, metrics.csv, checkpoint.safetensors.
         checkpoint_seconds: time between checkpoints; one is always written at the end and on Ctrl-C.
         tensorboard: also write TensorBoard events, when tensorboard is installed and ``out`` is given.
@@ -117,6 +121,7 @@ def fit(
     }
     run = Run(pair, data, config)
     trainer = Trainer(run, objective, settings, progress)
+    trainer.compile()
     if out is not None:  # last, so that what is refused leaves no folder
         run.path = make_folder(out)
         write_json(run.path / CONFIG, config)

@@ -19,18 +19,21 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from pyrovae.check import find_non_finite
+from pyrovae.compile import CompiledStep, PyroStep, registered
 from pyrovae.errors import NonFiniteError, RunError
 from pyrovae.modes import evaluating, precision_context
 from pyrovae.objectives import Objective
-from pyrovae.pair import Batch, inputs, modules, parameters, running
+from pyrovae.optimizers import build_optimizer, build_scheduler
+from pyrovae.pair import Batch, parameters, running
 from pyrovae.trace import trace_pair
 from pyrovae.train.files import load_state, random_states, save_state, set_random_states, write_whole
-from pyrovae.train.optimizers import build_optimizer, build_scheduler
 from pyrovae.train.run import CHECKPOINT, METRICS, Run, load_tensors, tensors_of
 
 __all__ = ["Trainer"]
 
 VALIDATION_SEED = 1_000_003  # the same noise at each validation, apart from the training noise
+CHECK = 100  # steps between two looks at whether all is finite, each of which waits for the device
+LONG = (3_000, 2_000_000)  # steps, or steps x data x particles, from which a run earns back the seconds of its compilation
 
 
 class Trainer:
@@ -50,16 +53,45 @@ class Trainer:
             settings["optimizer"], self.params, settings["lr"], settings["optimizer_options"] or {}
         )
         self.scheduler = build_scheduler(settings["scheduler"], self.optimizer, settings["scheduler_options"] or {})
+        kind = CompiledStep if isinstance(objective, Objective) else PyroStep
+        self.stepper = kind(
+            objective,
+            self.model,
+            self.guide,
+            self.optimizer,
+            clip_norm=settings["clip_norm"],
+            precision=settings["precision"],
+        )
         self.epoch_steps = self.train_data.num_batches(settings["batch_size"])
         self.total_steps = settings["steps"] or settings["epochs"] * self.epoch_steps
         # what a checkpoint holds, beside tensors, optimizer, scheduler and random states
         self.step = 0
-        self.sum = torch.zeros((), dtype=torch.float64, device=self.device)  # of the bound over this epoch's data so far
-        self.count = 0
+        self.count = 0  # of this epoch's data so far, whose bounds the stepper sums
         self.seconds = 0.0
         self.best: dict[str, Any] = {"valid": -math.inf, "epoch": None, "tensors": {}}
         self.saved_at = time.monotonic()
         self.stop_signal = False
+
+    def compile(self) -> None:
+        """Compile the step as asked for, or as the run that is continued did; records how in the run's configuration."""
+        done = self.run.config.get("compiled")
+        asked = self.settings.get("compile")
+        if asked is None:
+            particles = getattr(self.objective, "num_particles", 1)
+            work = self.total_steps * self.settings["batch_size"] * particles
+            asked = self.total_steps >= LONG[0] or work >= LONG[1]
+        if isinstance(self.stepper, CompiledStep) and (asked if done is None else done["backend"] != "eager"):
+            batch = next(iter(self.train_data.epoch(self.settings["batch_size"], seed=self.settings["seed"], epoch=0)))
+            batch = {key: value.to(self.device) for key, value in batch.items()}
+            self.stepper.compile(
+                batch,
+                kl_warmup=bool(self.settings["kl_warmup"]),
+                matmul=done and done["matmul"],
+                backend=done and done["backend"],
+                asked=bool(self.settings.get("compile")),
+            )
+        if done is None:
+            self.run.config["compiled"] = {"backend": self.stepper.backend, "matmul": self.stepper.matmul}
 
     # ------------------------------------------------------------------------------------------------ the loop
     def train(self) -> Run:
@@ -101,6 +133,7 @@ class Trainer:
                 if self.stop_signal or self.step >= self.total_steps:
                     break
                 if time.monotonic() - self.saved_at > self.settings["checkpoint_seconds"] and self.step % self.epoch_steps:
+                    self._check(epoch)
                     self.seconds += time.perf_counter() - began
                     self._save()
                     began = time.perf_counter()
@@ -116,48 +149,21 @@ class Trainer:
             self.run.stopped = "early"
 
     def _step(self, batch: Batch, epoch: int) -> None:
-        before = torch.get_rng_state() if self.device.type == "cpu" else None
-        self.optimizer.zero_grad(set_to_none=True)
-        bound = self._backward(batch)
-        if not math.isfinite(bound):
-            raise NonFiniteError(self._diagnose(batch, epoch, bound, before))
-        if self.settings["clip_norm"] is not None:
-            norm = torch.nn.utils.clip_grad_norm_(self.params, self.settings["clip_norm"])
-            if not math.isfinite(norm):
-                raise NonFiniteError(f"the gradient is not finite in {self._where(epoch)}; lower lr.{self._kept()}")
-        self.optimizer.step()
+        if self.step % self.epoch_steps % CHECK == 0:
+            self._check(epoch)
+        self.stepper(batch, self.beta)
+        self.count += len(next(iter(batch.values())))
+        self.step += 1
+        if self.stepper.backend == "eager" and not math.isfinite(self.stepper.total):
+            self._check(epoch)
         if self.scheduler is not None and self.settings["scheduler_interval"] == "step":
             self.scheduler.step()
-        self.step += 1
 
-    def _backward(self, batch: Batch) -> float:
-        """Gradients of minus the mean surrogate; adds the bound to the epoch's sum; returns the batch's mean bound."""
-        size = len(next(iter(batch.values())))
-        with precision_context(self.settings["precision"], self.model, self.guide):
-            if isinstance(self.objective, Objective):
-                terms = self.objective.terms(self.objective.trace(self.model, self.guide, batch), self.beta)
-                (-terms.surrogate.mean()).backward()
-                total = terms.bound.detach().sum()
-            else:
-                loss = self.objective.loss_and_grads(self._registered("model"), self._registered("guide"), **batch)
-                for parameter in self.params:
-                    if parameter.grad is not None:
-                        parameter.grad /= size
-                total = -torch.as_tensor(loss)
-        self.sum += total
-        self.count += size
-        return float(total) / size
-
-    def _registered(self, name: str) -> Any:
-        """A program that takes the whole batch, and tells a Pyro ELBO of its module's parameters."""
-        program = getattr(self, name)
-
-        def run(**batch: Tensor) -> Any:
-            for module in modules(program):
-                pyro.module(name, module)
-            return program(**inputs(program, batch))
-
-        return run
+    def _check(self, epoch: int) -> None:
+        """NonFiniteError if a bound since the last check was not finite; remembers where this check stands."""
+        if not math.isfinite(self.stepper.total):
+            raise NonFiniteError(self._diagnose(epoch))
+        self.checked = self.step, float(self.stepper.moves), random_states()
 
     @property
     def beta(self) -> float:
@@ -167,11 +173,12 @@ class Trainer:
 
     # ------------------------------------------------------------------------------------------------ epochs' ends
     def _end_epoch(self, epoch: int, bar: tqdm) -> None:
+        self._check(epoch)
         valid = self._validate()
         row = {
             "epoch": epoch + 1,
             "step": self.step,
-            "train": float(self.sum) / self.count,
+            "train": float(self.stepper.total) / self.count,
             "valid": valid,
             "lr": self.optimizer.param_groups[0]["lr"],
             "beta": self.beta,
@@ -180,7 +187,7 @@ class Trainer:
         if valid is not None and not math.isfinite(valid):
             raise NonFiniteError(f"the validation bound is {valid} after epoch {epoch + 1}.{self._kept()}")
         self.run.history.append({k: float(v) if isinstance(v, Tensor) else v for k, v in row.items()})
-        self.sum.zero_()
+        self.stepper.reset()
         self.count, self.seconds = 0, 0.0
         if valid is not None and valid > self.best["valid"]:
             tensors = {name: tensor.detach().clone() for name, tensor in tensors_of(self.run.pair).items()}
@@ -217,7 +224,7 @@ class Trainer:
                     traced = self.objective.trace(self.model, self.guide, batch)
                     total += float(self.objective.terms(traced).bound.double().sum())
                 else:
-                    total -= self.objective.loss(self._registered("model"), self._registered("guide"), **batch)
+                    total -= self.objective.loss(registered(self.model, "model"), registered(self.guide, "guide"), **batch)
                 count += len(next(iter(batch.values())))
         set_random_states(states)
         return total / count
@@ -229,18 +236,35 @@ class Trainer:
         return self.run.history[-1]["epoch"] - best >= patience
 
     # ------------------------------------------------------------------------------------------------ trouble
-    def _diagnose(self, batch: Batch, epoch: int, bound: float, before: Tensor | None) -> str:
-        """Repeat the batch's trace with the same noise, to name the site."""
-        if before is not None:
-            torch.set_rng_state(before)
+    def _diagnose(self, epoch: int) -> str:
+        """Repeat the noise and the batches since the last check, up to the one that is to blame, to name the site.
+
+        The stepper moves no parameters any more, so they stand as they were before that batch.
+        """
+        step, moves, states = self.checked
+        bad = step + round(float(self.stepper.moves) - moves)
+        set_random_states(states)
+        batches = self.train_data.epoch(
+            self.settings["batch_size"], seed=self.settings["seed"], epoch=epoch, start=step % self.epoch_steps
+        )
+        for batch in batches:
+            batch = {key: value.to(self.device) for key, value in batch.items()}
+            if step == bad:
+                break
+            self.stepper(batch, self.beta)
+            step += 1
+        self.step = bad
         with torch.no_grad():
             traced = trace_pair(self.model, self.guide, batch, self.objective.num_particles)
             try:
-                site = find_non_finite(traced) or "each site's log density is finite when repeated, their combination is not."
+                site = find_non_finite(traced)
             except RuntimeError as error:
                 site = str(error)
         rows = f", rows {batch['index'].tolist()[:8]}..." if "index" in batch else ""
-        return f"the bound is {bound} in {self._where(epoch)}{rows}: {site} Lower lr or clip the gradient.{self._kept()}"
+        if site is None and self.settings["clip_norm"]:
+            return f"the gradient is not finite in {self._where(epoch)}{rows}; lower lr.{self._kept()}"
+        site = site or "each site's log density is finite when repeated, their combination is not."
+        return f"the bound is not finite in {self._where(epoch)}{rows}: {site} Lower lr or clip the gradient.{self._kept()}"
 
     def _where(self, epoch: int) -> str:
         return f"batch {self.step % self.epoch_steps} of epoch {epoch + 1} (step {self.step})"
@@ -320,7 +344,7 @@ class Trainer:
             self.run.path / CHECKPOINT,
             {
                 "step": self.step,
-                "sum": self.sum,
+                "sum": self.stepper.total,
                 "count": self.count,
                 "seconds": self.seconds,
                 "history": self.run.history,
@@ -346,7 +370,7 @@ class Trainer:
             if self.scheduler is not None:
                 self.scheduler.load_state_dict(saved["scheduler"])
             self.step, self.count, self.seconds = saved["step"], saved["count"], saved["seconds"]
-            self.sum.copy_(saved["sum"])
+            self.stepper.total.copy_(saved["sum"])
             self.best, self.states = saved["best"], saved["random"]
             self.run.history, self.run.best_epoch = saved["history"], saved["best"]["epoch"]
         except (KeyError, ValueError, TypeError) as error:

@@ -1,0 +1,90 @@
+"""A Python function of tensors as a graph of tensor operations, and the graph as machine code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+__all__ = ["compile_graph", "trace_graph", "untouched"]
+
+Function = Callable[..., Any]
+aten = torch.ops.aten
+
+
+def _batch_norm(x: Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, *rest: float) -> Any:
+    """The form of batch normalization whose schema says that it writes its running averages."""
+    if mean is None or var is None:
+        return aten._native_batch_norm_legit.no_stats(x, weight, bias, training, *rest)
+    return aten._native_batch_norm_legit.default(x, weight, bias, mean, var, training, *rest)
+
+
+DECOMPOSITIONS = {aten.native_batch_norm.default: _batch_norm}
+SECRETIVE = {aten.cudnn_batch_norm.default, aten.miopen_batch_norm.default}  # write buffers, and their schemas do not say so
+
+
+def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphModule, list[Tensor]]:
+    """The tensor operations that ``function(*inputs)`` runs, without the Python around them.
+
+    Tensors that the function reaches by itself (parameters, buffers, constants) become further inputs of the graph, so that
+    it sees what is later written into them.
+
+    Returns:
+        The graph, and those tensors, to be given to it after the inputs.
+
+    Raises:
+        RuntimeError: the function asks for the value of a tensor that depends on the inputs, or hides what it writes.
+    """
+    graph_module = make_fx(function, DECOMPOSITIONS)(*inputs)
+    graph = graph_module.graph
+    if hidden := SECRETIVE & {node.target for node in graph.nodes}:
+        raise RuntimeError(f"{hidden.pop()} writes buffers that a traced graph would not know of")
+    graph.eliminate_dead_code()
+    captured: dict[tuple, tuple[fx.Node, Tensor]] = {}
+    last = [node for node in graph.nodes if node.op == "placeholder"][-1]
+    for node in list(graph.nodes):
+        if node.op == "get_attr":
+            tensor = getattr(graph_module, node.target)
+            key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else (id(tensor),)
+            if key not in captured:
+                with graph.inserting_after(last):
+                    last = graph.placeholder(f"captured_{len(captured)}")
+                last.meta["val"] = tensor.detach()
+                captured[key] = last, tensor
+            node.replace_all_uses_with(captured[key][0])
+            graph.erase_node(node)
+    graph.lint()
+    graph_module.recompile()
+    return graph_module, [tensor for _, tensor in captured.values()]
+
+
+@contextmanager
+def untouched(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Tensors and random states afterwards are as they were: tracing runs the function once."""
+    kept = [(tensor, tensor.detach().clone()) for tensor in tensors]
+    devices = {tensor.device.index or 0 for tensor, _ in kept if tensor.device.type == "cuda"}
+    try:
+        with torch.random.fork_rng(devices=sorted(devices)):
+            yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in kept:
+                tensor.copy_(value)
+
+
+def compile_graph(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Function:
+    """Machine code of a graph by Inductor, for inputs of these very shapes, types and strides.
+
+    Noise comes from torch's own generators, so that a seed gives the numbers that it gives without compilation.
+    """
+    from torch._inductor import config
+    from torch._inductor.compile_fx import compile_fx
+
+    # asserts of shapes cost 0.1 ms a step; whoever calls the code looks at the shapes first
+    options = {"fallback_random": True, "size_asserts": False, "alignment_asserts": False}
+    with config.patch(options), torch.no_grad():
+        return compile_fx(graph, list(inputs))

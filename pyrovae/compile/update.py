@@ -1,0 +1,72 @@
+"""Updates of torch optimizers as tensor operations, with the optimizer's own state: Adam, AdamW and SGD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+__all__ = ["UPDATES", "traceable", "update_state"]
+
+State = dict[str, Tensor]
+Group = dict[str, Any]
+Update = Callable[[Tensor, Tensor, State, Tensor, Group], tuple[Tensor, State]]
+
+
+def adam(p: Tensor, grad: Tensor, state: State, lr: Tensor, group: Group) -> tuple[Tensor, State]:
+    """p - lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps).
+
+    References: Kingma and Ba, Adam, 2015, Algorithm 1; Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
+    """
+    beta1, beta2 = group["betas"]
+    if group["weight_decay"] and group["decoupled_weight_decay"]:
+        p = p * (1 - lr.float() * group["weight_decay"])
+    elif group["weight_decay"]:
+        grad = grad + group["weight_decay"] * p
+    step = state["step"] + 1
+    m = torch.lerp(state["exp_avg"], grad, 1 - beta1)
+    v = state["exp_avg_sq"] * beta2 + (1 - beta2) * grad * grad
+    t = step.double()  # 1 - 0.999 has four digits in float32
+    corrections = torch.stack([lr / (1 - beta1**t), (1 - beta2**t).rsqrt()]).float()
+    # as_strided makes the compiler write the two numbers down, which it would compute anew for each element
+    size, rescale = torch.as_strided(corrections, (2,), (1,)).unbind()
+    new = p - size * m / (v.sqrt() * rescale + group["eps"])
+    return new, {"step": step, "exp_avg": m, "exp_avg_sq": v}
+
+
+def sgd(p: Tensor, grad: Tensor, state: State, lr: Tensor, group: Group) -> tuple[Tensor, State]:
+    """p - lr (grad, or its running sum with momentum)."""
+    if group["weight_decay"]:
+        grad = grad + group["weight_decay"] * p
+    if not group["momentum"]:
+        return p - lr.float() * grad, {}
+    buffer = group["momentum"] * state["momentum_buffer"] + (1 - group["dampening"]) * grad
+    direction = grad + group["momentum"] * buffer if group["nesterov"] else buffer
+    return p - lr.float() * direction, {"momentum_buffer": buffer}
+
+
+UPDATES: dict[type[Optimizer], Update] = {Adam: adam, AdamW: adam, SGD: sgd}
+
+
+def traceable(optimizer: Optimizer) -> bool:
+    """Whether :data:`UPDATES` has the optimizer's update, with its options."""
+    plain = all(
+        not group.get("amsgrad") and not group["maximize"] and not group["differentiable"] and not group.get("dampening")
+        for group in optimizer.param_groups
+    )
+    return type(optimizer) in UPDATES and plain
+
+
+def update_state(optimizer: Optimizer, group: Group, p: Tensor) -> State:
+    """The optimizer's state of a parameter, made as its first step would make it."""
+    state = optimizer.state[p]
+    if not state and isinstance(optimizer, Adam):
+        state["step"] = torch.zeros((), device=p.device if group["fused"] or group["capturable"] else "cpu")
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
+        group.setdefault("decoupled_weight_decay", isinstance(optimizer, AdamW))
+    elif state.get("momentum_buffer") is None and isinstance(optimizer, SGD) and group["momentum"]:
+        state["momentum_buffer"] = torch.zeros_like(p)  # without dampening the first sum is the gradient, as in torch
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
