@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from pyro.distributions import OneHotCategorical, TorchDistribution
+from pyro.distributions import Categorical, OneHotCategorical, TorchDistribution
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import constraints
@@ -45,8 +45,17 @@ class _LabelledLaw(TorchDistribution):
     @property
     def label(self) -> Tensor:
         """The labels one-hot, (B, C), rows of zeros where there is none."""
-        classes = torch.arange(self.event_shape[0], device=self.labels.device)
-        return (self.labels.unsqueeze(-1) == classes).to(self.base.logits.dtype)
+        return self.one_hot(self.labels)
+
+    def one_hot(self, index: Tensor) -> Tensor:
+        """Integers to one-hot vectors; torch's own function looks at their values, which a traced step cannot."""
+        classes = torch.arange(self.event_shape[0], device=index.device)
+        return (index.unsqueeze(-1) == classes).to(self.base.logits.dtype)
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        with torch.no_grad():
+            drawn = Categorical(logits=self.base.logits, validate_args=False).sample(sample_shape)
+            return torch.where(self.known.unsqueeze(-1), self.label, self.one_hot(drawn))
 
     def matches(self, value: Tensor) -> Tensor:
         """Whether y = value is the label, (..., B); false where there is none."""
@@ -66,9 +75,6 @@ class LabelledGuide(_LabelledLaw):
         fixed = torch.where(self.matches(value), 0.0, NEVER)
         return torch.where(self.known, fixed, self.base.log_prob(value))
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
-        return torch.where(self.known.unsqueeze(-1), self.label, self.base.sample(sample_shape))
-
     def log_prob_of_labels(self) -> Tensor:
         """log q(y_b | x_b) of the classifier, (..., B); 0 where there is no label."""
         return (self.base.logits * self.label).sum(-1)
@@ -80,9 +86,6 @@ class LabelledModel(_LabelledLaw):
     def log_prob(self, value: Tensor) -> Tensor:
         excluded = self.known & ~self.matches(value)
         return torch.where(excluded, NEVER, self.base.log_prob(value))
-
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
-        return torch.where(self.known.unsqueeze(-1), self.label, self.base.sample(sample_shape))
 
 
 class RelaxedGuide(LabelledGuide):

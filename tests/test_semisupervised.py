@@ -277,7 +277,9 @@ def test_learned_baselines_of_a_drawn_y_train_and_resume(tmp_path):
 
 # ------------------------------------------------------------------------------------------------ static shapes
 @pytest.mark.parametrize("name", ["m2", "m1-m2", "adgm", "sdgm"])
-@pytest.mark.parametrize("options", [{"base": "meanfield"}, {"base": "iwae", "num_particles": 2}, {"y": "relaxed"}])
+@pytest.mark.parametrize(
+    "options", [{"base": "meanfield"}, {"base": "iwae", "num_particles": 2}, {"y": "sampled"}, {"y": "relaxed"}]
+)
 def test_a_step_traced_once_serves_any_labels(name, options):
     """The graph of loss and gradients, recorded on one batch, gives the eager values on another with other rows labelled."""
     torch.manual_seed(0)
