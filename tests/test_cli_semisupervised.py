@@ -38,7 +38,8 @@ def test_a_class_from_few_labels(folder, capsys):
     low, high = figures["accuracy_interval_95"]
     assert low < figures["accuracy"] < high and figures["log_joint"] < figures["log_evidence"]
     run("sample", "m2", "--by_class", "true", "--num", "3", "--out", "classes.png")
-    assert matplotlib.image.imread(folder / "classes.png").ndim == 3
+    run("analogies", "m2", "--num", "3", "--out", "analogies.png")
+    assert all(matplotlib.image.imread(folder / name).ndim == 3 for name in ("classes.png", "analogies.png"))
     run("report", "m2")
     page = (folder / "m2" / "report.html").read_text()
     assert all(text in page for text in ("accuracy", "analogies", "class_samples", "calibration error"))

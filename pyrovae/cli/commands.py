@@ -27,7 +27,7 @@ from pyrovae.pair import Pair
 from pyrovae.report import write_report
 from pyrovae.runs import load, resume
 from pyrovae.stages import fit_stages
-from pyrovae.styles import class_samples
+from pyrovae.styles import analogies, class_samples
 from pyrovae.train import Run, fit
 from pyrovae.train.files import read_json, write_json, write_whole
 
@@ -205,6 +205,27 @@ def _like(run: Run) -> dict[str, torch.Tensor] | None:
     return {"mask": torch.ones(1, *spec.shape)} if "mask" in spec.covariates else None
 
 
+def _analogies(args: list[str]) -> int:
+    """Every class in the style of test images: pyrovae analogies runs/m2 --num 10 --out analogies.png"""
+    parser = _run_parser("analogies", _analogies.__doc__ or "")
+    parser.add_argument("--num", type=int, default=10, help="how many test images")
+    parser.add_argument("--out", type=str, default="analogies.png", help="a picture (.png)")
+    options = parse(parser, args)
+    run = _load_run(options)
+    rows = _test_rows(run, options.num)
+    plots.save(plots.analogies(analogies(run.model, run.guide, rows), rows["x"]), options.out)
+    print(f"{len(rows['x'])} images in every class in {options.out}")
+    return 0
+
+
+def _test_rows(run: Run, num: int) -> dict[str, torch.Tensor]:
+    """The first rows of the test data, or where there are none of the training data, without their labels."""
+    part = None if run.data is None else run.data.test or run.data.train
+    if part is None:
+        raise RunError(f"{run.path} has no data; give --data.")
+    return {key: value for key, value in next(iter(part.batches(num))).items() if key not in ("y", "index")}
+
+
 def _complete(args: list[str]) -> int:
     """Complete images: pyrovae complete runs/vae --mask lower-half --out completions.png"""
     parser = _run_parser("complete", _complete.__doc__ or "")
@@ -222,10 +243,7 @@ def _complete(args: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     options = parse(parser, args)
     run = _load_run(options)
-    part = None if run.data is None else run.data.test or run.data.train
-    if part is None:
-        raise RunError(f"{options.run} has no data to complete; give --data.")
-    rows = {key: value for key, value in next(iter(part.batches(options.num))).items() if key not in ("y", "index")}
+    rows = _test_rows(run, options.num)
     torch.manual_seed(options.seed)
     if "c" in rows and options.mask is None:
         known, draws = rows["given"], conditional_samples(run.model, rows, options.num_samples)
@@ -304,6 +322,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "resume": _resume,
     "evaluate": _evaluate,
     "sample": _sample,
+    "analogies": _analogies,
     "complete": _complete,
     "report": _report,
     "export": _export,

@@ -12,7 +12,7 @@ from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, start_decoder
 
 __all__ = ["OBJECTIVE", "m2", "num_classes"]
 
-OBJECTIVE = {"name": "semisupervised"}
+OBJECTIVE = {"name": "semisupervised", "base": "meanfield"}
 
 
 def num_classes(spec: DataSpec) -> int:
