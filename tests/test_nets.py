@@ -36,3 +36,20 @@ def test_bad_options():
         nets.ConvEncoder((7,), [4], 16, 2)
     with pytest.raises(OptionError, match="expected 'shared'"):
         nets.LinearGaussianLaw(2, 3, "full")
+
+
+def test_joint_mlp_is_the_mlp_of_the_concatenation():
+    torch.manual_seed(0)
+    net = nets.JointMLP([(2, 3), 4], [7, 5], 2)
+    x, y = torch.randn(6, 2, 3, requires_grad=True), torch.randn(3, 1, 1, 4)
+    together = torch.cat([x.flatten(1).expand(3, 1, 6, 6), y.expand(3, 1, 6, 4)], -1)
+    plain = torch.nn.Sequential(*net)
+    torch.testing.assert_close(net(x, y), plain(together))
+    ours, theirs = (torch.autograd.grad(h.square().sum(), [x, *net.parameters()]) for h in (net(x, y), plain(together)))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_scales_of_loc_and_scale_stay_positive_and_grow_linearly():
+    loc, scale = nets.loc_and_scale(torch.tensor([1.0, 2.0, -1e4, 1e4]))
+    assert loc.tolist() == [1.0, 2.0] and scale.tolist() == pytest.approx([1e-3, 1e4 + 1e-3])
