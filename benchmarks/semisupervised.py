@@ -59,8 +59,8 @@ METHODS = {
 # ADGM and SDGM: as in the authors' run_mnist.py, where a labelled row's class has 0.1 N / N_labelled = 60 times the weight of
 # its bound, in a batch of 100 labelled and 100 unlabelled rows: alpha = 30
 TRAINING = {
-    "m2": {"alpha": 1.0, "share": 0.1, "lr": 1e-3},
-    "m1-m2": {"alpha": 1.0, "share": 0.1, "lr": 1e-3},
+    "m2": {"alpha": 10.0, "share": 0.1, "lr": 1e-3},
+    "m1-m2": {"alpha": 10.0, "share": 0.1, "lr": 1e-3},
     "adgm": {"alpha": 30.0, "share": 0.5, "lr": 3e-4},
     "sdgm": {"alpha": 30.0, "share": 0.5, "lr": 3e-4},
     "m1": {"alpha": 0.0, "share": 0.1, "lr": 1e-3},
