@@ -1,6 +1,6 @@
 """Estimates of the evidence log p(x), per datum, with errors, for any pair."""
 
+from pyrovae.evidence.estimate import METHODS, log_evidence
 from pyrovae.evidence.evidence import Evidence
-from pyrovae.evidence.importance import log_evidence
 
-__all__ = ["Evidence", "log_evidence"]
+__all__ = ["METHODS", "Evidence", "log_evidence"]

@@ -1,0 +1,214 @@
+"""One call for every estimator of log p(x): streams over the data, resumes, reports progress."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pyrovae.data import as_split
+from pyrovae.data.seeds import mix
+from pyrovae.data.split import hash_columns
+from pyrovae.distributions import is_density
+from pyrovae.errors import ContractError, OptionError, RunError, nearest
+from pyrovae.evidence.evidence import Evidence
+from pyrovae.evidence.importance import Importance
+from pyrovae.evidence.method import Job, Method, require
+from pyrovae.evidence.target import support_check
+from pyrovae.modes import device_of, evaluating
+from pyrovae.pair import Program, buffers, parameters, remember, running
+from pyrovae.trace import fixed, run_program, sample_sites, trace_pair, unknown_sites
+from pyrovae.train.files import load_state, save_state
+
+__all__ = ["METHODS", "log_evidence"]
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Importance,)}
+SUPPORT_DRAWS = 16  # of the prior for each datum of the first batch
+
+
+@torch.no_grad()
+def log_evidence(
+    model: Program,
+    guide: Program,
+    data: Any,
+    *,
+    method: str = "importance",
+    batch_size: int = 100,
+    max_rows: int = 5000,
+    seed: int = 0,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Evidence:
+    """log p(x_b) of each datum by one of the methods below, in nats, with its standard error and side.
+
+        importance  L_K from the guide: num_samples=1000, psis, defensive, target_error   lower bound
+        ais         annealed importance sampling: num_chains=16, num_distributions=1000   lower bound
+        smc         the same with resampling                                              lower bound
+        bridge      between a refined Gaussian and HMC draws of the posterior             neither
+        exact       the model's own ``log_evidence``, or the sum over enumerable sites    exact
+
+    Every method draws exactly what it is told to for each datum, whatever the batches and passes, in memory that does not
+    grow with K or N. The modules are in evaluation mode; the caller's random state is left as it was.
+
+    Args:
+        model, guide: the two programs.
+        data: a split (``data.test``), a dict of tensors with N rows, a tensor x, or a DataLoader.
+        method: the estimator's name.
+        batch_size: the most data in one pass.
+        max_rows: the most draws x data in one pass: the cap on memory. About 5,000 is also fastest on a CPU, whose cache it
+            fits; a GPU wants more.
+        seed: of the draws.
+        progress: show a bar with the remaining time.
+        checkpoint: a file that is written after each batch; a call with the same arguments continues from it.
+        options: of the method, see :class:`Importance`, :class:`AIS`, :class:`SMC`, :class:`Bridge`.
+
+    Returns:
+        :class:`Evidence`.
+
+    Raises:
+        ContractError: the likelihood is no density, the guide's support misses the model's, or the pair breaks the contract.
+        NonFiniteError: names the site and row where a log density is NaN, or a datum all of whose weights are zero.
+        OptionError: an option that is not known, or draws that do not fit into memory.
+            The error's ``partial`` is the Evidence of the data before the batch that failed, or None; they are in the
+            checkpoint too.
+
+    References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016; Wu, Burda, Salakhutdinov and Grosse,
+    On the Quantitative Analysis of Decoder-Based Generative Models, 2017.
+
+    >>> from pyrovae import data, pairs
+    >>> digits = data.load("digits")
+    >>> pair = pairs.linear_gaussian(digits.spec, latent_dim=2)
+    >>> estimate = log_evidence(pair.model, pair.guide, digits.test, num_samples=2)
+    >>> bool((estimate.value - pair.model.log_evidence(digits.test["x"])).abs().max() < 0.01)
+    True
+    """
+    if method not in METHODS:
+        raise nearest("method", method, METHODS)
+    chosen = METHODS[method].build(options)
+    require("batch_size", batch_size, 1)
+    require("max_rows", max_rows, 1)
+    split, device = as_split(data), device_of(model, guide)
+    size = chosen.batch_size(batch_size, max_rows)
+    settings = {"method": method, **chosen.options(), "seed": seed}
+    parts: list[dict[str, Tensor]] = []
+    if checkpoint is not None:
+        identity = {**settings, "size": size, "max_rows": max_rows, "of": _fingerprint(model, guide, split)}
+        parts = _resume(Path(checkpoint), identity)
+    devices = [device.index or 0] if device.type == "cuda" else []
+    done = sum(len(part["value"]) for part in parts)
+    bar = tqdm(
+        total=len(split) * chosen.work,
+        initial=done * chosen.work,
+        unit_scale=True,
+        disable=None if progress else True,
+        desc=f"log p(x), {method}",
+        leave=False,
+    )
+    with (
+        running(model, guide),
+        evaluating(model, guide),
+        torch.random.fork_rng(devices=devices),
+        bar,
+        pyro.validation_enabled(False),
+    ):
+        for number, batch in enumerate(split.batches(size)):
+            if number < len(parts):
+                continue
+            torch.manual_seed(mix(seed, number) >> 1)  # a pure function of the two, so that resuming is exact
+            batch = {key: value.to(device) for key, value in batch.items()}
+            job = Job(model, guide, batch, len(next(iter(batch.values()))), device, done, max_rows, bar.update)
+            try:
+                if number == 0:
+                    _check(job, chosen)
+                columns = chosen.estimate(job)
+            except Exception as error:
+                error = _out_of_memory(error, max_rows) or error
+                error.partial = _gather(parts, chosen, settings)
+                raise error from error.__cause__
+            parts.append({name: value.cpu() for name, value in columns.items()})
+            done += job.size
+            if checkpoint is not None:
+                save_state(Path(checkpoint), {"identity": identity, "parts": parts})
+    if (result := _gather(parts, chosen, settings)) is None:
+        raise ContractError("the data are empty: no evidence to estimate.")
+    return result
+
+
+def _gather(parts: list[dict[str, Tensor]], method: Method, settings: dict[str, Any]) -> Evidence | None:
+    if not parts:
+        return None
+    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return Evidence.of(columns, method.name, method.bound, settings)
+
+
+def _out_of_memory(error: Exception, max_rows: int) -> OptionError | None:
+    """What to do where memory was too small, else None."""
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        short = OptionError(
+            f"memory is too small for a pass of max_rows={max_rows} draws x data; give a smaller max_rows, or a "
+            "smaller batch_size, or fewer chains."
+        )
+        short.__cause__ = error
+        return short
+    return None
+
+
+def _check(job: Job, method: Method) -> None:
+    """Refuse pairs that have no log p(x), or whose guide cannot estimate it."""
+    model, guide, batch = job.model, job.guide, job.batch
+    traced = trace_pair(model, guide, batch)
+    if message := unknown_sites(model, guide, traced):
+        raise ContractError(message)
+    for name, site in traced.model_sites.items():
+        if not is_density(site["fn"]):
+            raise ContractError(
+                f"site {name!r} is an energy ({type(site['fn']).__name__} of grey pixels), not a density, so the pair has no "
+                "log p(x); binarize the data, or use likelihood 'continuous-bernoulli', 'gaussian' or "
+                "'discretized-logistic'."
+            )
+    remember(model, batch)
+    bounded = any(support_check(site, site["value"]) is not None for site in traced.guide_sites.values())
+    if method.covers is not None and bounded:
+        _check_supports(job, method.covers)
+
+
+def _check_supports(job: Job, instead: str) -> None:
+    """Refuse a guide that is zero where the prior draws."""
+    k = max(1, min(SUPPORT_DRAWS, job.max_rows // job.size))
+    sites = sample_sites(run_program(job.model, job.batch, k))
+    drawn = {name: site["value"] for name, site in sites.items() if not site["is_observed"]}
+    for name, site in sample_sites(run_program(job.guide, job.batch, k, replay=fixed(drawn))).items():
+        inside = None if site["is_observed"] else support_check(site, site["value"])
+        if inside is not None and not bool(inside.all()):
+            raise ContractError(
+                f"the guide's site {name!r} has support {site['fn'].support}, where only {float(inside.float().mean()):.0%} of the "
+                f"prior's draws lie: weights under it miss part of p(x, {name}), however many there are; give the guide a law "
+                f"on the support {sites[name]['fn'].support}, or use {instead}."
+            )
+
+
+def _fingerprint(model: Program, guide: Program, split: Any) -> str:
+    """sha256 (hex) of the pair's parameters and buffers and of the data."""
+    digest = hashlib.sha256(split.fingerprint().encode())
+    hash_columns(digest, {**parameters(model, guide), **buffers(model, guide)}, len(split))
+    return digest.hexdigest()
+
+
+def _resume(path: Path, identity: dict[str, Any]) -> list[dict[str, Tensor]]:
+    """The batches that a checkpoint holds; RunError when it is of other options, another pair or other data."""
+    if not path.exists():
+        save_state(path, {"identity": identity, "parts": []})  # so that a folder that is not there is known at once
+        return []
+    state = load_state(path)
+    for name, value in identity.items():
+        if state["identity"].get(name) != value:
+            what = "another pair or other data" if name == "of" else f"{name}={state['identity'].get(name)!r}, not {value!r}"
+            raise RunError(f"checkpoint {path} is of {what}; give another path, or the same arguments to continue it.")
+    return state["parts"]
