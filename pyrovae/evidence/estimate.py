@@ -17,7 +17,10 @@ from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns
 from pyrovae.distributions import is_density
 from pyrovae.errors import ContractError, OptionError, RunError, nearest
+from pyrovae.evidence.ais import AIS, SMC
+from pyrovae.evidence.bridge import Bridge
 from pyrovae.evidence.evidence import Evidence
+from pyrovae.evidence.exact import Exact
 from pyrovae.evidence.importance import Importance
 from pyrovae.evidence.method import Job, Method, require
 from pyrovae.evidence.target import support_check
@@ -26,13 +29,12 @@ from pyrovae.pair import Program, buffers, parameters, remember, running
 from pyrovae.trace import fixed, run_program, sample_sites, trace_pair, unknown_sites
 from pyrovae.train.files import load_state, save_state
 
-__all__ = ["METHODS", "log_evidence"]
+__all__ = ["METHODS", "log_evidence", "stream"]
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Importance,)}
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Importance, AIS, SMC, Bridge, Exact)}
 SUPPORT_DRAWS = 16  # of the prior for each datum of the first batch
 
 
-@torch.no_grad()
 def log_evidence(
     model: Program,
     guide: Program,
@@ -92,29 +94,45 @@ def log_evidence(
     if method not in METHODS:
         raise nearest("method", method, METHODS)
     chosen = METHODS[method].build(options)
+    columns = stream(model, guide, data, chosen, batch_size, max_rows, seed, progress, checkpoint)
+    return Evidence.of(columns, chosen.name, chosen.bound, {**chosen.options(), "seed": seed})
+
+
+@torch.no_grad()
+def stream(
+    model: Program,
+    guide: Program,
+    data: Any,
+    method: Method,
+    batch_size: int = 100,
+    max_rows: int = 5000,
+    seed: int = 0,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> dict[str, Tensor]:
+    """A method's columns for all data, (N,) each, batch by batch; arguments and errors of :func:`log_evidence`."""
     require("batch_size", batch_size, 1)
     require("max_rows", max_rows, 1)
     split, device = as_split(data), device_of(model, guide)
-    size = chosen.batch_size(batch_size, max_rows)
-    settings = {"method": method, **chosen.options(), "seed": seed}
+    size = method.batch_size(batch_size, max_rows)
     parts: list[dict[str, Tensor]] = []
+    identity = {"method": method.name, **method.options(), "seed": seed, "size": size, "max_rows": max_rows}
     if checkpoint is not None:
-        identity = {**settings, "size": size, "max_rows": max_rows, "of": _fingerprint(model, guide, split)}
+        identity["of"] = _fingerprint(model, guide, split)
         parts = _resume(Path(checkpoint), identity)
-    devices = [device.index or 0] if device.type == "cuda" else []
     done = sum(len(part["value"]) for part in parts)
     bar = tqdm(
-        total=len(split) * chosen.work,
-        initial=done * chosen.work,
+        total=len(split) * method.work,
+        initial=done * method.work,
         unit_scale=True,
         disable=None if progress else True,
-        desc=f"log p(x), {method}",
+        desc=f"log p(x), {method.name}",
         leave=False,
     )
     with (
         running(model, guide),
         evaluating(model, guide),
-        torch.random.fork_rng(devices=devices),
+        torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []),
         bar,
         pyro.validation_enabled(False),
     ):
@@ -126,26 +144,30 @@ def log_evidence(
             job = Job(model, guide, batch, len(next(iter(batch.values()))), device, done, max_rows, bar.update)
             try:
                 if number == 0:
-                    _check(job, chosen)
-                columns = chosen.estimate(job)
+                    _check(job, method)
+                columns = method.estimate(job)
             except Exception as error:
                 error = _out_of_memory(error, max_rows) or error
-                error.partial = _gather(parts, chosen, settings)
+                error.partial = _partial(parts, method, seed)
                 raise error from error.__cause__
             parts.append({name: value.cpu() for name, value in columns.items()})
             done += job.size
             if checkpoint is not None:
                 save_state(Path(checkpoint), {"identity": identity, "parts": parts})
-    if (result := _gather(parts, chosen, settings)) is None:
+    if not parts:
         raise ContractError("the data are empty: no evidence to estimate.")
-    return result
+    return _together(parts)
 
 
-def _gather(parts: list[dict[str, Tensor]], method: Method, settings: dict[str, Any]) -> Evidence | None:
+def _together(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _partial(parts: list[dict[str, Tensor]], method: Method, seed: int) -> Evidence | None:
+    """The Evidence of the batches that are done."""
     if not parts:
         return None
-    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    return Evidence.of(columns, method.name, method.bound, settings)
+    return Evidence.of(_together(parts), method.name, method.bound, {**method.options(), "seed": seed})
 
 
 def _out_of_memory(error: Exception, max_rows: int) -> OptionError | None:
@@ -188,9 +210,9 @@ def _check_supports(job: Job, instead: str) -> None:
         inside = None if site["is_observed"] else support_check(site, site["value"])
         if inside is not None and not bool(inside.all()):
             raise ContractError(
-                f"the guide's site {name!r} has support {site['fn'].support}, where only {float(inside.float().mean()):.0%} of the "
-                f"prior's draws lie: weights under it miss part of p(x, {name}), however many there are; give the guide a law "
-                f"on the support {sites[name]['fn'].support}, or use {instead}."
+                f"the guide's site {name!r} has support {site['fn'].support}, where only {float(inside.float().mean()):.0%} "
+                f"of the prior's draws lie: weights under it miss part of p(x, {name}), however many there are; give the "
+                f"guide a law on the support {sites[name]['fn'].support}, or use {instead}."
             )
 
 

@@ -129,10 +129,11 @@ class Evidence:
         rows = self.heavy
         if not len(rows):
             return None
+        remedy = "defensive=0.1, or method='ais'" if self.method == "importance" else "or num_distributions"
         return (
             f"k-hat > {HEAVY} for {len(rows)} of {len(self)} data (worst {float(self.khat[rows[0]]):.2f} at datum "
-            f"{int(rows[0])}): a few weights decide there, so value and error are too low; give more samples, "
-            "defensive=0.1, or method='ais'."
+            f"{int(rows[0])}): a few weights decide there, so value and error are too low; give more {self._weights_are}, "
+            f"{remedy}."
         )
 
     def to_json(self) -> dict[str, Any]:

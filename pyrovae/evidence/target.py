@@ -56,6 +56,7 @@ class Target:
 
     def __init__(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> None:
         self.model, self.guide, self.batch, self.size = model, guide, batch, batch_size(batch)
+        self.passes = 0  # of the model, for each datum
         laws = _latent_sites(run_program(guide, batch))
         # a single continuous site's law depends on no draw, so the encoder runs once for all K and T
         self.law = next(iter(laws.values())) if len(laws) == 1 and not _is_discrete(next(iter(laws.values()))) else None
@@ -65,7 +66,7 @@ class Target:
         shape = (u.shape[0], self.size)
         values = _Values(u)
         with poutine.enum(first_available_dim=-3), values:
-            trace = run_program(self.model, self.batch, shape[0])
+            trace = self._run(shape[0])
         traced = PairTrace(trace, poutine.Trace(), shape)
         latents = {n: s for n, s in traced.log_p.items() if not traced.model_sites[n]["is_observed"]}
         observed = traced.total({n: traced.log_p[n] for n in traced.observed})
@@ -95,14 +96,18 @@ class Target:
     def draw(self, num_particles: int, start: str = "prior") -> Tensor:
         """u of z ~ p(z), or z ~ q(z | x) with ``start="guide"``, (K, B, D)."""
         if start == "prior":
-            return self._pack(run_program(self.model, self.batch, num_particles))
+            return self._pack(self._run(num_particles))
         latents = {n: s["value"] for n, s in _latent_sites(run_program(self.guide, self.batch, num_particles)).items()}
         return self.pack(latents)
 
     def pack(self, latents: Mapping[str, Tensor]) -> Tensor:
         """u of given values of the latent sites, (K, B, *event) each."""
         k = next((len(value) for value in latents.values()), 1)
-        return self._pack(run_program(self.model, self.batch, k, replay=fixed(latents)))
+        return self._pack(self._run(k, fixed(latents)))
+
+    def _run(self, num_particles: int, replay: poutine.Trace | None = None) -> poutine.Trace:
+        self.passes += num_particles
+        return run_program(self.model, self.batch, num_particles, replay=replay)
 
     def _pack(self, trace: poutine.Trace) -> Tensor:
         parts = []

@@ -96,7 +96,7 @@ class Weights:
         for count in self.count.unique().tolist():
             m = tail_length(int(count))
             rows = ((self.count == count) & self.top.isfinite()).cpu().nonzero()[:, 0]
-            if m < 5 or not len(rows):  # too few for a fit
+            if m < 5 or m >= self.keep or not len(rows):  # too few for a fit
                 continue
             khat, smooth = _smooth(relative[: m + 1, rows].T.numpy(), m)
             khat, smooth = torch.from_numpy(khat), torch.from_numpy(smooth).T
