@@ -39,11 +39,13 @@ class BDMC:
         lower: forward AIS, a lower bound in expectation.
         upper: (N,), reverse AIS from the very z that made x, an upper bound in expectation.
         acceptance: of the reverse chains, (N,).
+        data: what the model drew, x and z by site name, N rows each.
     """
 
     lower: Evidence
     upper: Tensor
     acceptance: Tensor
+    data: Mapping[str, Tensor]
 
     @property
     def gaps(self) -> Tensor:
@@ -158,4 +160,4 @@ def bdmc(
     data |= {LATENT + name: value for name, value in drawn.items() if name not in batch}
     columns = stream(model, guide, data, method, batch_size, max_rows, seed, progress, checkpoint)
     lower = Evidence.of(columns, "ais", "lower", {**method.options(), "seed": seed})
-    return BDMC(lower, columns["upper"], columns["upper_acceptance"])
+    return BDMC(lower, columns["upper"], columns["upper_acceptance"], drawn)

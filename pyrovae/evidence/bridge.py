@@ -30,10 +30,10 @@ class Bridge(Method):
     standard error counts the chains' autocorrelation (by the spread of chain means), not what unmixed chains all miss.
 
     Args:
-        num_chains: K.
-        num_draws: kept of each chain; q* gives as many as all chains together.
+        num_chains: K, chains for each datum.
+        num_draws: draws kept of each chain; q* gives as many as all chains together.
         warm_up: transitions before them.
-        num_leapfrog: L.
+        num_leapfrog: L, leapfrog steps of a transition.
         num_steps: of q*'s refinement.
         acceptance: of HMC, for which the steps are tuned.
 
@@ -45,7 +45,7 @@ class Bridge(Method):
     num_chains: int = 16
     num_draws: int = 100
     warm_up: int = 100
-    num_leapfrog: int = 10
+    num_leapfrog: int = 5
     num_steps: int = 300
     acceptance: float = 0.65
 

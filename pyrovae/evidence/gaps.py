@@ -104,8 +104,8 @@ def gaps(
     """log p(x) - L[q] = (log p(x) - L[q*]) + (L[q*] - L[q]): approximation gap and amortization gap of a guide.
 
     q* is the diagonal Gaussian (in the unconstrained space of the latents) that is best for each datum alone, refined from
-    the guide's moments; log p(x) the largest of L_K, the same from q*, and AIS. Both stand for their suprema from below, so that the
-    amortization gap is at least, and the inference gap at least, what is stated, in expectation.
+    the guide's moments; log p(x) is the largest of L_K, the same from q*, and AIS. Both approach what they stand for from
+    below, so the amortization gap and the inference gap are in expectation at least what is stated.
 
     Args:
         model, guide: the two programs.

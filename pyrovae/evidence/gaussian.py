@@ -76,7 +76,7 @@ def refine(target: Target, num_steps: int, num_particles: int) -> Gaussian:
 
 @dataclass(frozen=True)
 class Refined(Method):
-    """log (1/K) sum_k p(x_b, u_kb) / q*(u_kb), u_kb ~ q*, and as ``elbo`` L[q*] = E_q*[log p(x_b, u) - log q*(u)]: lower bounds.
+    """log (1/K) sum_k p(x_b, u_kb) / q*(u_kb), u_kb ~ q*, a lower bound, and as ``elbo`` L[q*], the mean of their logs.
 
     q* is refined for each datum, and the draws are fresh.
 

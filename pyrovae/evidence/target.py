@@ -154,22 +154,27 @@ class _Values(Messenger):
             _refuse_endless(msg)
             msg["infer"] = {**msg["infer"], "enumerate": "parallel"}
         elif self.u is not None:
-            transform, event = _transform(msg), msg["fn"].event_shape
-            inner = transform.inverse_shape(event)
-            size = inner.numel()
-            u = self.u[..., self.used : self.used + size].reshape(*self.u.shape[:2], *inner)
-            self.used += size
-            z = transform(u)
-            jacobian = transform.log_abs_det_jacobian(u, z)
-            jacobian = jacobian.flatten(2).sum(2) if jacobian.dim() > 2 else jacobian
-            if tuple(z.shape) != (*self.u.shape[:2], *event):
-                raise ContractError(
-                    f"the support of site {msg['name']!r} depends on an enumerated site, so draws for its values cannot be "
-                    "shared; draw the two in one site, or use method 'importance'."
-                )
+            z, jacobian = self._take(msg)
             self.jacobians.append(mask_scores(msg, jacobian))
             self.latents[msg["name"]] = z
             msg["value"], msg["done"] = z, True
+
+    def _take(self, site: Site) -> tuple[Tensor, Tensor]:
+        """A site's value, (K, B, *event), from the next dimensions of u, and log |dT/du|, (K, B)."""
+        assert self.u is not None
+        transform, shape = _transform(site), torch.Size((*self.u.shape[:2], *site["fn"].event_shape))
+        inner = transform.inverse_shape(shape)
+        if transform.forward_shape(inner) != shape:  # the transform's own parameters have more dimensions
+            raise ContractError(
+                f"the support of site {site['name']!r} depends on an enumerated site, whose values would need draws of their "
+                "own; use method 'importance'."
+            )
+        size = inner[2:].numel()
+        u = self.u[..., self.used : self.used + size].reshape(inner)
+        self.used += size
+        z = transform(u)
+        jacobian = transform.log_abs_det_jacobian(u, z)
+        return z, jacobian.flatten(2).sum(2) if jacobian.dim() > 2 else jacobian
 
     def log_jacobian(self, shape: tuple[int, int], u: Tensor) -> Tensor:
         return sum(self.jacobians, u.new_zeros(shape))
