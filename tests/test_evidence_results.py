@@ -13,7 +13,7 @@ import torch
 import pyrovae as pv
 from pyrovae.cli import main
 from pyrovae.errors import OptionError, RunError
-from pyrovae.evidence import METHODS, gaps
+from pyrovae.evidence import METHODS, annealing, bdmc, gaps
 from pyrovae.evidence.importance import Importance
 
 QUICK = {
@@ -91,6 +91,38 @@ def test_an_interrupted_estimate_continues_to_the_same_numbers(method, tmp_path,
         pv.log_evidence(pair.model, pair.guide, pair.batch, checkpoint=tmp_path / "c.safetensors", **options)
     with pytest.raises(RunError, match="cannot write"):
         pv.log_evidence(pair.model, pair.guide, pair.batch, checkpoint=tmp_path / "none" / "c.safetensors", **options)
+
+
+@pytest.mark.parametrize("method", ["ais", "smc", "bdmc"])
+def test_chains_broken_off_within_a_batch_continue_to_the_same_numbers(method, tmp_path, monkeypatch):
+    """Every step is written; chains stop in the second group (or on the way back), and again, and end where they would."""
+    pair = exact.PAIRS["sigmoid-decoder 1d"]()
+    options = {"num_chains": 6, "num_distributions": 6, "max_rows": 5000 if method == "smc" else 4}  # 4: two groups a datum
+    moves, counts, most = annealing.hmc, [], 10**6
+
+    def counted(*args):
+        if counts[-1] == most:
+            raise KeyboardInterrupt
+        counts[-1] += 1
+        return moves(*args)
+
+    def estimate(checkpoint=None):
+        counts.append(0)
+        x = pair.batch["x"][:2]
+        if method == "bdmc":
+            found = bdmc(pair.model, pair.guide, 2, like={"x": x[:1]}, checkpoint=checkpoint, **options)
+            return torch.stack([found.lower.value, found.upper])
+        return pv.log_evidence(pair.model, pair.guide, x, method=method, checkpoint=checkpoint, **options).value
+
+    monkeypatch.setattr(annealing, "hmc", counted)
+    monkeypatch.setattr("pyrovae.evidence.keeper.EVERY", 0.0)
+    whole, pilot = estimate(), annealing.WARM_UP + annealing.LEAST_PILOT + 1
+    for stop in (counts[0] - 2, pilot + 1):  # with two transitions to go; with one
+        most = stop
+        with pytest.raises(KeyboardInterrupt):
+            estimate(tmp_path / "c.safetensors")
+    most = 10**6
+    assert torch.equal(estimate(tmp_path / "c.safetensors"), whole) and counts[-1] == pilot + 1
 
 
 def test_too_little_memory_says_what_to_do_and_keeps_what_was_done(monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -71,17 +70,17 @@ class AIS(Method):
         return self.num_chains * self.num_distributions
 
     def batch_size(self, asked: int, max_rows: int) -> int:
-        return max(1, min(asked, max_rows // self.num_chains))
+        return max(1, min(asked, max_rows // max(self.num_chains, self.pilot_chains)))
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
-        target = Target(job.model, job.guide, job.batch)
+        target = Target(job.model, job.guide, job.batch, job.max_rows)
         path, schedule = self.plan(target)
         weights = Weights(job.size, job.device, self.num_chains)
         acceptance = torch.zeros_like(weights.top)
         group = max(1, job.max_rows // job.size)
         for done in range(0, self.num_chains, group):
             k = min(group, self.num_chains - done)
-            run = self.run(target, path, schedule, k, partial(job.tick, k * job.size))
+            run = self.run(target, path, schedule, k, job)
             weights.add(run.log_weight)
             acceptance += run.acceptance * k / self.num_chains
         columns = weights.columns()
@@ -97,12 +96,10 @@ class AIS(Method):
         options = (self.start, self.path, self.num_distributions, self.num_leapfrog, self.pilot_chains, self.acceptance)
         return path, plan(target, path, *options)
 
-    def run(
-        self, target: Target, path: Path, schedule: Schedule, num_chains: int, tick: Callable[[], object], below: float = 0.0
-    ) -> Annealed:
+    def run(self, target: Target, path: Path, schedule: Schedule, num_chains: int, job: Job, below: float = 0.0) -> Annealed:
         """Chains from fresh draws of f_0; NonFiniteError names the site of a NaN."""
-        u = target.draw(num_chains, self.start)
-        run = anneal(path, u, schedule, self.num_leapfrog, resample_below=below, tick=tick)
+        u, tick = target.draw(num_chains, self.start), partial(job.tick, num_chains * job.size)
+        run = anneal(path, u, schedule, self.num_leapfrog, resample_below=below, tick=tick, keeper=job.keeper)
         if bool(run.log_weight.isnan().any() | (run.log_weight == torch.inf).any()):
             target.refuse_non_finite(u)
         return run
@@ -137,10 +134,9 @@ class SMC(AIS):
                 f"num_chains is {self.num_chains} for {job.size} data in one pass, more than max_rows={job.max_rows}: smc "
                 "resamples all chains of a datum together; give a larger max_rows, fewer chains, or method 'ais'."
             )
-        target = Target(job.model, job.guide, job.batch)
+        target = Target(job.model, job.guide, job.batch, job.max_rows)
         path, schedule = self.plan(target)
-        tick = partial(job.tick, self.num_chains * job.size)
-        run = self.run(target, path, schedule, self.num_chains, tick, self.resample_below)
+        run = self.run(target, path, schedule, self.num_chains, job, self.resample_below)
         columns = effective(run.log_weight, run.ancestor)
         refuse_worthless(columns["value"], job, f"{self.num_chains} chains' weights")
         counts = {"num_weights": self.num_chains, "passes": target.passes}

@@ -15,15 +15,16 @@ import torch
 from torch import Tensor
 
 from pyrovae.evidence.hmc import Path, Point, at, hmc
+from pyrovae.evidence.keeper import Keeper
 from pyrovae.evidence.target import Target
 
 __all__ = ["PATHS", "Annealed", "Schedule", "anneal", "path_from", "plan", "temperatures"]
 
 PATHS = ("adaptive", "sigmoidal", "linear")
 SCALE_DRAWS = 64  # of prior and guide, for the scale of each dimension
-WARM_UP = 20  # transitions at f_0, which they leave as it is, for a first step size
-GAIN = 0.5  # of the log step size for each unit of acceptance above the target
-LEAST_PILOT, MOST_PILOT = 50, 200  # temperatures of the pilot run
+WARM_UP = 15  # transitions at f_0, which they leave as it is, for a first step size
+GAIN = 1.0  # of the log step size for each unit of acceptance above the target
+LEAST_PILOT, MOST_PILOT = 40, 200  # temperatures of the pilot run
 
 
 class Schedule(NamedTuple):
@@ -46,12 +47,11 @@ class Schedule(NamedTuple):
 
 
 class Annealed(NamedTuple):
-    """K runs a datum: log weights, (K, B), their first ancestors, (K, B), acceptance, (B,), and where they ended."""
+    """K runs a datum: log weights, (K, B), their first ancestors, (K, B), and the mean acceptance, (B,)."""
 
     log_weight: Tensor
     ancestor: Tensor
     acceptance: Tensor
-    point: Point
 
 
 def path_from(target: Target, start: str) -> Path:
@@ -148,21 +148,29 @@ def anneal(
     *,
     reverse: bool = False,
     resample_below: float = 0.0,
-    tick: Callable[[], None] = lambda: None,
+    tick: Callable[[], object] = lambda: None,
+    keeper: Keeper | None = None,
 ) -> Annealed:
     """log w = sum_t (beta_t - beta_t-1) log (f_1 / f_0)(u_t-1), u_t by HMC from u_t-1 at beta_t: E[w] = Z_1 / Z_0.
 
     With ``reverse``, from u ~ f_1 down to f_0: E[w] = Z_0 / Z_1. Where the effective sample size of a datum's K chains falls
-    under ``resample_below`` K, they are resampled (systematically), and their weights set to the mean.
+    under ``resample_below`` K, they are resampled (systematically), and their weights set to the mean. A ``keeper`` writes
+    the chains down now and then, and has those of an interrupted run continue.
 
     References: Neal, Annealed Importance Sampling, 2001; Del Moral, Doucet and Jasra, Sequential Monte Carlo Samplers, 2006.
     """
-    point = at(path, u)
-    log_weight = torch.zeros(point.base.shape, dtype=torch.float64, device=u.device)
+    log_weight = torch.zeros(u.shape[:2], dtype=torch.float64, device=u.device)
     ancestor = torch.arange(len(u), device=u.device).unsqueeze(1).repeat(1, u.shape[1])
-    acceptances = torch.zeros_like(log_weight[0])
+    acceptances, first = torch.zeros_like(log_weight[0]), 0
+    if keeper is not None and (kept := keeper.begin(u.device)) is not None:
+        first, u, log_weight, ancestor, acceptances = kept
+    point = at(path, u)
     order = list(range(len(schedule.beta)))[:: -1 if reverse else 1]
-    for before, t in itertools.pairwise(order):
+    for i, (before, t) in enumerate(itertools.pairwise(order)):
+        if i < first:
+            continue
+        if keeper is not None:
+            keeper.keep(i, point.u, log_weight, ancestor, acceptances)
         difference = schedule.beta[t] - schedule.beta[before]
         log_weight = log_weight + torch.where(difference == 0, 0.0, difference * point.ratio.double())
         tick()
@@ -175,7 +183,9 @@ def anneal(
         beta, step = schedule.beta[t].to(point.base.dtype), schedule.log_step[t].exp().to(u.dtype)
         point, acceptance = hmc(path, point, beta, step, schedule.scale(t), num_leapfrog)
         acceptances = acceptances + acceptance.mean(0)
-    return Annealed(log_weight, ancestor, acceptances / max(len(order) - 2, 1), point)
+    if keeper is not None:
+        keeper.end(len(order), point.u, log_weight, ancestor, acceptances)
+    return Annealed(log_weight, ancestor, acceptances / max(len(order) - 2, 1))
 
 
 def _take(value: Tensor, index: Tensor) -> Tensor:

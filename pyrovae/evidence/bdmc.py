@@ -89,7 +89,7 @@ class Sandwich(AIS):
         return 2 * super().work
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
-        target = Target(job.model, job.guide, job.batch)
+        target = Target(job.model, job.guide, job.batch, job.max_rows)
         path, schedule = self.plan(target)
         latents = {k.removeprefix(LATENT): v.unsqueeze(0) for k, v in job.batch.items() if k.startswith(LATENT)}
         end = target.pack(latents)
@@ -98,10 +98,10 @@ class Sandwich(AIS):
         group = max(1, job.max_rows // job.size)
         for done in range(0, self.num_chains, group):
             k = min(group, self.num_chains - done)
-            tick = partial(job.tick, k * job.size)
+            back = {"reverse": True, "tick": partial(job.tick, k * job.size), "keeper": job.keeper}
             runs = (
-                self.run(target, path, schedule, k, tick),
-                anneal(path, end.expand(k, -1, -1), schedule, self.num_leapfrog, reverse=True, tick=tick),
+                self.run(target, path, schedule, k, job),
+                anneal(path, end.expand(k, -1, -1), schedule, self.num_leapfrog, **back),
             )
             for weights, rate, run in zip((forward, reverse), acceptance, runs, strict=True):
                 weights.add(run.log_weight)

@@ -65,7 +65,7 @@ class Bridge(Method):
         return max(1, min(asked, max_rows // self.num_chains))
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
-        target = Target(job.model, job.guide, job.batch)
+        target = Target(job.model, job.guide, job.batch, job.max_rows)
         q = refine(target, self.num_steps, min(10, self.num_chains))
         path, k = q.path(target), self.num_chains
         point = at(path, q.draw(k))

@@ -22,6 +22,7 @@ from pyrovae.evidence.bridge import Bridge
 from pyrovae.evidence.evidence import Evidence
 from pyrovae.evidence.exact import Exact
 from pyrovae.evidence.importance import Importance
+from pyrovae.evidence.keeper import Keeper
 from pyrovae.evidence.method import Job, Method, require
 from pyrovae.evidence.target import support_check
 from pyrovae.modes import device_of, evaluating
@@ -68,7 +69,8 @@ def log_evidence(
             fits; a GPU wants more.
         seed: of the draws.
         progress: show a bar with the remaining time.
-        checkpoint: a file that is written after each batch; a call with the same arguments continues from it.
+        checkpoint: a file that is written after each batch, and each minute by ais, smc and bdmc; a call with the same
+            arguments continues from it to the same numbers.
         options: of the method, see :class:`Importance`, :class:`AIS`, :class:`SMC`, :class:`Bridge`.
 
     Returns:
@@ -115,11 +117,11 @@ def stream(
     require("max_rows", max_rows, 1)
     split, device = as_split(data), device_of(model, guide)
     size = method.batch_size(batch_size, max_rows)
-    parts: list[dict[str, Tensor]] = []
+    parts, held, keeper = [], None, None
     identity = {"method": method.name, **method.options(), "seed": seed, "size": size, "max_rows": max_rows}
     if checkpoint is not None:
         identity["of"] = _fingerprint(model, guide, split)
-        parts = _resume(Path(checkpoint), identity)
+        parts, held = _resume(Path(checkpoint), identity)
     done = sum(len(part["value"]) for part in parts)
     bar = tqdm(
         total=len(split) * method.work,
@@ -141,7 +143,10 @@ def stream(
                 continue
             torch.manual_seed(mix(seed, number) >> 1)  # a pure function of the two, so that resuming is exact
             batch = {key: value.to(device) for key, value in batch.items()}
-            job = Job(model, guide, batch, len(next(iter(batch.values()))), device, done, max_rows, bar.update)
+            if checkpoint is not None:
+                state = {"identity": identity, "parts": parts}
+                keeper, held = Keeper(lambda run, state=state: save_state(Path(checkpoint), {**state, "run": run}), held), None
+            job = Job(model, guide, batch, len(next(iter(batch.values()))), device, done, max_rows, bar.update, keeper)
             try:
                 if number == 0:
                     _check(job, method)
@@ -153,7 +158,7 @@ def stream(
             parts.append({name: value.cpu() for name, value in columns.items()})
             done += job.size
             if checkpoint is not None:
-                save_state(Path(checkpoint), {"identity": identity, "parts": parts})
+                save_state(Path(checkpoint), {"identity": identity, "parts": parts, "run": None})
     if not parts:
         raise ContractError("the data are empty: no evidence to estimate.")
     return _together(parts)
@@ -223,14 +228,14 @@ def _fingerprint(model: Program, guide: Program, split: Any) -> str:
     return digest.hexdigest()
 
 
-def _resume(path: Path, identity: dict[str, Any]) -> list[dict[str, Tensor]]:
-    """The batches that a checkpoint holds; RunError when it is of other options, another pair or other data."""
+def _resume(path: Path, identity: dict[str, Any]) -> tuple[list[dict[str, Tensor]], dict[str, Any] | None]:
+    """The batches that a checkpoint holds, and the chains of an unfinished one; RunError when it is of something else."""
     if not path.exists():
-        save_state(path, {"identity": identity, "parts": []})  # so that a folder that is not there is known at once
-        return []
+        save_state(path, {"identity": identity, "parts": [], "run": None})  # a folder that is not there is known at once
+        return [], None
     state = load_state(path)
     for name, value in identity.items():
         if state["identity"].get(name) != value:
             what = "another pair or other data" if name == "of" else f"{name}={state['identity'].get(name)!r}, not {value!r}"
             raise RunError(f"checkpoint {path} is of {what}; give another path, or the same arguments to continue it.")
-    return state["parts"]
+    return state["parts"], state["run"]

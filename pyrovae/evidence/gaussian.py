@@ -103,7 +103,7 @@ class Refined(Method):
         return max(1, min(asked, max_rows // self.num_particles))
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
-        target = Target(job.model, job.guide, job.batch)
+        target = Target(job.model, job.guide, job.batch, job.max_rows)
         q = refine(target, self.num_steps, self.num_particles)
         job.tick(self.num_steps * self.num_particles * job.size)
         weights, path = Weights(job.size, job.device, self.num_samples), q.path(target)

@@ -104,7 +104,7 @@ class Importance(Method):
     def _add(self, job: Job, batch: Mapping[str, Tensor], weights: Weights, rows: Tensor, num: int) -> None:
         """Exactly ``num`` weights for each of the rows."""
         chunk = max(1, job.max_rows // len(rows))
-        target = Target(job.model, job.guide, batch) if self.defensive else None
+        target = Target(job.model, job.guide, batch, job.max_rows) if self.defensive else None
         for done in range(0, num, chunk):
             k = min(chunk, num - done)
             if target is None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import NonFiniteError, OptionError, nearest
+from pyrovae.evidence.keeper import Keeper
 from pyrovae.pair import Batch, Program
 
 __all__ = ["Job", "Method", "refuse_worthless", "require"]
@@ -27,6 +28,7 @@ class Job:
         first: number of the batch's first datum, for messages.
         max_rows: the most draws x data in one pass.
         tick: to be told how many of the job's ``work`` x B units are done.
+        keeper: for chains that take long; None without a checkpoint.
     """
 
     model: Program
@@ -37,6 +39,7 @@ class Job:
     first: int = 0
     max_rows: int = 5000
     tick: Callable[[float], Any] = lambda done: None
+    keeper: Keeper | None = None
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class Target:
     Args:
         model, guide: the two programs.
         batch: tensors with a first dimension of B.
+        max_rows: the most draws x data in one pass of :meth:`draw`; the densities take what they are given.
 
     Raises:
         ContractError: a latent site is discrete and cannot be enumerated, or its support has no transform.
@@ -54,8 +55,9 @@ class Target:
     torch.Size([5, 3])
     """
 
-    def __init__(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> None:
+    def __init__(self, model: Program, guide: Program, batch: Mapping[str, Tensor], max_rows: int = 5000) -> None:
         self.model, self.guide, self.batch, self.size = model, guide, batch, batch_size(batch)
+        self.chunk = max(1, max_rows // self.size)
         self.passes = 0  # of the model, for each datum
         laws = _latent_sites(run_program(guide, batch))
         # a single continuous site's law depends on no draw, so the encoder runs once for all K and T
@@ -95,6 +97,9 @@ class Target:
 
     def draw(self, num_particles: int, start: str = "prior") -> Tensor:
         """u of z ~ p(z), or z ~ q(z | x) with ``start="guide"``, (K, B, D)."""
+        if num_particles > self.chunk:
+            sizes = [min(self.chunk, num_particles - done) for done in range(0, num_particles, self.chunk)]
+            return torch.cat([self.draw(size, start) for size in sizes])
         if start == "prior":
             return self._pack(self._run(num_particles))
         latents = {n: s["value"] for n, s in _latent_sites(run_program(self.guide, self.batch, num_particles)).items()}
