@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pyrovae import data, objectives, pairs
 from pyrovae.check import check
 from pyrovae.evaluation import Evaluation, evaluate
-from pyrovae.evidence import Evidence, log_evidence
+from pyrovae.evidence import Evidence, bdmc, gaps, log_evidence
 from pyrovae.export import to_arviz
 from pyrovae.generate import interpolate, manifold, posterior, reconstruct, sample, traverse
 from pyrovae.pair import Pair
@@ -27,10 +27,12 @@ __all__ = [
     "Evidence",
     "Pair",
     "Run",
+    "bdmc",
     "check",
     "data",
     "evaluate",
     "fit",
+    "gaps",
     "interpolate",
     "load",
     "log_evidence",

@@ -317,6 +317,27 @@ def test_a_guide_of_narrower_support_starts_nowhere_but_at_the_prior():
         assert ((evidence.value - truth) / evidence.stderr).abs().max() < 4.5 and evidence.stderr.max() < 0.1
 
 
+def test_a_guide_of_wider_support_starts_nowhere_but_at_the_prior():
+    """z ~ Uniform(0, 1), x ~ N(z, 0.5^2), and a guide on the whole line: its weights outside are zero, but there is no u."""
+
+    def model(x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Uniform(x.new_zeros(1), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z, 0.5).to_event(1), obs=x)
+
+    def guide(x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(x, 0.5).to_event(1))
+
+    x = torch.tensor([[0.2], [0.9]])
+    truth = (torch.special.ndtr((1 - x) / 0.5) - torch.special.ndtr(-x / 0.5)).log().sum(-1)
+    with pytest.raises(ContractError, match="draws of site 'z' leave the support.*or use method 'importance'"):
+        pv.log_evidence(model, guide, x, method="ais", num_chains=50)
+    for options in ({"num_samples": 4000}, {"method": "ais", "start": "prior", "num_chains": 100, **SHORT}):
+        evidence = pv.log_evidence(model, guide, x, **options)
+        assert ((evidence.value - truth) / evidence.stderr).abs().max() < 4.5 and evidence.stderr.max() < 0.1
+
+
 # ------------------------------------------------------------------------------------------------ BDMC
 @pytest.mark.parametrize("name", [*HARD, "linear-gaussian 3x5 exact", "linear-gaussian 2x4 wrong"])
 def test_bdmc_holds_exact_log_p_between_its_bounds(name):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyrovae.errors import ContractError
 from pyrovae.evidence.hmc import Path, Point, at, hmc
 from pyrovae.evidence.keeper import Keeper
 from pyrovae.evidence.target import Target
@@ -90,7 +91,7 @@ def plan(target: Target, path: Path, start: str, kind: str, num: int, num_leapfr
     References: Grosse, Maddison and Salakhutdinov, Annealing between Distributions by Averaging Moments, 2013 (the cost of a
     path); Zhou, Johansen and Aston, Toward Automatic Model Comparison, 2016 (conditional ESS).
     """
-    precision = torch.stack([_precision(target.draw(SCALE_DRAWS, start)), _precision(target.draw(SCALE_DRAWS, "guide"))])
+    precision = _precisions(target, start)
     pilot = min(max(num // 5, LEAST_PILOT), MOST_PILOT)
     beta = temperatures("sigmoidal" if kind == "adaptive" else kind, pilot).to(precision.device)
     beta = beta.unsqueeze(1).repeat(1, target.size)
@@ -103,7 +104,7 @@ def plan(target: Target, path: Path, start: str, kind: str, num: int, num_leapfr
         point, acceptance = hmc(path, point, weight_at, log_step.exp().to(point.u.dtype), rough.scale(t), num_leapfrog)
         rough.log_step[t] = log_step
         log_step = log_step + GAIN * (acceptance.mean(0).double() - goal)
-        spreads.append(point.ratio.double().std(0) if chains > 1 else torch.ones_like(log_step))
+        spreads.append(point.ratio.double().std(0))
     log_step = _smooth(rough.log_step)
     chosen = temperatures(kind, num).to(beta.device).unsqueeze(1).repeat(1, target.size)
     if kind == "adaptive":
@@ -111,19 +112,21 @@ def plan(target: Target, path: Path, start: str, kind: str, num: int, num_leapfr
         length = 0.5 * (spread[1:] + spread[:-1]) * beta.diff(dim=0)
         length = length / length.sum(0).clamp_min(1e-30) + 0.1 * beta.diff(dim=0)  # nowhere sparser than a tenth of linear
         walked = torch.cat([torch.zeros_like(length[:1]), length.cumsum(0)])
-        chosen = _interpolate(chosen_equal(num, walked), walked, beta)
+        marks = torch.linspace(0, 1, num + 1, dtype=walked.dtype, device=walked.device).unsqueeze(1) * walked[-1]
+        chosen = _interpolate(marks, walked, beta)
         chosen[0], chosen[-1] = 0, 1
     return Schedule(chosen, _interpolate(chosen, beta, log_step), precision)
 
 
-def chosen_equal(num: int, walked: Tensor) -> Tensor:
-    """T + 1 equally spaced marks along (P + 1, B) running lengths."""
-    return torch.linspace(0, 1, num + 1, dtype=walked.dtype, device=walked.device).unsqueeze(1) * walked[-1]
-
-
-def _precision(u: Tensor) -> Tensor:
-    """1 / variance of each dimension, (B, D)."""
-    return 1 / u.var(0).clamp(1e-8, 1e8)
+def _precisions(target: Target, start: str) -> Tensor:
+    """1 / variance of each dimension under f_0, and under the guide, which is about the posterior's, (2, B, D)."""
+    base = 1 / target.draw(SCALE_DRAWS, start).var(0).clamp(1e-8, 1e8)
+    if start == "guide":
+        return torch.stack([base, base])
+    try:
+        return torch.stack([base, 1 / target.draw(SCALE_DRAWS, "guide").var(0).clamp(1e-8, 1e8)])
+    except ContractError:  # the guide leaves the model's support: a chain from the prior does without it
+        return torch.stack([base, base])
 
 
 def _smooth(values: Tensor) -> Tensor:

@@ -126,8 +126,8 @@ class Target:
             if not bool(inside.all() & torch.isfinite(u).all()):
                 raise ContractError(
                     f"draws of site {name!r} leave the support {site['fn'].support} that it has in the model (values from "
-                    f"{float(value.min()):g} to {float(value.max()):g}); give the guide a law on that support, or use method "
-                    "'importance', whose weights are zero there."
+                    f"{float(value.min()):g} to {float(value.max()):g}); give the guide a law on that support, start "
+                    "from the prior, or use method 'importance', whose weights are zero there."
                 )
             parts.append(u)
         if parts:
