@@ -104,12 +104,11 @@ def evaluate(
             raise OptionError("evaluate: the run's data have no test split; give data=run.data.train or other data.")
     split = as_split(data)
     shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
-    own = {"method": method, "checkpoint": checkpoint, **options}
-    if method == "importance":
-        evidence = log_evidence(pair.model, pair.guide, split, num_samples=num_samples, **shared, **own)
-    else:
+    own = {**options, "num_samples": num_samples} if method == "importance" else options
+    evidence = log_evidence(pair.model, pair.guide, split, method=method, checkpoint=checkpoint, **shared, **own)
+    if evidence.elbo.isnan().any():  # of the methods that do not draw from the guide alone
         sampled = log_evidence(pair.model, pair.guide, split, num_samples=num_samples, **shared)
-        evidence = replace(log_evidence(pair.model, pair.guide, split, **shared, **own), elbo=sampled.elbo)
+        evidence = replace(evidence, elbo=sampled.elbo, elbo_stderr=sampled.elbo_stderr)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         moments = posterior_moments(pair.model, pair.guide, split)

@@ -108,20 +108,25 @@ class Evidence:
         return len(self.value)
 
     def __repr__(self) -> str:
-        side = "exact" if self.bound == "exact" else "neither bound" if self.bound == "estimate" else f"{self.bound} bound"
-        side += " in expectation" if self.bound in ("lower", "upper") else ""
-        parts = [side, f"{self.method}, {len(self)} data x {self.num_samples} {self._weights_are}"]
-        if self.bound != "exact":
-            parts.append(f"Monte Carlo error {self.mean_mc_stderr:.4f}, median ESS {float(self.ess.median()):.1f}")
+        if self.bound == "exact":
+            notes = f"exact, {len(self)} data"
+        else:
+            side = "neither bound" if self.bound == "estimate" else f"{self.bound} bound in expectation"
+            notes = f"{side}; {self.method}, {len(self)} data x {self._weights}; Monte Carlo error {self.mean_mc_stderr:.4f}"
+        if bool(self.ess.isfinite().any()):
+            notes += f", median ESS {float(self.ess.median()):.1f}"
         if bool(self.acceptance.isfinite().any()):
-            low, high = float(self.acceptance.min()), float(self.acceptance.max())
-            parts[-1] += f", acceptance {float(self.acceptance.mean()):.2f} ({low:.2f} to {high:.2f})"
-        text = f"log p(x) = {self.mean:.3f} +- {self.mean_stderr:.3f} nats per datum ({'; '.join(parts)})"
+            low, mean, high = (float(f()) for f in (self.acceptance.min, self.acceptance.mean, self.acceptance.max))
+            notes += f", acceptance {mean:.2f} ({low:.2f} to {high:.2f})"
+        text = f"log p(x) = {self.mean:.3f} +- {self.mean_stderr:.3f} nats per datum ({notes})"
         return f"{text}\n{warning}" if (warning := self.warning) else text
 
     @property
-    def _weights_are(self) -> str:
-        return "chains" if "num_chains" in self.options else "samples" if self.num_samples > 1 else "value"
+    def _weights(self) -> str:
+        """How many weights of what a datum got."""
+        kind = "draws" if "num_draws" in self.options else "chains" if "num_chains" in self.options else "samples"
+        least = int(self.num_weights.min())
+        return f"{self.num_samples} {kind}" if least == self.num_samples else f"{least} to {self.num_samples} {kind}"
 
     @property
     def warning(self) -> str | None:
@@ -129,11 +134,12 @@ class Evidence:
         rows = self.heavy
         if not len(rows):
             return None
-        remedy = "defensive=0.1, or method='ais'" if self.method == "importance" else "or num_distributions"
+        remedy = (
+            "more samples, defensive=0.1, or method='ais'" if self.method == "importance" else "more distributions or chains"
+        )
         return (
             f"k-hat > {HEAVY} for {len(rows)} of {len(self)} data (worst {float(self.khat[rows[0]]):.2f} at datum "
-            f"{int(rows[0])}): a few weights decide there, so value and error are too low; give more {self._weights_are}, "
-            f"{remedy}."
+            f"{int(rows[0])}): a few weights decide there, so value and error are too low; give {remedy}."
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -99,6 +99,8 @@ class Importance(Method):
             rows = wanting.nonzero()[:, 0]
         columns = weights.columns(self.psis)
         refuse_worthless(columns["value"], job, f"{self.num_samples} weights")
+        if self.defensive:  # the mean log weight is the mixture's bound, not the guide's
+            del columns["elbo"], columns["elbo_stderr"]
         return {**columns, "passes": weights.count}
 
     def _add(self, job: Job, batch: Mapping[str, Tensor], weights: Weights, rows: Tensor, num: int) -> None:

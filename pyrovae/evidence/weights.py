@@ -14,6 +14,8 @@ from pyrovae.errors import PyrovaeError
 
 __all__ = ["Weights", "arviz", "effective", "tail_length"]
 
+SUMS = ("top", "first", "second", "logs", "squares", "count")
+
 
 def arviz() -> Any:
     """ArviZ, imported when first needed: it takes a second."""
@@ -48,23 +50,48 @@ class Weights:
         self.top = torch.full((size,), -math.inf, dtype=torch.float64, device=device)
         self.first, self.second, self.logs, self.squares, self.count = (torch.zeros_like(self.top) for _ in range(5))
         self.keep = tail_length(most) + 1
-        self.largest = self.top.expand(self.keep, size).clone()
+        self._largest = torch.full((size, self.keep), -math.inf, dtype=torch.float64, device=device)
+        self._waiting: list[Tensor] = []
 
     def add(self, log_weight: Tensor, rows: Tensor | None = None) -> None:
-        """k more log weights, (k, B), or (k, rows) of some data."""
-        rows = torch.arange(len(self.top), device=self.top.device) if rows is None else rows
+        """k more log weights, (k, B), or of some data only, (k, rows)."""
         log_weight = log_weight.double()
-        before = self.top[rows]
-        top = torch.maximum(before, log_weight.amax(0))
-        safe = torch.where(top.isinf(), torch.zeros_like(top), top)
-        old, new = (before - safe).exp(), (log_weight - safe).exp()
-        self.first[rows] = self.first[rows] * old + new.sum(0)
-        self.second[rows] = self.second[rows] * old.square() + new.square().sum(0)
-        self.logs[rows] += log_weight.sum(0)
-        self.squares[rows] += log_weight.square().sum(0)
-        self.top[rows] = top
-        self.count[rows] += len(log_weight)
-        self.largest[:, rows] = torch.cat([self.largest[:, rows], log_weight]).topk(self.keep, 0).values
+        if rows is None or len(rows) == len(self.top):
+            self._sum(log_weight)
+            self._waiting.append(log_weight.T)
+        else:  # the sums of these data alone, put back
+            part = Weights(0, self.top.device)
+            for name in SUMS:
+                setattr(part, name, getattr(self, name)[rows])
+            part._sum(log_weight)
+            for name in SUMS:
+                getattr(self, name)[rows] = getattr(part, name)
+            self._waiting.append(log_weight.new_full((len(self.top), len(log_weight)), -math.inf))
+            self._waiting[-1][rows] = log_weight.T
+        if sum(chunk.shape[1] for chunk in self._waiting) >= self.keep:  # now and then, since sorting costs
+            self._largest = self._sorted()
+
+    def _sum(self, log_weight: Tensor) -> None:
+        top = torch.maximum(self.top, log_weight.amax(0))
+        safe = torch.where(top.isinf(), 0.0, top)
+        old, new = (self.top - safe).exp(), (log_weight - safe).exp()
+        self.first = self.first * old + new.sum(0)
+        self.second = self.second * old.square() + new.square().sum(0)
+        self.logs = self.logs + log_weight.sum(0)
+        self.squares = self.squares + log_weight.square().sum(0)
+        self.top, self.count = top, self.count + len(log_weight)
+
+    def _sorted(self) -> Tensor:
+        """The M + 1 largest of each datum, descending, (B, M + 1)."""
+        largest = torch.cat([self._largest, *self._waiting], 1).topk(self.keep, 1).values
+        self._waiting.clear()
+        return largest
+
+    @property
+    def largest(self) -> Tensor:
+        """The M + 1 largest weights of each datum, descending, (M + 1, B)."""
+        self._largest = self._sorted()
+        return self._largest.T
 
     @property
     def stderr(self) -> Tensor:
