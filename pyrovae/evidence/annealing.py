@@ -85,7 +85,8 @@ def temperatures(kind: str, num: int) -> Tensor:
 def plan(target: Target, path: Path, start: str, kind: str, num: int, num_leapfrog: int, chains: int, goal: float) -> Schedule:
     """Temperatures and step sizes from a pilot run of a few chains over at most 200 temperatures.
 
-    Each datum's step follows its mean acceptance over the chains towards ``goal``. With ``kind="adaptive"`` each of the T
+    HMC's scale of each dimension goes from that of f_0 to the guide's, which is about the posterior's; only its efficiency
+    depends on that. Each datum's step follows its mean acceptance over the chains towards ``goal``. With ``kind="adaptive"`` each of the T
     steps has the same sd_beta(log f_1 / f_0) d beta, to second order the same loss of conditional effective sample size.
 
     References: Grosse, Maddison and Salakhutdinov, Annealing between Distributions by Averaging Moments, 2013 (the cost of a

@@ -134,12 +134,10 @@ class Evidence:
         rows = self.heavy
         if not len(rows):
             return None
-        remedy = (
-            "more samples, defensive=0.1, or method='ais'" if self.method == "importance" else "more distributions or chains"
-        )
+        remedy = "samples, defensive=0.1, or method='ais'" if self.method == "importance" else "distributions or chains"
         return (
             f"k-hat > {HEAVY} for {len(rows)} of {len(self)} data (worst {float(self.khat[rows[0]]):.2f} at datum "
-            f"{int(rows[0])}): a few weights decide there, so value and error are too low; give {remedy}."
+            f"{int(rows[0])}): a few weights decide there, so value and error are likely too low; give more {remedy}."
         )
 
     def to_json(self) -> dict[str, Any]:
