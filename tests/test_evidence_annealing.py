@@ -139,6 +139,14 @@ def test_smc_beats_ais_where_weights_degenerate():
     assert spread["smc"] < 0.9 * spread["ais"]
 
 
+def test_chains_of_which_one_decides_are_flagged():
+    pair = exact.PAIRS["linear-gaussian 10x30 exact"]()
+    few = {"method": "ais", "start": "prior", "num_distributions": 3, "num_chains": 10}
+    assert "ESS < 2 for" in repr(pv.log_evidence(pair.model, pair.guide, pair.batch, **few))
+    many = {**few, "num_distributions": 200}
+    assert pv.log_evidence(pair.model, pair.guide, pair.batch, **many).warning is None
+
+
 def test_one_pass_of_the_model_for_each_leapfrog_step_and_none_for_the_weights():
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
     passes = []

@@ -86,8 +86,9 @@ def plan(target: Target, path: Path, start: str, kind: str, num: int, num_leapfr
     """Temperatures and step sizes from a pilot run of a few chains over at most 200 temperatures.
 
     HMC's scale of each dimension goes from that of f_0 to the guide's, which is about the posterior's; only its efficiency
-    depends on that. Each datum's step follows its mean acceptance over the chains towards ``goal``. With ``kind="adaptive"`` each of the T
-    steps has the same sd_beta(log f_1 / f_0) d beta, to second order the same loss of conditional effective sample size.
+    depends on that. Each datum's step follows its mean acceptance over the chains towards ``goal``. With ``kind="adaptive"``
+    each of the T steps has the same sd_beta(log f_1 / f_0) d beta, to second order the same loss of conditional effective
+    sample size.
 
     References: Grosse, Maddison and Salakhutdinov, Annealing between Distributions by Averaging Moments, 2013 (the cost of a
     path); Zhou, Johansen and Aston, Toward Automatic Model Comparison, 2016 (conditional ESS).

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Evidence", "mean_and_error"]
 
+LONELY = 2  # effective weights, under which one weight is most of the sum
 HEAVY = 0.7  # k-hat above which an importance sampling estimate and its error are not to be trusted (Vehtari et al. 2024)
 
 
@@ -131,14 +132,16 @@ class Evidence:
     @property
     def warning(self) -> str | None:
         """What is not to be trusted, and what to do about it; None where nothing is amiss."""
-        rows = self.heavy
-        if not len(rows):
-            return None
-        remedy = "samples, defensive=0.1, or method='ais'" if self.method == "importance" else "distributions or chains"
-        return (
-            f"k-hat > {HEAVY} for {len(rows)} of {len(self)} data (worst {float(self.khat[rows[0]]):.2f} at datum "
-            f"{int(rows[0])}): a few weights decide there, so value and error are likely too low; give more {remedy}."
-        )
+        importance, heavy = self.method == "importance", self.heavy
+        lonely = (self.ess < LONELY) & (self.num_weights >= 5) & ~(self.khat > HEAVY)
+        found = []
+        if len(heavy):
+            worst = f"worst {float(self.khat[heavy[0]]):.2f} at datum {int(heavy[0])}"
+            found.append(f"k-hat > {HEAVY} for {len(heavy)} of {len(self)} data ({worst}), where a few weights decide")
+        if bool(lonely.any()):
+            found.append(f"ESS < {LONELY} for {int(lonely.sum())} of {len(self)} data, where one weight decides")
+        remedy = "samples, defensive=0.1, or method='ais'" if importance else "distributions, start='guide', or more chains"
+        return f"{'; '.join(found)}: value and error are likely too low there; give more {remedy}." if found else None
 
     def to_json(self) -> dict[str, Any]:
         """The summary, without the per-datum values; None for what is not defined."""
