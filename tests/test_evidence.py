@@ -224,6 +224,8 @@ def test_energies_bad_supports_and_bad_options_are_refused():
     assert len(failed.value.partial) == 2 and failed.value.partial.value.isfinite().all()  # the batch before is kept
     with pytest.raises(NonFiniteError, match="site 'z' of the guide is nan at row 1"):
         pv.log_evidence(model, guide, torch.tensor([[0.25], [-1.0]]), num_samples=3)
+    with pytest.raises(NonFiniteError, match="is nan at row 0 of the batch.*The batch begins with datum 1"):
+        pv.log_evidence(model, guide, torch.tensor([[0.25], [-1.0]]), num_samples=3, batch_size=1)
 
 
 def test_repr_and_json():

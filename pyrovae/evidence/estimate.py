@@ -16,7 +16,7 @@ from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns
 from pyrovae.distributions import is_density
-from pyrovae.errors import ContractError, OptionError, RunError, nearest
+from pyrovae.errors import ContractError, NonFiniteError, OptionError, RunError, nearest
 from pyrovae.evidence.ais import AIS, SMC
 from pyrovae.evidence.bridge import Bridge
 from pyrovae.evidence.evidence import Evidence
@@ -152,7 +152,7 @@ def stream(
                     _check(job, method)
                 columns = method.estimate(job)
             except Exception as error:
-                error = _out_of_memory(error, max_rows) or error
+                error = _explained(error, job)
                 error.partial = _partial(parts, method, seed)
                 raise error from error.__cause__
             parts.append({name: value.cpu() for name, value in columns.items()})
@@ -175,16 +175,20 @@ def _partial(parts: list[dict[str, Tensor]], method: Method, seed: int) -> Evide
     return Evidence.of(_together(parts), method.name, method.bound, {**method.options(), "seed": seed})
 
 
-def _out_of_memory(error: Exception, max_rows: int) -> OptionError | None:
-    """What to do where memory was too small, else None."""
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
-        short = OptionError(
-            f"memory is too small for a pass of max_rows={max_rows} draws x data; give a smaller max_rows, or a "
+def _explained(error: Exception, job: Job) -> Exception:
+    """The error with what the user needs beside it: where the batch is, or what to do where memory was too small."""
+    text, told = str(error), None
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
+        told = OptionError(
+            f"memory is too small for a pass of max_rows={job.max_rows} draws x data; give a smaller max_rows, or a "
             "smaller batch_size, or fewer chains."
         )
-        short.__cause__ = error
-        return short
-    return None
+    elif isinstance(error, NonFiniteError) and "of the batch" in text and job.first:
+        told = NonFiniteError(f"{text} The batch begins with datum {job.first}.")
+    if told is None:
+        return error
+    told.__cause__ = error
+    return told
 
 
 def _check(job: Job, method: Method) -> None:
