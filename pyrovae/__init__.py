@@ -13,7 +13,7 @@ from pyrovae import data, objectives, pairs
 from pyrovae.check import check
 from pyrovae.compile import compile_step
 from pyrovae.evaluation import Evaluation, evaluate
-from pyrovae.evidence import Evidence, log_evidence
+from pyrovae.evidence import Evidence, bdmc, gaps, log_evidence
 from pyrovae.export import to_arviz
 from pyrovae.generate import interpolate, manifold, posterior, reconstruct, sample, traverse
 from pyrovae.pair import Pair
@@ -28,11 +28,13 @@ __all__ = [
     "Evidence",
     "Pair",
     "Run",
+    "bdmc",
     "check",
     "compile_step",
     "data",
     "evaluate",
     "fit",
+    "gaps",
     "interpolate",
     "load",
     "log_evidence",

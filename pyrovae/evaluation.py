@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -71,20 +72,28 @@ def evaluate(
     run: Run | Pair | tuple[Program, Program],
     data: Any = None,
     *,
+    method: str = "importance",
     num_samples: int = 1000,
     batch_size: int = 100,
+    max_rows: int = 5000,
     seed: int = 0,
     progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    **options: Any,
 ) -> Evaluation:
-    """ELBO and importance-sampled log p(x) with standard errors, active units, KL of each latent dimension.
+    """ELBO and log p(x) with standard errors, active units, KL of each latent dimension.
 
     Args:
         run: a run or a pair.
         data: split, tensor or dict of tensors; by default the run's test data.
-        num_samples: K of :func:`~pyrovae.evidence.log_evidence`.
-        batch_size: data in one pass.
+        method: of :func:`~pyrovae.evidence.log_evidence`: importance, ais, smc, bridge or exact.
+        num_samples: K of importance sampling, which gives the ELBO whatever the method.
+        batch_size: the most data in one pass.
+        max_rows: the most draws x data in one pass, the cap on memory.
         seed: of the samples.
         progress: show a bar.
+        checkpoint: a file from which an interrupted estimate of log p(x) continues.
+        options: of the method.
     """
     pair = run.pair if isinstance(run, Run) else as_pair(run)
     if data is None:
@@ -94,9 +103,12 @@ def evaluate(
         if data is None:
             raise OptionError("evaluate: the run's data have no test split; give data=run.data.train or other data.")
     split = as_split(data)
-    evidence = log_evidence(
-        pair.model, pair.guide, split, num_samples=num_samples, batch_size=batch_size, seed=seed, progress=progress
-    )
+    shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
+    own = {**options, "num_samples": num_samples} if method == "importance" else options
+    evidence = log_evidence(pair.model, pair.guide, split, method=method, checkpoint=checkpoint, **shared, **own)
+    if evidence.elbo.isnan().any():  # of the methods that do not draw from the guide alone
+        sampled = log_evidence(pair.model, pair.guide, split, num_samples=num_samples, **shared)
+        evidence = replace(evidence, elbo=sampled.elbo, elbo_stderr=sampled.elbo_stderr)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         moments = posterior_moments(pair.model, pair.guide, split)
