@@ -79,6 +79,8 @@ def evaluate(
     seed: int = 0,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
+    precision: str = "float32",
+    compile: bool | None = None,
     **options: Any,
 ) -> Evaluation:
     """ELBO and log p(x) with standard errors, active units, KL of each latent dimension.
@@ -93,6 +95,7 @@ def evaluate(
         seed: of the samples.
         progress: show a bar.
         checkpoint: a file from which an interrupted estimate of log p(x) continues.
+        precision, compile: of the passes, as for :func:`~pyrovae.evidence.log_evidence`.
         options: of the method.
     """
     pair = run.pair if isinstance(run, Run) else as_pair(run)
@@ -104,6 +107,7 @@ def evaluate(
             raise OptionError("evaluate: the run's data have no test split; give data=run.data.train or other data.")
     split = as_split(data)
     shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
+    shared |= {"precision": precision, "compile": compile}
     own = {**options, "num_samples": num_samples} if method == "importance" else options
     evidence = log_evidence(pair.model, pair.guide, split, method=method, checkpoint=checkpoint, **shared, **own)
     if evidence.elbo.isnan().any():  # of the methods that do not draw from the guide alone

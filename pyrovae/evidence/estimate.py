@@ -25,7 +25,7 @@ from pyrovae.evidence.importance import Importance
 from pyrovae.evidence.keeper import Keeper
 from pyrovae.evidence.method import Job, Method, require
 from pyrovae.evidence.target import support_check
-from pyrovae.modes import device_of, evaluating
+from pyrovae.modes import device_of, evaluating, precision_context
 from pyrovae.pair import Program, buffers, parameters, remember, running
 from pyrovae.trace import fixed, run_program, sample_sites, trace_pair, unknown_sites
 from pyrovae.train.files import load_state, save_state
@@ -33,6 +33,7 @@ from pyrovae.train.files import load_state, save_state
 __all__ = ["METHODS", "log_evidence", "stream"]
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Importance, AIS, SMC, Bridge, Exact)}
+LONG = 10_000_000  # draws x data, from which importance sampling earns back the seconds of its compilation
 SUPPORT_DRAWS = 16  # of the prior for each datum of the first batch
 
 
@@ -47,6 +48,8 @@ def log_evidence(
     seed: int = 0,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
+    precision: str = "float32",
+    compile: bool | None = None,
     **options: Any,
 ) -> Evidence:
     """log p(x_b) of each datum by one of the methods below, in nats, with its standard error and side.
@@ -71,6 +74,8 @@ def log_evidence(
         progress: show a bar with the remaining time.
         checkpoint: a file that is written after each batch, and each minute by ais, smc and bdmc; a call with the same
             arguments continues from it to the same numbers.
+        precision: "float32", or "bf16" networks with float32 log densities.
+        compile: compile the passes of method "importance", which takes some seconds; by default from 10,000,000 draws x data.
         options: of the method, see :class:`Importance`, :class:`AIS`, :class:`SMC`, :class:`Bridge`.
 
     Returns:
@@ -96,7 +101,7 @@ def log_evidence(
     if method not in METHODS:
         raise nearest("method", method, METHODS)
     chosen = METHODS[method].build(options)
-    columns = stream(model, guide, data, chosen, batch_size, max_rows, seed, progress, checkpoint)
+    columns = stream(model, guide, data, chosen, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
     return Evidence.of(columns, chosen.name, chosen.bound, {**chosen.options(), "seed": seed})
 
 
@@ -111,6 +116,8 @@ def stream(
     seed: int = 0,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
+    precision: str = "float32",
+    compile: bool | None = None,
 ) -> dict[str, Tensor]:
     """A method's columns for all data, (N,) each, batch by batch; arguments and errors of :func:`log_evidence`."""
     require("batch_size", batch_size, 1)
@@ -118,7 +125,9 @@ def stream(
     split, device = as_split(data), device_of(model, guide)
     size = method.batch_size(batch_size, max_rows)
     parts, held, keeper = [], None, None
+    code = {} if (len(split) * method.work >= LONG if compile is None else compile) else None
     identity = {"method": method.name, **method.options(), "seed": seed, "size": size, "max_rows": max_rows}
+    identity |= {"precision": precision, "compiled": code is not None}
     if checkpoint is not None:
         identity["of"] = _fingerprint(model, guide, split)
         parts, held = _resume(Path(checkpoint), identity)
@@ -134,6 +143,7 @@ def stream(
     with (
         running(model, guide),
         evaluating(model, guide),
+        precision_context(precision, model, guide),
         torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []),
         bar,
         pyro.validation_enabled(False),
@@ -146,7 +156,7 @@ def stream(
             if checkpoint is not None:
                 state = {"identity": identity, "parts": parts}
                 keeper, held = Keeper(lambda run, state=state: save_state(Path(checkpoint), {**state, "run": run}), held), None
-            job = Job(model, guide, batch, len(next(iter(batch.values()))), device, done, max_rows, bar.update, keeper)
+            job = Job(model, guide, batch, len(next(iter(batch.values()))), device, done, max_rows, bar.update, keeper, code)
             try:
                 if number == 0:
                     _check(job, method)

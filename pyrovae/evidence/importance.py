@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.check import find_non_finite
+from pyrovae.compile import compile_function
 from pyrovae.errors import NonFiniteError, OptionError
 from pyrovae.evidence.method import Job, Method, refuse_worthless, require
 from pyrovae.evidence.target import Target
@@ -24,9 +25,27 @@ __all__ = ["Importance", "log_weights"]
 def log_weights(model: Program, guide: Program, batch: Mapping[str, Tensor], num_samples: int) -> Tensor:
     """log w_kb = log p(x_b, z_kb) - log q(z_kb | x_b), z_kb ~ q, (K, B); NonFiniteError names the site of a NaN."""
     traced = trace_pair(model, guide, batch, num_samples)
-    if bool((traced.log_weight.isnan() | (traced.log_weight == math.inf)).any()):
+    if is_broken(traced.log_weight):
         raise NonFiniteError(str(find_non_finite(traced)))
     return traced.log_weight
+
+
+def is_broken(log_weight: Tensor) -> bool:
+    """Whether a weight is no number, or infinite."""
+    return bool((log_weight.isnan() | (log_weight == math.inf)).any())
+
+
+def job_weights(job: Job, batch: Mapping[str, Tensor], num_samples: int) -> Tensor:
+    """:func:`log_weights` for a job, by compiled code for draws and data of the first pass's numbers."""
+    if job.code is None:
+        return log_weights(job.model, job.guide, batch, num_samples)
+    shape = (num_samples, *((name, value.shape) for name, value in batch.items()))
+    if not job.code:
+        job.code[shape] = compile_function(lambda b: trace_pair(job.model, job.guide, b, num_samples).log_weight, batch)
+    log_weight = job.code[shape](batch) if shape in job.code else None
+    if log_weight is None or is_broken(log_weight):  # which the eager pass explains
+        log_weight = log_weights(job.model, job.guide, batch, num_samples)
+    return log_weight
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,7 @@ class Importance(Method):
         for done in range(0, num, chunk):
             k = min(chunk, num - done)
             if target is None:
-                log_weight = log_weights(job.model, job.guide, batch, k)
+                log_weight = job_weights(job, batch, k)
             else:  # the prior's share of the first done + k draws, less that of the first done
                 from_prior = round(self.defensive * (done + k)) - round(self.defensive * done)
                 log_weight = self._defensive(target, k - from_prior, from_prior, round(self.defensive * num) / num)

@@ -29,6 +29,7 @@ class Job:
         max_rows: the most draws x data in one pass.
         tick: to be told how many of the job's ``work`` x B units are done.
         keeper: for chains that take long; None without a checkpoint.
+        code: what has been compiled for this data; None where nothing shall be.
     """
 
     model: Program
@@ -40,6 +41,7 @@ class Job:
     max_rows: int = 5000
     tick: Callable[[float], Any] = lambda done: None
     keeper: Keeper | None = None
+    code: dict[tuple, Callable[[Batch], Tensor]] | None = None
 
 
 @dataclass(frozen=True)
