@@ -37,7 +37,7 @@ def cell(name: str, seed: int, options: argparse.Namespace, data: pv.data.Data) 
         torch.manual_seed(seed)
         pair = pv.pairs.vae(data.spec)
         return pair, pv.fit(
-            pair, data, {"name": name, **CELLS[name]}, epochs=epochs, seed=seed, validate=False, progress=False
+            pair, data, {"name": name, **CELLS[name]}, epochs=epochs, seed=seed, validate=False, progress=False, compile=True
         )
 
     epochs = options.epochs

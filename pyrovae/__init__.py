@@ -15,7 +15,7 @@ from pyrovae.classification import Classification, classify
 from pyrovae.compile import compile_step
 from pyrovae.completion import complete, conditional_samples, impute
 from pyrovae.evaluation import Evaluation, evaluate
-from pyrovae.evidence import Evidence, log_evidence
+from pyrovae.evidence import Evidence, bdmc, gaps, log_evidence
 from pyrovae.export import to_arviz
 from pyrovae.features import classify_features
 from pyrovae.generate import interpolate, manifold, posterior, reconstruct, sample, traverse
@@ -36,6 +36,7 @@ __all__ = [
     "Pair",
     "Run",
     "analogies",
+    "bdmc",
     "check",
     "class_samples",
     "classify",
@@ -48,6 +49,7 @@ __all__ = [
     "fit",
     "fit_stages",
     "impute",
+    "gaps",
     "interpolate",
     "load",
     "log_evidence",

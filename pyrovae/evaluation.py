@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -91,13 +92,19 @@ def evaluate(
     run: Run | Pair | tuple[Program, Program],
     data: Any = None,
     *,
+    method: str = "importance",
     num_samples: int = 1000,
     batch_size: int = 100,
+    max_rows: int = 5000,
     seed: int = 0,
     classifier: str | None = None,
     progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    precision: str = "float32",
+    compile: bool | None = None,
+    **options: Any,
 ) -> Evaluation:
-    """ELBO and importance-sampled log p(x) with standard errors, active units, KL of each latent dimension.
+    """ELBO and log p(x) with standard errors, active units, KL of each latent dimension.
 
     For a pair with a class y, which is summed out of log p(x), also log p(x, y) and the accuracy of the guide's q(y | x) on
     the data's labels.
@@ -105,12 +112,17 @@ def evaluate(
     Args:
         run: a run or a pair.
         data: split, tensor or dict of tensors; by default the run's test data.
-        num_samples: K of :func:`~pyrovae.evidence.log_evidence`.
-        batch_size: data in one pass.
+        method: of :func:`~pyrovae.evidence.log_evidence`: importance, ais, smc, bridge or exact.
+        num_samples: K of importance sampling, which gives the ELBO whatever the method.
+        batch_size: the most data in one pass.
+        max_rows: the most draws x data in one pass, the cap on memory.
         seed: of the samples.
         classifier: of the features of a pair without a class, fitted to the run's labelled training data: logistic, knn,
             svm, self-training or label-spreading (:func:`~pyrovae.features.classify_features`).
         progress: show a bar.
+        checkpoint: a file from which an interrupted estimate of log p(x) continues.
+        precision, compile: of the passes, as for :func:`~pyrovae.evidence.log_evidence`.
+        options: of the method.
     """
     pair = run.pair if isinstance(run, Run) else as_pair(run)
     if data is None:
@@ -120,8 +132,13 @@ def evaluate(
         if data is None:
             raise OptionError("evaluate: the run's data have no test split; give data=run.data.train or other data.")
     split = as_split(data)
-    options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed, "progress": progress}
-    evidence = log_evidence(pair.model, pair.guide, split, **options)
+    shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
+    shared |= {"precision": precision, "compile": compile}
+    own = {**options, "num_samples": num_samples} if method == "importance" else options
+    evidence = log_evidence(pair.model, pair.guide, split, method=method, checkpoint=checkpoint, **shared, **own)
+    if evidence.elbo.isnan().any():  # of the methods that do not draw from the guide alone
+        sampled = log_evidence(pair.model, pair.guide, split, num_samples=num_samples, **shared)
+        evidence = replace(evidence, elbo=sampled.elbo, elbo_stderr=sampled.elbo_stderr)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         moments = posterior_moments(pair.model, pair.guide, split)
@@ -136,7 +153,7 @@ def evaluate(
         if bool((labels >= 0).all()):  # with every y known, none is summed or drawn
             programs = (Labelled(pair.model, "model", "sampled"), Labelled(pair.guide, "guide", "sampled"))
             with running(pair.model, pair.guide):
-                joint = log_evidence(*programs, split, **options)
+                joint = log_evidence(*programs, split, num_samples=num_samples, **shared)
     active = {site: active_units(mean) for site, (mean, _) in moments.items() if site != "y"}
     taken = inputs(pair.model, next(iter(split.batches(2))))
     quantity = "log p(x | c)" if "given" in taken else "log p(x_observed)" if "mask" in taken else "log p(x)"

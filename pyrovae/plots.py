@@ -22,6 +22,8 @@ from pyrovae.train.files import write_whole
 __all__ = [
     "analogies",
     "completions",
+    "estimates",
+    "gap_bars",
     "image_grid",
     "kl_bars",
     "latent_scatter",
@@ -288,6 +290,56 @@ def kl_bars(kl: Tensor, active: Tensor | None = None) -> Figure:
     axes.set_xticks(range(len(names)), [str(i) for i in names], fontsize=7)
     axes.set(xlabel="latent dimension" if names else "latent dimensions, sorted", ylabel="KL (nats per datum)")
     axes.legend(frameon=False)
+    return figure
+
+
+# ------------------------------------------------------------------------------------------------ log p(x)
+def estimates(value: Tensor, stderr: Tensor, label: str, below: Tensor, limit: float | None = None) -> Figure:
+    """Estimates of log p(x_b) with two standard errors, in order of value; beside them a diagnostic of each.
+
+    Args:
+        value, stderr: (N,), in nats.
+        label: the diagnostic's name.
+        below: (N,), the diagnostic.
+        limit: drawn as a line, and data above it in orange.
+
+    >>> len(estimates(torch.tensor([-1.0, -2.0]), torch.zeros(2), "k-hat", torch.tensor([0.1, 0.9]), 0.7).axes)
+    2
+    """
+    order = value.argsort()
+    value, error, below = value[order], 2 * stderr[order].nan_to_num(0.0), below[order]
+    above = below > (math.inf if limit is None else limit)
+    figure, (left, right) = _figure(8.0, 3.4, columns=2)
+    for mask, color in ((~above, BLUE), (above, ORANGE)):
+        rows = mask.nonzero()[:, 0]
+        left.errorbar(rows, value[rows], yerr=error[rows], fmt=".", ms=3, lw=0.8, color=color)
+        right.plot(rows, below[rows], ".", ms=3, color=color)
+    if limit is not None:
+        right.axhline(limit, color=GREY, lw=1)
+    left.set(xlabel="datum, in order of log p(x)", ylabel="log p(x) (nats)")
+    right.set(xlabel="datum, in order of log p(x)", ylabel=label)
+    return figure
+
+
+def gap_bars(rows: Mapping[str, Mapping[str, tuple[float, float]]]) -> Figure:
+    """Stacked bars of gaps in nats with their standard errors: a bar for each name, a part for each gap.
+
+    Args:
+        rows: bar's name -> gap's name -> (value, standard error).
+
+    >>> figure = gap_bars({"test": {"approximation": (1.4, 0.1), "amortization": (1.3, 0.1)}})
+    >>> figure.axes[0].get_ylabel()
+    'nats per datum'
+    """
+    figure, axes = _figure(1.6 + 1.2 * max(2, len(rows)), 3.4)
+    for i, parts in enumerate(rows.values()):
+        bottom = 0.0
+        for (label, (value, error)), color in zip(parts.items(), (BLUE, ORANGE, GREY), strict=False):
+            axes.bar(i, value, 0.6, bottom=bottom, color=color, yerr=error, capsize=3, label=None if i else label)
+            bottom += value
+    axes.set_xticks(range(len(rows)), list(rows))
+    axes.set_ylabel("nats per datum")
+    axes.legend(frameon=False, fontsize=8)
     return figure
 
 

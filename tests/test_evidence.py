@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import exact
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -59,32 +60,111 @@ def test_error_falls_as_one_over_root_k():
     assert -0.6 < slope < -0.4
 
 
-def test_exactly_k_samples_whatever_the_chunks(monkeypatch):
+def test_exactly_k_samples_whatever_the_chunks():
     pair = exact.PAIRS["sigmoid-decoder 2d"]()
     drawn = []
     pair.model.decoder.register_forward_hook(lambda m, a, out: drawn.append(out.shape[0] * out.shape[1]))
-    monkeypatch.setattr("pyrovae.evidence.importance.ROWS", 16)
-    one = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=37, batch_size=3)
-    assert sum(drawn) == 37 * 8 and len(one) == 8
-    monkeypatch.setattr("pyrovae.evidence.importance.ROWS", 10**6)
+    one = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=37, batch_size=3, max_rows=16)
+    assert sum(drawn[1:]) == 37 * 8 and len(one) == 8 and max(drawn) <= 16  # the first is the check of the pair
     other = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=37, batch_size=8, seed=1)
     error = (one.stderr.square() + other.stderr.square()).sqrt()
     assert ((one.value - other.value).abs() < 5 * error).all()
 
 
 def test_streamed_weights_equal_direct_formulas():
-    from pyrovae.evidence.importance import _Weights
+    from pyrovae.evidence.weights import Weights
 
     log_w = 40 * torch.randn(50, 6, dtype=torch.float64) - 1000
-    weights = _Weights(6, torch.device("cpu"))
+    weights = Weights(6, torch.device("cpu"), most=50)
     for chunk in log_w.split([1, 20, 29]):
         weights.add(chunk)
-    value, stderr, ess, elbo = weights.result()
+    value, stderr, ess, elbo = (weights.columns()[name] for name in ("value", "stderr", "ess", "elbo"))
     w = (log_w - log_w.amax(0)).exp()
     torch.testing.assert_close(value, log_w.logsumexp(0) - torch.tensor(50.0).log().double())
     torch.testing.assert_close(stderr, w.std(0) / 50**0.5 / w.mean(0))
     torch.testing.assert_close(ess, w.sum(0).square() / w.square().sum(0))
     torch.testing.assert_close(elbo, log_w.mean(0))
+
+
+def test_pareto_k_and_smoothing_are_arvizs_of_all_weights_though_only_the_largest_are_kept():
+    import arviz
+
+    from pyrovae.evidence.weights import Weights, tail_length
+
+    generator = torch.Generator().manual_seed(0)
+    for count in (60, 999, 100_000):
+        scale = torch.tensor([0.3, 1.0, 2.5, 5.0], dtype=torch.float64)
+        log_w = scale * torch.randn(count, 4, generator=generator, dtype=torch.float64) - 800
+        weights = Weights(4, torch.device("cpu"), most=count)
+        for chunk in log_w.split(7919):
+            weights.add(chunk)
+        assert weights.largest.shape == (tail_length(count) + 1, 4)  # all that is kept of 100,000
+        columns = weights.columns(psis=True)
+        with np.errstate(over="ignore"):
+            smooth, khat = arviz.psislw(log_w.T.numpy())
+        torch.testing.assert_close(columns["khat"], torch.tensor(khat), rtol=1e-6, atol=1e-6)
+        # ArviZ's weights sum to 1: their unnormalized sum is that of the weights that smoothing leaves alone, scaled
+        body = log_w.argmin(0)
+        scale_by = log_w.gather(0, body.unsqueeze(0))[0] - torch.tensor(smooth).T.gather(0, body.unsqueeze(0))[0]
+        torch.testing.assert_close(
+            columns["value"], scale_by - torch.tensor(float(count)).log().double(), rtol=1e-8, atol=1e-6
+        )
+        torch.testing.assert_close(columns["ess"], 1 / torch.tensor(smooth).exp().square().sum(1), rtol=1e-5, atol=1e-6)
+
+
+def test_heavy_tails_are_flagged_and_smoothing_a_defensive_mixture_and_the_exact_guide_are_not():
+    """A guide of a third of the posterior's scale, whose weights have k = 1 - 1/9."""
+    pair = exact.PAIRS["linear-gaussian 2x4 narrow"]()
+    truth = pair.log_evidence().detach().double()
+    x = pair.batch["x"].repeat(60, 1)
+    options = {"num_samples": 400, "batch_size": 1000, "max_rows": 10**6}
+    plain, smooth, mixed = (
+        pv.log_evidence(pair.model, pair.guide, x, **options, **more) for more in ({}, {"psis": True}, {"defensive": 0.2})
+    )
+    assert plain.khat.mean() > 0.7 and len(plain.heavy) > 200 and plain.khat[plain.heavy[0]] == plain.khat.max()
+    for part in (f"k-hat > 0.7 for {len(plain.heavy)} of 420 data", "defensive=0.1", "method='ais'"):
+        assert part in repr(plain)
+    errors = [((e.value.reshape(60, 7) - truth).exp() - 1).square().mean().sqrt() for e in (plain, smooth, mixed)]
+    assert errors[2] < 0.3 * errors[0] and errors[1] < 0.9 * errors[0]
+    assert (plain.bound, smooth.bound, mixed.bound) == ("lower", "estimate", "lower")
+    assert len(mixed.heavy) < 0.2 * len(plain.heavy) and mixed.khat.mean() < 0.5
+    covered = ((mixed.value.reshape(60, 7) - truth).abs() < 1.96 * mixed.stderr.reshape(60, 7)).double().mean()
+    assert 0.9 < covered < 0.99
+    tight = exact.PAIRS["linear-gaussian 3x5 exact"]()
+    even = pv.log_evidence(tight.model, tight.guide, tight.batch, num_samples=400)
+    assert even.warning is None and not (even.khat > 0.7).any()
+
+
+@pytest.mark.parametrize(
+    "name", ["sigmoid-decoder 2d", "gamma-poisson log-normal", "gaussian-mixture enumerated", "linear-gaussian 2x4 narrow"]
+)
+def test_a_defensive_mixture_draws_exactly_k_and_is_unbiased(name):
+    pair = exact.PAIRS[name]()
+    truth = pair.log_evidence().detach().double()
+    options = {"num_samples": 37, "defensive": 0.3, "max_rows": 50, "batch_size": 4}
+    evidence = pv.log_evidence(pair.model, pair.guide, pair.batch, **options)
+    assert (evidence.num_weights == 37).all() and evidence.elbo.isnan().all()  # the mixture's bound is not the guide's
+    x = pair.batch["x"].repeat(300, 1)
+    options = {"num_samples": 37, "defensive": 0.3, "max_rows": 10**6, "batch_size": 10**4}
+    weight = (pv.log_evidence(pair.model, pair.guide, x, **options).value.reshape(300, -1) - truth).exp()
+    assert ((weight.mean(0) - 1) / (weight.std(0) / 300**0.5)).abs().max() < 4
+
+
+def test_a_target_error_adds_samples_where_they_are_needed():
+    pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
+    truth = pair.log_evidence().detach().double()
+    first = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=100)
+    goal = float(first.stderr.median())
+    options = {"num_samples": 100, "target_error": goal, "batch_size": 3}
+    evidence = pv.log_evidence(pair.model, pair.guide, pair.batch, **options)
+    assert (evidence.stderr <= goal).all() and (evidence.num_weights % 100 == 0).all()
+    assert evidence.num_weights.min() == 100 < evidence.num_weights.max() == evidence.num_samples
+    assert (((evidence.value - truth) / evidence.stderr).abs() < 4.5).all()
+    capped = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=100, target_error=1e-9, max_samples=250)
+    assert (capped.num_weights == 250).all()
+    ten = pv.log_evidence(pair.model, pair.guide, pair.batch["x"].repeat(200, 1), num_samples=100, target_error=goal)
+    covered = ((ten.value.reshape(200, 7) - truth).abs() < 1.96 * ten.stderr.reshape(200, 7)).double().mean()
+    assert 0.9 < covered < 0.98
 
 
 def test_deterministic_under_a_seed_and_leaves_modes_and_random_state():
@@ -113,10 +193,22 @@ def test_energies_bad_supports_and_bad_options_are_refused():
     with pytest.raises(ContractError, match="site 'x' is an energy"):
         pv.log_evidence(energy.model, energy.guide, digits.test)
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
-    with pytest.raises(OptionError, match="both must be at least 1"):
+    with pytest.raises(OptionError, match="num_samples is 0; expected a whole number of at least 1"):
         pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=0)
-    with pytest.raises(OptionError, match="method is 'magic'"):
+    with pytest.raises(OptionError, match="no method is called 'magic'"):
         pv.log_evidence(pair.model, pair.guide, pair.batch, method="magic")
+    for options, message in (
+        ({"num_sample": 3}, "no option of method 'importance' is called 'num_sample'; did you mean 'num_samples'"),
+        ({"method": "ais", "num_samples": 3}, "no option of method 'ais' is called 'num_samples'"),
+        ({"method": "ais", "path": "sigmoid"}, "no path is called 'sigmoid'; did you mean 'sigmoidal'"),
+        ({"method": "ais", "acceptance": 2}, "acceptance is 2; expected a rate between 0 and 1"),
+        ({"defensive": 1.0}, "defensive is 1.0; expected the prior's share"),
+        ({"target_error": 0}, "target_error is 0"),
+        ({"max_samples": 10**6}, "max_samples is given without target_error"),
+        ({"max_rows": 0}, "max_rows is 0; expected a whole number of at least 1"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            pv.log_evidence(pair.model, pair.guide, pair.batch, **options)
 
     def model(x):
         with pyro.plate("data", len(x), dim=-1):
@@ -127,10 +219,13 @@ def test_energies_bad_supports_and_bad_options_are_refused():
         with pyro.plate("data", len(x), dim=-1):
             pyro.sample("z", dist.Normal(x.sqrt(), 0.1).to_event(1))
 
-    with pytest.raises(NonFiniteError, match="all 10 weights of datum 2 are zero"):
+    with pytest.raises(NonFiniteError, match="all 10 weights of datum 2 are zero") as failed:
         pv.log_evidence(model, guide, torch.tensor([[0.25], [0.3], [81.0]]), num_samples=10, batch_size=2)
+    assert len(failed.value.partial) == 2 and failed.value.partial.value.isfinite().all()  # the batch before is kept
     with pytest.raises(NonFiniteError, match="site 'z' of the guide is nan at row 1"):
         pv.log_evidence(model, guide, torch.tensor([[0.25], [-1.0]]), num_samples=3)
+    with pytest.raises(NonFiniteError, match="is nan at row 0 of the batch.*The batch begins with datum 1"):
+        pv.log_evidence(model, guide, torch.tensor([[0.25], [-1.0]]), num_samples=3, batch_size=1)
 
 
 def test_repr_and_json():

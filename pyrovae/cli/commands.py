@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pyrovae import data as data_sets
 from pyrovae import pairs, plots
 from pyrovae.check import check
-from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, pair_of, parse
+from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, method_options, pair_of, parse
 from pyrovae.completion import HIDDEN, complete, conditional_samples, known_part
 from pyrovae.errors import OptionError, RunError, nearest
 from pyrovae.evaluation import evaluate
@@ -145,11 +145,13 @@ def _resume(args: list[str]) -> int:
 
 
 def _evaluate(args: list[str]) -> int:
-    """ELBO and log p(x) of the test data, active units: pyrovae evaluate runs/vae --num_samples 1000"""
+    """ELBO and log p(x) of the test data, active units: pyrovae evaluate runs/vae --method ais --num_chains 16"""
     parser = _run_parser("evaluate", _evaluate.__doc__ or "")
     parser.add_argument("--split", type=str, default="test", help="train, valid or test")
     parser.add_argument("--weights", type=str | None, default=None, help="best or last")
-    parser.add_function_arguments(evaluate, skip={"run", "data", "progress"})
+    parser.add_function_arguments(evaluate, skip={"run", "data", "progress", "options"})
+    for name, (kind, methods, text) in method_options().items():
+        parser.add_argument(f"--{name}", type=kind, default=None, help=f"{', '.join(methods)}: {text}")
     options = parse(parser, args)
     run = _load_run(options, weights=options.weights)
     if options.split not in ("train", "valid", "test"):
@@ -157,8 +159,9 @@ def _evaluate(args: list[str]) -> int:
     split = None if run.data is None else getattr(run.data, options.split)
     if split is None:
         raise RunError(f"{options.run} has no {options.split} data; choose another --split, or give --data.")
-    names = [n for n in inspect.signature(evaluate).parameters if n not in ("run", "data", "progress")]
-    evaluation = evaluate(run, split, **{n: options[n] for n in names}, progress=True)
+    names = [n for n in inspect.signature(evaluate).parameters if n not in ("run", "data", "progress", "options")]
+    own = {name: options[name] for name in method_options() if options[name] is not None}
+    evaluation = evaluate(run, split, progress=True, **{name: options[name] for name in names}, **own)
     figures = {"split": options.split, "weights": run.weights, "seed": options.seed, **evaluation.to_json()}
     write_json(Path(options.run) / "evaluation.json", figures)
     print(evaluation)

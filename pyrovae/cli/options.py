@@ -7,9 +7,9 @@ import inspect
 import re
 from argparse import ArgumentError
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import docstring_parser
 import yaml
@@ -19,9 +19,10 @@ from pyrovae import data as data_sets
 from pyrovae import pairs
 from pyrovae.cli.user_file import load_builder, where_it_fails
 from pyrovae.errors import ContractError, OptionError, PyrovaeError
+from pyrovae.evidence import METHODS
 from pyrovae.pair import Pair, as_pair
 
-__all__ = ["Builder", "add_data", "argument_help", "load_data", "make_parser", "pair_of", "parse"]
+__all__ = ["Builder", "add_data", "argument_help", "load_data", "make_parser", "method_options", "pair_of", "parse"]
 
 
 def parse(parser: ArgumentParser, args: list[str]) -> Namespace:
@@ -63,6 +64,18 @@ def argument_help(function: Callable[..., Any]) -> dict[str, str]:
     """What a function's docstring says of each argument."""
     parsed = docstring_parser.parse(function.__doc__ or "")
     return {p.arg_name: (p.description or "").replace("\n", " ").replace("%", "%%") for p in parsed.params}
+
+
+def method_options() -> dict[str, tuple[Any, list[str], str]]:
+    """Options of the estimators of log p(x): type, the methods that have it, what the first of them says of it."""
+    found: dict[str, tuple[Any, list[str], str]] = {}
+    for name, method in METHODS.items():
+        texts, types = argument_help(method), get_type_hints(method)
+        for option in (f for f in fields(method) if f.name != "num_samples"):
+            text = f"{texts.get(option.name, '')} (by default {option.default})"
+            kind, methods, text = found.get(option.name, (types[option.name] | None, [], text))
+            found[option.name] = kind, [*methods, name], text
+    return found
 
 
 def add_data(parser: ArgumentParser) -> None:

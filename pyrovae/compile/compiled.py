@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyrovae import objectives
-from pyrovae.compile.graph import compile_graph, trace_graph, untouched
+from pyrovae.compile.graph import compile_graph, first_line, trace_graph, untouched
 from pyrovae.compile.matmul import MATMULS, choose_matmul, matmul_backend
 from pyrovae.compile.roll import compile_rolled
 from pyrovae.compile.step import Step
@@ -141,7 +141,7 @@ class CompiledStep(Step):
             try:
                 self._generate(compiler, graph, given, seen)
             except Exception as error:
-                self.reason = _first_line(error)
+                self.reason = first_line(error)
                 log.warning("the step is traced but not compiled: %s", self.reason)
                 self._generate("graph", graph, given, seen)
         else:
@@ -220,10 +220,6 @@ class CompiledStep(Step):
         with torch.no_grad():
             traced = make_fx(step, tracing_mode="fake")(*given, *seen, *extra)
         return traced, [*seen, *extra]
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
 def compile_step(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-__all__ = ["compile_graph", "trace_graph", "untouched"]
+__all__ = ["compile_graph", "first_line", "trace_graph", "untouched"]
 
 Function = Callable[..., Any]
 aten = torch.ops.aten
@@ -88,3 +88,8 @@ def compile_graph(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Function:
     options = {"fallback_random": True, "size_asserts": False, "alignment_asserts": False}
     with config.patch(options), torch.no_grad():
         return compile_fx(graph, list(inputs))
+
+
+def first_line(error: Exception) -> str:
+    """An error in one line, for a log."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

@@ -201,7 +201,15 @@ def _stretches(nodes: list[fx.Node]) -> tuple[list[_Block], list[int]]:
 
 
 def compile_rolled(module: fx.GraphModule) -> Callable[..., Any]:
-    """The function of a traced graph, its repeated stretches compiled once each and run in a loop."""
+    """The function of a traced graph, its repeated stretches compiled once each and run in a loop.
+
+    Raises:
+        RuntimeError: the graph writes into part of a tensor, which blocks that share it could not see.
+    """
+    for node in module.graph.nodes:
+        writes = node.op == "call_function" and getattr(getattr(node.target, "_schema", None), "is_mutable", False)
+        if writes and node.args[0].op != "placeholder" and "empty" not in str(node.args[0].target):
+            raise RuntimeError(f"{node.target} writes into part of a tensor, so the loop cannot be compiled in blocks")
     _normalize(module)
     nodes = [node for node in module.graph.nodes if node.op == "call_function"]
     (output,) = [node for node in module.graph.nodes if node.op == "output"]

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
+from pyrovae.errors import OptionError
+from pyrovae.evidence.weights import arviz
+from pyrovae.plots import estimates
+
+if TYPE_CHECKING:
+    from arviz import InferenceData
+    from matplotlib.figure import Figure
+
 __all__ = ["Evidence", "mean_and_error"]
+
+LONELY = 2  # effective weights, under which one weight is most of the sum
+HEAVY = 0.7  # k-hat above which an importance sampling estimate and its error are not to be trusted (Vehtari et al. 2024)
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:
@@ -28,22 +42,42 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 class Evidence:
     """Estimates of log p(x_b) for N data, in nats.
 
+    What a method does not define is NaN.
+
     Attributes:
         value: (N,), the estimates.
         stderr: (N,), their Monte Carlo standard errors.
-        ess: (N,), effective sample sizes (sum w)^2 / sum w^2 of the K weights.
-        elbo: (N,), the mean of the K log weights, E_q[log w].
-        num_samples: K.
-        bound: the side of log p(x) on which the estimate lies in expectation.
+        ess: (N,), effective sample sizes (sum w)^2 / sum w^2 of the weights.
+        khat: (N,), the Pareto shape of the largest weights: above 0.7 neither value nor stderr is to be trusted.
+        elbo: (N,), the mean of the log weights, E_q[log w], and ``elbo_stderr`` its standard error.
+        acceptance: (N,), mean acceptance rate of HMC.
+        num_weights: (N,), how many weights each datum got.
+        passes: (N,), evaluations of the model for each datum, pilot runs included.
+        method: the estimator's name.
+        bound: on which side of log p(x) the value lies in expectation: lower, upper, estimate for neither, exact.
+        options: of the method, and the seed.
+
+    References: Vehtari, Simpson, Gelman, Yao and Gabry, Pareto Smoothed Importance Sampling, 2024 (k-hat).
     """
 
     value: Tensor
     stderr: Tensor
     ess: Tensor
+    khat: Tensor
     elbo: Tensor
-    num_samples: int
+    elbo_stderr: Tensor
+    acceptance: Tensor
+    num_weights: Tensor
+    passes: Tensor
     method: str = "importance"
     bound: str = "lower"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Tensor], method: str, bound: str, options: Mapping[str, Any]) -> Evidence:
+        """From the columns that a method has; the others are NaN."""
+        missing = torch.full_like(columns["value"], math.nan)
+        return cls(**{name: columns.get(name, missing) for name in COLUMNS}, method=method, bound=bound, options=options)
 
     @cached_property
     def mean(self) -> float:
@@ -60,19 +94,59 @@ class Evidence:
         """The Monte Carlo part of :attr:`mean_stderr`, sqrt(sum_b stderr_b^2) / N: the error for just these data."""
         return float(self.stderr.double().square().sum().sqrt() / len(self.stderr))
 
+    @property
+    def num_samples(self) -> int:
+        """K, the weights of a datum (the most, where data got different numbers)."""
+        return int(self.num_weights.max())
+
+    @property
+    def heavy(self) -> Tensor:
+        """Row numbers of the data whose k-hat is above 0.7, worst first."""
+        rows = (self.khat > HEAVY).nonzero()[:, 0]
+        return rows[self.khat[rows].argsort(descending=True)]
+
     def __len__(self) -> int:
         return len(self.value)
 
     def __repr__(self) -> str:
-        return (
-            f"log p(x) = {self.mean:.3f} +- {self.mean_stderr:.3f} nats per datum ({self.bound} bound in expectation; "
-            f"{self.method}, {len(self)} data x {self.num_samples} samples; Monte Carlo error {self.mean_mc_stderr:.4f}, "
-            f"median ESS {float(self.ess.median()):.1f})"
-        )
+        if self.bound == "exact":
+            notes = f"exact, {len(self)} data"
+        else:
+            side = "neither bound" if self.bound == "estimate" else f"{self.bound} bound in expectation"
+            notes = f"{side}; {self.method}, {len(self)} data x {self._weights}; Monte Carlo error {self.mean_mc_stderr:.4f}"
+        if bool(self.ess.isfinite().any()):
+            notes += f", median ESS {float(self.ess.median()):.1f}"
+        if bool(self.acceptance.isfinite().any()):
+            low, mean, high = (float(f()) for f in (self.acceptance.min, self.acceptance.mean, self.acceptance.max))
+            notes += f", acceptance {mean:.2f} ({low:.2f} to {high:.2f})"
+        text = f"log p(x) = {self.mean:.3f} +- {self.mean_stderr:.3f} nats per datum ({notes})"
+        return f"{text}\n{warning}" if (warning := self.warning) else text
+
+    @property
+    def _weights(self) -> str:
+        """How many weights of what a datum got."""
+        kind = "draws" if "num_draws" in self.options else "chains" if "num_chains" in self.options else "samples"
+        least = int(self.num_weights.min())
+        return f"{self.num_samples} {kind}" if least == self.num_samples else f"{least} to {self.num_samples} {kind}"
+
+    @property
+    def warning(self) -> str | None:
+        """What is not to be trusted, and what to do about it; None where nothing is amiss."""
+        importance, heavy = self.method == "importance", self.heavy
+        lonely = (self.ess < LONELY) & (self.num_weights >= 5) & ~(self.khat > HEAVY)
+        found = []
+        if len(heavy):
+            worst = f"worst {float(self.khat[heavy[0]]):.2f} at datum {int(heavy[0])}"
+            found.append(f"k-hat > {HEAVY} for {len(heavy)} of {len(self)} data ({worst}), where a few weights decide")
+        if bool(lonely.any()):
+            found.append(f"ESS < {LONELY} for {int(lonely.sum())} of {len(self)} data, where one weight decides")
+        remedy = "samples, defensive=0.1, or method='ais'" if importance else "distributions, start='guide', or more chains"
+        return f"{'; '.join(found)}: value and error are likely too low there; give more {remedy}." if found else None
 
     def to_json(self) -> dict[str, Any]:
-        """The summary, without the per-datum values."""
-        return {
+        """The summary, without the per-datum values; None for what is not defined."""
+        khat = self.khat[self.khat.isfinite()]
+        figures = {
             "method": self.method,
             "bound": self.bound,
             "num_data": len(self),
@@ -81,4 +155,34 @@ class Evidence:
             "mean_stderr": self.mean_stderr,
             "mean_mc_stderr": self.mean_mc_stderr,
             "median_ess": float(self.ess.median()),
+            "max_khat": float(khat.max()) if len(khat) else math.nan,
+            "heavy_tails": len(self.heavy),
+            "mean_acceptance": float(self.acceptance.mean()),
+            "passes_per_datum": float(self.passes.double().mean()),
+            "options": dict(self.options),
         }
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()}
+
+    def to_arviz(self) -> InferenceData:
+        """An InferenceData with one group ``evidence``, each column a variable over ``data``, the summary its attributes."""
+        import xarray
+
+        columns = {name: ("data", getattr(self, name).cpu().numpy()) for name in COLUMNS}
+        attrs = {k: v for k, v in self.to_json().items() if isinstance(v, (str, int, float))}
+        group = xarray.Dataset(columns, coords={"data": range(len(self))}, attrs={**attrs, **_flat(self.options)})
+        return arviz().InferenceData(evidence=group)
+
+    def plot(self) -> Figure:
+        """The estimates with two standard errors, data in order of value, and k-hat (or the acceptance) of each."""
+        if not len(self):
+            raise OptionError("no datum to plot.")
+        below = ("acceptance of HMC", self.acceptance, None) if self.khat.isnan().all() else ("k-hat", self.khat, HEAVY)
+        return estimates(self.value, self.stderr, *below)
+
+
+def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as netCDF attributes, which know no None and no booleans."""
+    return {f"option_{k}": v if type(v) in (str, int, float) else str(v) for k, v in options.items()}
+
+
+COLUMNS = ("value", "stderr", "ess", "khat", "elbo", "elbo_stderr", "acceptance", "num_weights", "passes")

@@ -1,157 +1,149 @@
-"""log p(x) by importance sampling from the guide, streamed over data and samples."""
+"""log p(x) by importance sampling from the guide, streamed over samples."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
-import pyro
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from pyrovae.check import find_non_finite
-from pyrovae.data import as_split
-from pyrovae.distributions import is_density
-from pyrovae.errors import ContractError, NonFiniteError, OptionError
-from pyrovae.evidence.evidence import Evidence
-from pyrovae.modes import device_of, evaluating
-from pyrovae.pair import Program, remember, running
-from pyrovae.trace import PairTrace, trace_pair, unknown_sites
+from pyrovae.compile import compile_function
+from pyrovae.errors import NonFiniteError, OptionError
+from pyrovae.evidence.method import Job, Method, refuse_worthless, require
+from pyrovae.evidence.target import Target
+from pyrovae.evidence.weights import Weights
+from pyrovae.pair import Program
+from pyrovae.trace import trace_pair
 
-__all__ = ["log_evidence"]
-
-ROWS = 5000  # particles x data in one pass: keeps activations in cache, measured best of 500 to 50,000 on 2 cores
+__all__ = ["Importance", "log_weights"]
 
 
-class _Weights:
-    """Running sums of K log weights per datum: their maximum m, sum e^(w - m), sum e^(2(w - m)), sum w; in float64."""
-
-    def __init__(self, size: int, device: torch.device) -> None:
-        self.top = torch.full((size,), -math.inf, dtype=torch.float64, device=device)
-        self.first, self.second, self.logs = (torch.zeros_like(self.top) for _ in range(3))
-        self.count = 0
-
-    def add(self, log_weight: Tensor) -> None:
-        log_weight = log_weight.double()
-        top = torch.maximum(self.top, log_weight.amax(0))
-        safe = torch.where(top.isinf(), torch.zeros_like(top), top)
-        old = (self.top - safe).exp()
-        new = (log_weight - safe).exp()
-        self.first = self.first * old + new.sum(0)
-        self.second = self.second * old.square() + new.square().sum(0)
-        self.logs = self.logs + log_weight.sum(0)
-        self.top = top
-        self.count += len(log_weight)
-
-    def result(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        value = self.top + self.first.log() - math.log(self.count)
-        ess = self.first.square() / self.second
-        # delta method: sd(log mean w) = sd(w) / (sqrt(K) mean w), with the unbiased variance of K weights
-        variance = (1 / ess - 1 / self.count).clamp_min(0) * self.count / max(self.count - 1, 1)
-        stderr = variance.sqrt() if self.count > 1 else torch.full_like(value, math.nan)
-        return value, stderr, ess, self.logs / self.count
+def log_weights(model: Program, guide: Program, batch: Mapping[str, Tensor], num_samples: int) -> Tensor:
+    """log w_kb = log p(x_b, z_kb) - log q(z_kb | x_b), z_kb ~ q, (K, B); NonFiniteError names the site of a NaN."""
+    traced = trace_pair(model, guide, batch, num_samples)
+    if is_broken(traced.log_weight):
+        raise NonFiniteError(str(find_non_finite(traced)))
+    return traced.log_weight
 
 
-@torch.no_grad()
-def log_evidence(
-    model: Program,
-    guide: Program,
-    data: Any,
-    *,
-    num_samples: int = 1000,
-    batch_size: int = 100,
-    method: str = "importance",
-    seed: int = 0,
-    progress: bool = False,
-) -> Evidence:
-    """log p(x_b) ~ log (1/K) sum_k p(x_b, z_kb) / q(z_kb | x_b), z_kb ~ q(z | x_b): a lower bound in expectation.
+def is_broken(log_weight: Tensor) -> bool:
+    """Whether a weight is no number, or infinite."""
+    return bool((log_weight.isnan() | (log_weight == math.inf)).any())
 
-    Exactly K samples a datum, whatever the chunks; memory does not grow with K. The modules are in evaluation mode and the
-    caller's random state is left as it was.
+
+def job_weights(job: Job, batch: Mapping[str, Tensor], num_samples: int) -> Tensor:
+    """:func:`log_weights` for a job, by compiled code for draws and data of the first pass's numbers."""
+    if job.code is None:
+        return log_weights(job.model, job.guide, batch, num_samples)
+    shape = (num_samples, *((name, value.shape) for name, value in batch.items()))
+    if not job.code:
+        job.code[shape] = compile_function(lambda b: trace_pair(job.model, job.guide, b, num_samples).log_weight, batch)
+    log_weight = job.code[shape](batch) if shape in job.code else None
+    if log_weight is None or is_broken(log_weight):  # which the eager pass explains
+        log_weight = log_weights(job.model, job.guide, batch, num_samples)
+    return log_weight
+
+
+@dataclass(frozen=True)
+class Importance(Method):
+    """log (1/K) sum_k p(x_b, z_kb) / r(z_kb), z_kb ~ r: a lower bound in expectation, that rises to log p(x) with K.
+
+    r is the guide q(z | x), or with ``defensive=a`` the mixture (1 - a) q(z | x) + a p(z), from which exactly round(a K) draws
+    are the prior's: its weights never exceed p(x | z) / a, so that their variance is finite.
 
     Args:
-        model, guide: the two programs.
-        data: a split (``data.test``), a dict of tensors with N rows, a tensor x, or a DataLoader.
         num_samples: K.
-        batch_size: data in one pass.
-        method: "importance".
-        seed: of the samples.
-        progress: show a bar with the remaining time.
+        psis: smooth the largest weights by a generalized Pareto law: less variance, no bound.
+        defensive: a, the prior's share, in [0, 1).
+        target_error: draw K more, again and again, for the data whose standard error is above it. Stopping at a small
+            estimated error favours runs that have missed a large weight: believe k-hat, not this, where it is above 0.7.
+        max_samples: the most a datum gets with ``target_error``; by default 100 K.
 
-    Returns:
-        :class:`Evidence`, per datum, in nats.
-
-    Raises:
-        ContractError: the likelihood is no density, or the pair breaks the contract.
-        NonFiniteError: names the site and row where a log density is NaN, or a datum all of whose weights are zero.
-
-    References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016, Eq. (8); Rezende, Mohamed and
-    Wierstra, Stochastic Backpropagation, 2014.
-
-    >>> from pyrovae import data, pairs
-    >>> digits = data.load("digits")
-    >>> pair = pairs.linear_gaussian(digits.spec, latent_dim=2)
-    >>> estimate = log_evidence(pair.model, pair.guide, digits.test, num_samples=2)
-    >>> bool((estimate.value - pair.model.log_evidence(digits.test["x"])).abs().max() < 0.01)
-    True
+    References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016, Eq. (8); Vehtari et al., Pareto
+    Smoothed Importance Sampling, 2024; Hesterberg, Weighted Average Importance Sampling and Defensive Mixture
+    Distributions, 1995.
     """
-    if method != "importance":
-        raise OptionError(f"method is {method!r}; this version estimates the evidence by 'importance'.")
-    if num_samples < 1 or batch_size < 1:
-        raise OptionError(f"num_samples is {num_samples}, batch_size {batch_size}; both must be at least 1.")
-    split = as_split(data)
-    device = device_of(model, guide)
-    chunk = max(1, ROWS // batch_size)
-    parts: list[tuple[Tensor, ...]] = []
-    bar = tqdm(total=len(split), unit="datum", disable=None if progress else True, desc="log p(x)", leave=False)
-    devices = [device.index or 0] if device.type == "cuda" else []
-    with (
-        running(model, guide),
-        evaluating(model, guide),
-        torch.random.fork_rng(devices=devices),
-        bar,
-        pyro.validation_enabled(False),
-    ):
-        torch.manual_seed(seed)
-        for batch in split.batches(batch_size):
-            batch = {key: value.to(device) for key, value in batch.items()}
-            size = len(next(iter(batch.values())))
-            weights = _Weights(size, device)
-            while weights.count < num_samples:
-                traced = trace_pair(model, guide, batch, min(chunk, num_samples - weights.count))
-                if not parts and weights.count == 0:
-                    _check(model, guide, traced)
-                    remember(model, batch)
-                _check_weights(traced, weights.count)
-                weights.add(traced.log_weight)
-            parts.append(tuple(t.cpu() for t in weights.result()))
-            if bool(torch.isinf(parts[-1][0]).any()):
-                row = int(torch.isinf(parts[-1][0]).nonzero()[0]) + sum(len(p[0]) for p in parts[:-1])
-                raise NonFiniteError(
-                    f"all {num_samples} weights of datum {row} are zero: the model gives it no density anywhere that the "
-                    "guide draws; check the supports of the two programs there."
-                )
-            bar.update(size)
-    if not parts:
-        raise ContractError("the data are empty: no evidence to estimate.")
-    value, stderr, ess, elbo = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Evidence(value, stderr, ess, elbo, num_samples)
 
+    name: ClassVar[str] = "importance"
+    num_samples: int = 1000
+    psis: bool = False
+    defensive: float = 0.0
+    target_error: float | None = None
+    max_samples: int | None = None
 
-def _check(model: Program, guide: Program, traced: PairTrace) -> None:
-    if message := unknown_sites(model, guide, traced):
-        raise ContractError(message)
-    for name, site in traced.model_sites.items():
-        if not is_density(site["fn"]):
-            raise ContractError(
-                f"site {name!r} is an energy ({type(site['fn']).__name__} of grey pixels), not a density, so the pair has no "
-                "log p(x); binarize the data, or use likelihood 'continuous-bernoulli', 'gaussian' or "
-                "'discretized-logistic'."
-            )
+    def __post_init__(self) -> None:
+        require("num_samples", self.num_samples, 1)
+        if not 0 <= self.defensive < 1:
+            raise OptionError(f"defensive is {self.defensive!r}; expected the prior's share of the draws, in [0, 1).")
+        if self.target_error is not None and not self.target_error > 0:
+            raise OptionError(f"target_error is {self.target_error!r}; expected a number of nats above 0.")
+        if self.max_samples is not None:
+            require("max_samples", self.max_samples, self.num_samples)
+            if self.target_error is None:
+                raise OptionError("max_samples is given without target_error; num_samples alone says how many to draw.")
 
+    @property
+    def bound(self) -> str:
+        return "estimate" if self.psis else "lower"
 
-def _check_weights(traced: PairTrace, count: int) -> None:
-    log_weight = traced.log_weight
-    if bool((log_weight.isnan() | (log_weight == math.inf)).any()):
-        raise NonFiniteError(f"after {count} samples: {find_non_finite(traced)}")
+    @property
+    def covers(self) -> str | None:
+        return None if self.defensive else "defensive=0.1, or method='ais' with start='prior'"
+
+    @property
+    def work(self) -> int:
+        return self.num_samples
+
+    @property
+    def most(self) -> int:
+        """The most weights a datum gets."""
+        if self.target_error is None:
+            return self.num_samples
+        return self.max_samples or 100 * self.num_samples
+
+    def estimate(self, job: Job) -> dict[str, Tensor]:
+        weights = Weights(job.size, job.device, self.most)
+        rows = torch.arange(job.size, device=job.device)
+        while len(rows):
+            batch = job.batch if len(rows) == job.size else {key: value[rows] for key, value in job.batch.items()}
+            more = min(self.num_samples, self.most - int(weights.count[rows[0]]))
+            self._add(job, batch, weights, rows, more)
+            if self.target_error is None:
+                break
+            wanting = ~(weights.stderr <= self.target_error) & (weights.count < self.most) & weights.top.isfinite()
+            rows = wanting.nonzero()[:, 0]
+        columns = weights.columns(self.psis)
+        refuse_worthless(columns["value"], job, f"{self.num_samples} weights")
+        if self.defensive:  # the mean log weight is the mixture's bound, not the guide's
+            del columns["elbo"], columns["elbo_stderr"]
+        return {**columns, "passes": weights.count}
+
+    def _add(self, job: Job, batch: Mapping[str, Tensor], weights: Weights, rows: Tensor, num: int) -> None:
+        """Exactly ``num`` weights for each of the rows."""
+        chunk = max(1, job.max_rows // len(rows))
+        target = Target(job.model, job.guide, batch, job.max_rows) if self.defensive else None
+        for done in range(0, num, chunk):
+            k = min(chunk, num - done)
+            if target is None:
+                log_weight = job_weights(job, batch, k)
+            else:  # the prior's share of the first done + k draws, less that of the first done
+                from_prior = round(self.defensive * (done + k)) - round(self.defensive * done)
+                log_weight = self._defensive(target, k - from_prior, from_prior, round(self.defensive * num) / num)
+            weights.add(log_weight, rows)
+            job.tick(k * len(rows))
+
+    def _defensive(self, target: Target, from_guide: int, from_prior: int, share: float) -> Tensor:
+        draws = [target.draw(k, start) for k, start in ((from_guide, "guide"), (from_prior, "prior")) if k]
+        u = torch.cat(draws)
+        density = target.densities(u, guide=True)
+        assert density.guide is not None
+        from_q = density.guide + math.log1p(-share)
+        proposal = torch.logaddexp(from_q, density.prior + math.log(share)) if share else from_q
+        log_weight = density.prior + density.likelihood - proposal
+        if bool(log_weight.isnan().any()):
+            target.refuse_non_finite(u)
+        return log_weight

@@ -1,0 +1,255 @@
+"""One call for every estimator of log p(x): streams over the data, resumes, reports progress."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pyrovae.data import as_split
+from pyrovae.data.seeds import mix
+from pyrovae.data.split import hash_columns
+from pyrovae.distributions import is_density
+from pyrovae.errors import ContractError, NonFiniteError, OptionError, RunError, nearest
+from pyrovae.evidence.ais import AIS, SMC
+from pyrovae.evidence.bridge import Bridge
+from pyrovae.evidence.evidence import Evidence
+from pyrovae.evidence.exact import Exact
+from pyrovae.evidence.importance import Importance
+from pyrovae.evidence.keeper import Keeper
+from pyrovae.evidence.method import Job, Method, require
+from pyrovae.evidence.target import support_check
+from pyrovae.modes import device_of, evaluating, precision_context
+from pyrovae.pair import Program, buffers, parameters, remember, running
+from pyrovae.trace import fixed, run_program, sample_sites, trace_pair, unknown_sites
+from pyrovae.train.files import load_state, save_state
+
+__all__ = ["METHODS", "log_evidence", "stream"]
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Importance, AIS, SMC, Bridge, Exact)}
+LONG = 10_000_000  # draws x data, from which importance sampling earns back the seconds of its compilation
+SUPPORT_DRAWS = 16  # of the prior for each datum of the first batch
+
+
+def log_evidence(
+    model: Program,
+    guide: Program,
+    data: Any,
+    *,
+    method: str = "importance",
+    batch_size: int = 100,
+    max_rows: int = 5000,
+    seed: int = 0,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    precision: str = "float32",
+    compile: bool | None = None,
+    **options: Any,
+) -> Evidence:
+    """log p(x_b) of each datum by one of the methods below, in nats, with its standard error and side.
+
+        importance  L_K from the guide: num_samples=1000, psis, defensive, target_error   lower bound
+        ais         annealed importance sampling: num_chains=16, num_distributions=1000   lower bound
+        smc         the same with resampling                                              lower bound
+        bridge      between a refined Gaussian and HMC draws of the posterior             neither
+        exact       the model's own ``log_evidence``, or the sum over enumerable sites    exact
+
+    Every method draws exactly what it is told to for each datum, whatever the batches and passes, in memory that does not
+    grow with K or N. The modules are in evaluation mode; the caller's random state is left as it was.
+
+    Args:
+        model, guide: the two programs.
+        data: a split (``data.test``), a dict of tensors with N rows, a tensor x, or a DataLoader.
+        method: the estimator's name.
+        batch_size: the most data in one pass.
+        max_rows: the most draws x data in one pass: the cap on memory. About 5,000 is also fastest on a CPU, whose cache it
+            fits; a GPU wants more.
+        seed: of the draws.
+        progress: show a bar with the remaining time.
+        checkpoint: a file that is written after each batch, and each minute by ais, smc and bdmc; a call with the same
+            arguments continues from it to the same numbers.
+        precision: "float32", or "bf16" networks with float32 log densities.
+        compile: compile the passes of method "importance", which takes some seconds; by default from 10,000,000 draws x data.
+        options: of the method, see :class:`Importance`, :class:`AIS`, :class:`SMC`, :class:`Bridge`.
+
+    Returns:
+        :class:`Evidence`.
+
+    Raises:
+        ContractError: the likelihood is no density, the guide's support misses the model's, or the pair breaks the contract.
+        NonFiniteError: names the site and row where a log density is NaN, or a datum all of whose weights are zero.
+        OptionError: an option that is not known, or draws that do not fit into memory.
+            The error's ``partial`` is the Evidence of the data before the batch that failed, or None; they are in the
+            checkpoint too.
+
+    References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016; Wu, Burda, Salakhutdinov and Grosse,
+    On the Quantitative Analysis of Decoder-Based Generative Models, 2017.
+
+    >>> from pyrovae import data, pairs
+    >>> digits = data.load("digits")
+    >>> pair = pairs.linear_gaussian(digits.spec, latent_dim=2)
+    >>> estimate = log_evidence(pair.model, pair.guide, digits.test, num_samples=2)
+    >>> bool((estimate.value - pair.model.log_evidence(digits.test["x"])).abs().max() < 0.01)
+    True
+    """
+    if method not in METHODS:
+        raise nearest("method", method, METHODS)
+    chosen = METHODS[method].build(options)
+    columns = stream(model, guide, data, chosen, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
+    return Evidence.of(columns, chosen.name, chosen.bound, {**chosen.options(), "seed": seed})
+
+
+@torch.no_grad()
+def stream(
+    model: Program,
+    guide: Program,
+    data: Any,
+    method: Method,
+    batch_size: int = 100,
+    max_rows: int = 5000,
+    seed: int = 0,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    precision: str = "float32",
+    compile: bool | None = None,
+) -> dict[str, Tensor]:
+    """A method's columns for all data, (N,) each, batch by batch; arguments and errors of :func:`log_evidence`."""
+    require("batch_size", batch_size, 1)
+    require("max_rows", max_rows, 1)
+    split, device = as_split(data), device_of(model, guide)
+    size = method.batch_size(batch_size, max_rows)
+    parts, held, keeper = [], None, None
+    code = {} if (len(split) * method.work >= LONG if compile is None else compile) else None
+    identity = {"method": method.name, **method.options(), "seed": seed, "size": size, "max_rows": max_rows}
+    identity |= {"precision": precision, "compiled": code is not None}
+    if checkpoint is not None:
+        identity["of"] = _fingerprint(model, guide, split)
+        parts, held = _resume(Path(checkpoint), identity)
+    done = sum(len(part["value"]) for part in parts)
+    bar = tqdm(
+        total=len(split) * method.work,
+        initial=done * method.work,
+        unit_scale=True,
+        disable=None if progress else True,
+        desc=f"log p(x), {method.name}",
+        leave=False,
+    )
+    with (
+        running(model, guide),
+        evaluating(model, guide),
+        precision_context(precision, model, guide),
+        torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []),
+        bar,
+        pyro.validation_enabled(False),
+    ):
+        for number, batch in enumerate(split.batches(size)):
+            if number < len(parts):
+                continue
+            torch.manual_seed(mix(seed, number) >> 1)  # a pure function of the two, so that resuming is exact
+            batch = {key: value.to(device) for key, value in batch.items()}
+            if checkpoint is not None:
+                state = {"identity": identity, "parts": parts}
+                keeper, held = Keeper(lambda run, state=state: save_state(Path(checkpoint), {**state, "run": run}), held), None
+            job = Job(model, guide, batch, len(next(iter(batch.values()))), device, done, max_rows, bar.update, keeper, code)
+            try:
+                if number == 0:
+                    _check(job, method)
+                columns = method.estimate(job)
+            except Exception as error:
+                error = _explained(error, job)
+                error.partial = _partial(parts, method, seed)
+                raise error from error.__cause__
+            parts.append({name: value.cpu() for name, value in columns.items()})
+            done += job.size
+            if checkpoint is not None:
+                save_state(Path(checkpoint), {"identity": identity, "parts": parts, "run": None})
+    if not parts:
+        raise ContractError("the data are empty: no evidence to estimate.")
+    return _together(parts)
+
+
+def _together(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _partial(parts: list[dict[str, Tensor]], method: Method, seed: int) -> Evidence | None:
+    """The Evidence of the batches that are done."""
+    if not parts:
+        return None
+    return Evidence.of(_together(parts), method.name, method.bound, {**method.options(), "seed": seed})
+
+
+def _explained(error: Exception, job: Job) -> Exception:
+    """The error with what the user needs beside it: where the batch is, or what to do where memory was too small."""
+    text, told = str(error), None
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
+        told = OptionError(
+            f"memory is too small for a pass of max_rows={job.max_rows} draws x data; give a smaller max_rows, or a "
+            "smaller batch_size, or fewer chains."
+        )
+    elif isinstance(error, NonFiniteError) and "of the batch" in text and job.first:
+        told = NonFiniteError(f"{text} The batch begins with datum {job.first}.")
+    if told is None:
+        return error
+    told.__cause__ = error
+    return told
+
+
+def _check(job: Job, method: Method) -> None:
+    """Refuse pairs that have no log p(x), or whose guide cannot estimate it."""
+    model, guide, batch = job.model, job.guide, job.batch
+    traced = trace_pair(model, guide, batch)
+    if message := unknown_sites(model, guide, traced):
+        raise ContractError(message)
+    for name, site in traced.model_sites.items():
+        if not is_density(site["fn"]):
+            raise ContractError(
+                f"site {name!r} is an energy ({type(site['fn']).__name__} of grey pixels), not a density, so the pair has no "
+                "log p(x); binarize the data, or use likelihood 'continuous-bernoulli', 'gaussian' or "
+                "'discretized-logistic'."
+            )
+    remember(model, batch)
+    bounded = any(support_check(site, site["value"]) is not None for site in traced.guide_sites.values())
+    if method.covers is not None and bounded:
+        _check_supports(job, method.covers)
+
+
+def _check_supports(job: Job, instead: str) -> None:
+    """Refuse a guide that is zero where the prior draws."""
+    k = max(1, min(SUPPORT_DRAWS, job.max_rows // job.size))
+    sites = sample_sites(run_program(job.model, job.batch, k))
+    drawn = {name: site["value"] for name, site in sites.items() if not site["is_observed"]}
+    for name, site in sample_sites(run_program(job.guide, job.batch, k, replay=fixed(drawn))).items():
+        inside = None if site["is_observed"] else support_check(site, site["value"])
+        if inside is not None and not bool(inside.all()):
+            raise ContractError(
+                f"the guide's site {name!r} has support {site['fn'].support}, where only {float(inside.float().mean()):.0%} "
+                f"of the prior's draws lie: weights under it miss part of p(x, {name}), however many there are; give the "
+                f"guide a law on the support {sites[name]['fn'].support}, or use {instead}."
+            )
+
+
+def _fingerprint(model: Program, guide: Program, split: Any) -> str:
+    """sha256 (hex) of the pair's parameters and buffers and of the data."""
+    digest = hashlib.sha256(split.fingerprint().encode())
+    hash_columns(digest, {**parameters(model, guide), **buffers(model, guide)}, len(split))
+    return digest.hexdigest()
+
+
+def _resume(path: Path, identity: dict[str, Any]) -> tuple[list[dict[str, Tensor]], dict[str, Any] | None]:
+    """The batches that a checkpoint holds, and the chains of an unfinished one; RunError when it is of something else."""
+    if not path.exists():
+        save_state(path, {"identity": identity, "parts": [], "run": None})  # a folder that is not there is known at once
+        return [], None
+    state = load_state(path)
+    for name, value in identity.items():
+        if state["identity"].get(name) != value:
+            what = "another pair or other data" if name == "of" else f"{name}={state['identity'].get(name)!r}, not {value!r}"
+            raise RunError(f"checkpoint {path} is of {what}; give another path, or the same arguments to continue it.")
+    return state["parts"], state["run"]

@@ -1,0 +1,230 @@
+"""A pair on a batch as densities of one flat, unconstrained vector a datum: what annealing, HMC and bridges work on.
+
+The continuous latent sites, several, dependent, constrained, are packed as u, (K, B, D), z = T(u) by Pyro's transform
+``biject_to(support)`` of each site, whose log |dT/du| every density here includes. Discrete sites are summed out exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from pyro import poutine
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+from torch.distributions import biject_to, constraints
+from torch.distributions.transforms import Transform
+
+from pyrovae.check import find_non_finite
+from pyrovae.errors import ContractError, NonFiniteError
+from pyrovae.pair import Program, batch_size
+from pyrovae.trace import PairTrace, Site, fixed, mask_scores, run_program, sample_sites
+
+__all__ = ["Densities", "Target", "support_check"]
+
+
+class Densities(NamedTuple):
+    """Log densities at u, (K, B) each, in nats; those of z = T(u) with log |dT/du| added.
+
+    ``prior`` is log p(z), ``likelihood`` log p(x, z) - log p(z), ``guide`` log q(z | x) or None where it was not asked for;
+    discrete sites are summed out of all three.
+    """
+
+    prior: Tensor
+    likelihood: Tensor
+    guide: Tensor | None
+
+
+class Target:
+    """p(z), p(x, z) and q(z | x) of a pair on a batch of B data, as functions of u, (K, B, D).
+
+    Args:
+        model, guide: the two programs.
+        batch: tensors with a first dimension of B.
+        max_rows: the most draws x data in one pass of :meth:`draw`; the densities take what they are given.
+
+    Raises:
+        ContractError: a latent site is discrete and cannot be enumerated, or its support has no transform.
+
+    >>> from pyrovae import pairs, data
+    >>> pair = pairs.vae(data.DataSpec("toy", (4,), "real"), latent_dim=2)
+    >>> target = Target(pair.model, pair.guide, {"x": torch.randn(3, 4)})
+    >>> target.densities(target.draw(5)).prior.shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(self, model: Program, guide: Program, batch: Mapping[str, Tensor], max_rows: int = 5000) -> None:
+        self.model, self.guide, self.batch, self.size = model, guide, batch, batch_size(batch)
+        self.chunk = max(1, max_rows // self.size)
+        self.passes = 0  # of the model, for each datum
+        laws = _latent_sites(run_program(guide, batch))
+        # a single continuous site's law depends on no draw, so the encoder runs once for all K and T
+        self.law = next(iter(laws.values())) if len(laws) == 1 and not _is_discrete(next(iter(laws.values()))) else None
+
+    def densities(self, u: Tensor, guide: bool = False) -> Densities:
+        """All densities at u from one pass of the model, differentiable in u."""
+        shape = (u.shape[0], self.size)
+        values = _Values(u)
+        with poutine.enum(first_available_dim=-3), values:
+            trace = self._run(shape[0])
+        traced = PairTrace(trace, poutine.Trace(), shape)
+        latents = {n: s for n, s in traced.log_p.items() if not traced.model_sites[n]["is_observed"]}
+        observed = traced.total({n: traced.log_p[n] for n in traced.observed})
+        prior = traced.total(latents)
+        if traced.summed_out:
+            joint = _sum_out(prior + observed)
+            prior = _sum_out(prior)
+            observed = joint - prior
+        jacobian = values.log_jacobian(shape, u)
+        log_guide = self._log_guide(values.latents, shape) + jacobian if guide else None
+        return Densities(prior + jacobian, observed, log_guide)
+
+    def _log_guide(self, latents: Mapping[str, Tensor], shape: tuple[int, int]) -> Tensor:
+        """log q(z | x), (K, B), -inf outside the guide's support."""
+        try:
+            if self.law is not None:
+                return _score(self.law, latents[self.law["name"]]).expand(shape)
+            with poutine.enum(first_available_dim=-3), _Values(None):
+                trace = run_program(self.guide, self.batch, shape[0], replay=fixed(latents))
+            sites = _latent_sites(trace)
+            return _sum_out(sum(_score(s, s["value"]) for s in sites.values())).expand(shape)  # type: ignore[arg-type]
+        except NotImplementedError as error:
+            raise ContractError(
+                "the guide cannot score draws that are not its own (a transform without an inverse); start from the prior."
+            ) from error
+
+    def draw(self, num_particles: int, start: str = "prior") -> Tensor:
+        """u of z ~ p(z), or z ~ q(z | x) with ``start="guide"``, (K, B, D)."""
+        if num_particles > self.chunk:
+            sizes = [min(self.chunk, num_particles - done) for done in range(0, num_particles, self.chunk)]
+            return torch.cat([self.draw(size, start) for size in sizes])
+        if start == "prior":
+            return self._pack(self._run(num_particles))
+        latents = {n: s["value"] for n, s in _latent_sites(run_program(self.guide, self.batch, num_particles)).items()}
+        return self.pack(latents)
+
+    def pack(self, latents: Mapping[str, Tensor]) -> Tensor:
+        """u of given values of the latent sites, (K, B, *event) each."""
+        k = next((len(value) for value in latents.values()), 1)
+        return self._pack(self._run(k, fixed(latents)))
+
+    def _run(self, num_particles: int, replay: poutine.Trace | None = None) -> poutine.Trace:
+        self.passes += num_particles
+        return run_program(self.model, self.batch, num_particles, replay=replay)
+
+    def _pack(self, trace: poutine.Trace) -> Tensor:
+        parts = []
+        for name, site in _latent_sites(trace).items():
+            if _is_discrete(site):
+                _refuse_endless(site)
+                continue
+            value, transform = site["value"], _transform(site)
+            inside = site["fn"].support.check(value)
+            u = transform.inv(value).flatten(2) if value.dim() > 2 else transform.inv(value).unsqueeze(-1)
+            if not bool(inside.all() & torch.isfinite(u).all()):
+                raise ContractError(
+                    f"draws of site {name!r} leave the support {site['fn'].support} that it has in the model (values from "
+                    f"{float(value.min()):g} to {float(value.max()):g}); give the guide a law on that support, start "
+                    "from the prior, or use method 'importance', whose weights are zero there."
+                )
+            parts.append(u)
+        if parts:
+            return torch.cat(parts, -1)
+        value = next(iter(trace.nodes[name]["value"] for name in sample_sites(trace)))
+        return value.new_zeros(value.shape[0] if value.dim() > 1 else 1, self.size, 0, dtype=torch.get_default_dtype())
+
+    def refuse_non_finite(self, u: Tensor) -> None:
+        """NonFiniteError that names the site and row where a log density at u is NaN."""
+        with poutine.enum(first_available_dim=-3), _Values(u):
+            trace = run_program(self.model, self.batch, u.shape[0])
+        message = find_non_finite(PairTrace(trace, poutine.Trace(), (u.shape[0], self.size)))
+        raise NonFiniteError(message or "the log density of the guide is nan at draws of the model; look at the guide.")
+
+
+class _Values(Messenger):
+    """Gives continuous latent sites their values from u, (K, B, D), and has discrete ones enumerated."""
+
+    def __init__(self, u: Tensor | None) -> None:
+        super().__init__()
+        self.u, self.used = u, 0
+        self.latents: dict[str, Tensor] = {}
+        self.jacobians: list[Tensor] = []
+
+    def _pyro_sample(self, msg: Site) -> None:
+        if msg["is_observed"] or site_is_subsample(msg):
+            return
+        if _is_discrete(msg):
+            _refuse_endless(msg)
+            msg["infer"] = {**msg["infer"], "enumerate": "parallel"}
+        elif self.u is not None:
+            z, jacobian = self._take(msg)
+            self.jacobians.append(mask_scores(msg, jacobian))
+            self.latents[msg["name"]] = z
+            msg["value"], msg["done"] = z, True
+
+    def _take(self, site: Site) -> tuple[Tensor, Tensor]:
+        """A site's value, (K, B, *event), from the next dimensions of u, and log |dT/du|, (K, B)."""
+        assert self.u is not None
+        transform, shape = _transform(site), torch.Size((*self.u.shape[:2], *site["fn"].event_shape))
+        inner = transform.inverse_shape(shape)
+        if transform.forward_shape(inner) != shape:  # the transform's own parameters have more dimensions
+            raise ContractError(
+                f"the support of site {site['name']!r} depends on an enumerated site, whose values would need draws of their "
+                "own; use method 'importance'."
+            )
+        size = inner[2:].numel()
+        u = self.u[..., self.used : self.used + size].reshape(inner)
+        self.used += size
+        z = transform(u)
+        jacobian = transform.log_abs_det_jacobian(u, z)
+        return z, jacobian.flatten(2).sum(2) if jacobian.dim() > 2 else jacobian
+
+    def log_jacobian(self, shape: tuple[int, int], u: Tensor) -> Tensor:
+        return sum(self.jacobians, u.new_zeros(shape))
+
+
+def _latent_sites(trace: poutine.Trace) -> dict[str, Site]:
+    return {name: site for name, site in sample_sites(trace).items() if not site["is_observed"]}
+
+
+def _is_discrete(site: Site) -> bool:
+    return bool(site["fn"].support.is_discrete)
+
+
+def _refuse_endless(site: Site) -> None:
+    if not site["fn"].has_enumerate_support:
+        raise ContractError(
+            f"latent site {site['name']!r} ({site['fn']}) is discrete and cannot be enumerated, so this method, which moves "
+            "through continuous latents, cannot sum it out; use method 'importance', or declare a site of few values."
+        )
+
+
+def _transform(site: Site) -> Transform:
+    try:
+        return biject_to(site["fn"].support)
+    except NotImplementedError as error:
+        raise ContractError(
+            f"site {site['name']!r} lies on {site['fn'].support}, to which Pyro has no transform from the reals; use method "
+            "'importance'."
+        ) from error
+
+
+def support_check(site: Site, value: Tensor) -> Tensor | None:
+    """Whether values lie in a site's support, (K, B); None where every real does."""
+    support = site["fn"].support
+    inner = support.base_constraint if isinstance(support, constraints.independent) else support
+    return None if inner is constraints.real else support.check(value)
+
+
+def _score(site: Site, value: Tensor) -> Tensor:
+    score, inside = site["fn"].log_prob(value), support_check(site, value)
+    if inside is not None:
+        score = torch.where(inside, score, -torch.inf)
+    return mask_scores(site, score)
+
+
+def _sum_out(scores: Tensor) -> Tensor:
+    """Logsumexp over the enumerated dimensions, which lie left of (K, B)."""
+    return scores.flatten(0, -3).logsumexp(0) if scores.dim() > 2 else scores
