@@ -376,7 +376,7 @@ def test_products_are_chosen_by_shape_and_not_where_onednn_rounds_to_bf16(monkey
     pair = exact.PAIRS["sigmoid-decoder 2d"]()
 
     def seconds(layout, name):
-        return float(name == "mkl") if max(layout[0][0] + layout[1][0]) > 5 else float(name == "onednn")
+        return float((name == "mkl") == (layout[0][0][-1] == 2))  # oneDNN where two numbers are summed, MKL elsewhere
 
     monkeypatch.setattr(matmul, "_seconds", seconds)
     monkeypatch.setattr(matmul, "matmul_error", lambda layout, name: 1e-6)
