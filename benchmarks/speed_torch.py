@@ -20,8 +20,8 @@ from torch import Tensor
 
 import pyrovae as pv
 from pyrovae.objectives import get
+from pyrovae.optimizers import build_optimizer
 from pyrovae.pair import adopt, parameters, running
-from pyrovae.train.optimizers import build_optimizer
 
 __all__ = ["CONTENDERS", "Contender", "Missing", "backend", "make_pair", "registered", "stock_elbos"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +16,8 @@ from torch import Tensor
 
 from pyrovae.data import Split, as_split
 from pyrovae.distributions import is_density
-from pyrovae.errors import ContractError, OptionError, PyrovaeError, RunError
+from pyrovae.errors import ContractError, OptionError, RunError
+from pyrovae.evidence.weights import import_arviz
 from pyrovae.generate import sample
 from pyrovae.modes import device_of, evaluating
 from pyrovae.pair import Batch, Pair, as_pair, batch_size, inputs, running
@@ -79,7 +79,7 @@ def to_arviz(
     >>> dict(to_arviz(pair, torch.randn(5, 4, 4), num_samples=10, num_chains=2).posterior["z"].sizes)
     {'chain': 2, 'draw': 10, 'data': 5, 'z_dim': 2}
     """
-    arviz = _arviz()
+    arviz = import_arviz()
     for option, value in (("num_samples", num_samples), ("num_chains", num_chains), ("num_data", num_data)):
         if value < 1:
             raise OptionError(f"{option} is {value}; expected at least 1.")
@@ -263,14 +263,3 @@ def _attrs(pair: Pair, num_samples: int, resampled: bool) -> dict[str, Any]:
             else "q(z | x)"
         ),
     }
-
-
-def _arviz() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # ArviZ announces its own refactoring once a day
-        import arviz
-    if int(arviz.__version__.split(".")[0]) >= 1:
-        raise PyrovaeError(
-            f"ArviZ {arviz.__version__} came, which has no InferenceData; expected 0.18 <= arviz < 1: pip install 'arviz<1'."
-        )
-    return arviz

@@ -121,7 +121,7 @@ def resume(
     prepare(run.pair, run.data, objective, used)
     trainer = Trainer(run, objective, used, progress)
     trainer.restore()
-    run.config.setdefault("compiled", {"backend": "eager", "matmul": "mkl"})
+    run.config.setdefault("compiled", {"backend": "eager", "matmul": "mkl", "products": {}})
     trainer.compile()
     if trainer.step > trainer.total_steps:
         raise OptionError(

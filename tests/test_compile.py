@@ -32,18 +32,8 @@ def steppers(
 ):
     """The compiled step of a pair and the eager one of its copy, with the same parameters."""
     again = copy.deepcopy((model, guide))
-    step = pv.compile_step(
-        objective,
-        model,
-        guide,
-        batch,
-        optimizer=optimizer,
-        lr=lr,
-        clip_norm=clip_norm,
-        backend=backend,
-        matmul="mkl",
-        **options,
-    )
+    made = {"optimizer": optimizer, "lr": lr, "clip_norm": clip_norm, "backend": backend, "matmul": "mkl", **options}
+    step = pv.compile_step(objective, model, guide, batch, **made)
     assert step.backend == (expect or backend), step.reason
     networks = copy.deepcopy(step.objective.networks)
     again_objective = pv.objectives.get(objective)
@@ -382,16 +372,22 @@ def test_options_are_refused_by_name():
 
 
 # ------------------------------------------------------------------------------------------------ matrix products
-def test_onednn_is_not_chosen_where_it_rounds_to_bf16(monkeypatch):
+def test_products_are_chosen_by_shape_and_not_where_onednn_rounds_to_bf16(monkeypatch):
     pair = exact.PAIRS["sigmoid-decoder 2d"]()
-    seen = []
-    monkeypatch.setattr(compiled, "choose_matmul", lambda graph: seen.append(graph) or "mkl")
-    pv.compile_step("elbo", pair.model, pair.guide, pair.batch)
-    assert len(matmul.products(seen[0])) >= 4  # two layers, forward and backward
-    monkeypatch.setattr(matmul, "_seconds", lambda key, name: 1.0 if name == "onednn" else 2.0)
-    assert matmul.choose_matmul(seen[0]) == "onednn"
-    monkeypatch.setattr(matmul, "matmul_error", lambda key, name: 4e-3)
-    assert matmul.choose_matmul(seen[0]) == "mkl"
+
+    def seconds(layout, name):
+        return float((name == "mkl") == (layout[0][0][-1] == 2))  # oneDNN where two numbers are summed, MKL elsewhere
+
+    monkeypatch.setattr(matmul, "_seconds", seconds)
+    monkeypatch.setattr(matmul, "matmul_error", lambda layout, name: 1e-6)
+    step, eager = steppers(pair.model, pair.guide, pair.batch, "iwae:num_particles=4", backend="inductor", matmul=None)
+    assert step.matmul == "onednn" and set(step.products.values()) == {"mkl", "onednn"}
+    assert_same_steps(step, eager, pair.batch)
+    again = pv.compile_step("iwae:num_particles=4", pair.model, pair.guide, pair.batch, matmul=step.products)
+    assert again.products == step.products
+    monkeypatch.setattr(matmul, "matmul_error", lambda layout, name: 4e-3)
+    step, _ = steppers(pair.model, pair.guide, pair.batch, "elbo", backend="inductor", matmul=None)
+    assert step.matmul == "mkl" and set(step.products.values()) == {"mkl"} and len(step.products) >= 4
 
 
 @pytest.mark.parametrize("name", matmul.MATMULS)

@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyrovae import objectives
 from pyrovae.compile.graph import compile_graph, first_line, trace_graph, untouched
-from pyrovae.compile.matmul import MATMULS, choose_matmul, matmul_backend
+from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, matmul_backend
 from pyrovae.compile.roll import compile_rolled
 from pyrovae.compile.step import Step
 from pyrovae.compile.update import UPDATES, traceable, update_state
@@ -40,10 +40,12 @@ class CompiledStep(Step):
     rates and the KL's warm-up are inputs of the graph. The objective's other options are constants in it.
 
     Attributes:
+        products: the library of each product of matrices, by their shapes and strides; :attr:`matmul` is "onednn" if any is.
         seconds: what tracing and compiling took.
         reason: why nothing was compiled, else None.
     """
 
+    products: dict[str, str] = {}
     seconds = 0.0
     reason: str | None = None
 
@@ -52,7 +54,7 @@ class CompiledStep(Step):
         batch: Mapping[str, Tensor],
         *,
         kl_warmup: bool = False,
-        matmul: str | None = None,
+        matmul: str | Mapping[str, str] | None = None,
         backend: str | None = None,
         asked: bool = True,
     ) -> CompiledStep:
@@ -61,13 +63,14 @@ class CompiledStep(Step):
         Args:
             batch: an example; nothing is learned from it.
             kl_warmup: whether steps will be given a ``ramp``.
-            matmul: "mkl" or "onednn"; by default the faster one that is exact to float32.
+            matmul: "mkl" or "onednn", or one for each product as in :attr:`products`; by default the faster for each that is
+                exact to float32.
             backend: "inductor", "rolled" (an unrolled loop's blocks compiled once each) or "graph" (not compiled); by default
                 Inductor, or rolled for a long graph.
             asked: whether it deserves a warning when it fails.
         """
         for name, value, known in (("matmul", matmul, MATMULS), ("backend", backend, BACKENDS)):
-            if value is not None and value not in known:
+            if isinstance(value, str) and value not in known:
                 raise OptionError(f"{name} is {value!r}; expected one of {', '.join(known)}, or None to choose.")
         began = time.perf_counter()
         self._modules, self._others = modules(self.model, self.guide), set()
@@ -135,7 +138,11 @@ class CompiledStep(Step):
         graph, captured = self._trace_gradients([*given, *ramp])
         seen = [*ramp, *captured]
         on_cpu = self.total.device.type == "cpu"
-        self.matmul = matmul or (choose_matmul(graph) if on_cpu else "mkl")
+        if isinstance(matmul, str) or not on_cpu:
+            self.matmul, self.products = matmul or "mkl", {}
+        else:
+            self.products = choose_products(graph) if matmul is None else dict(matmul)
+            self.matmul = "onednn" if "onednn" in self.products.values() else "mkl"
         if backend is None:
             compiler = "inductor" if len(graph.graph.nodes) <= MAX_NODES else "rolled"
             try:
@@ -151,6 +158,8 @@ class CompiledStep(Step):
         """Make the code of the step, with the optimizer's update in it where Inductor compiles it as a whole."""
         self._updates = backend == "inductor" and traceable(self.optimizer)
         self._inputs = seen
+        if self.matmul == "onednn" and backend != "graph":
+            assign_products(graph, self.products)
         with matmul_backend(self.matmul), untouched(self._state()):
             if backend == "graph":
                 self._code: Callable[..., Any] = graph

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.compile.graph import compile_graph, first_line, trace_graph, untouched
-from pyrovae.compile.matmul import choose_matmul, matmul_backend
+from pyrovae.compile.matmul import assign_products, choose_products, matmul_backend
 
 __all__ = ["compile_function"]
 
@@ -26,7 +26,7 @@ def compile_function(function: Function, batch: Mapping[str, Tensor], *, matmul:
     Args:
         function: a batch to a tensor; what it draws is drawn anew at each call, from torch's generator.
         batch: an example.
-        matmul: "mkl" or "onednn"; by default the faster one that is exact to float32.
+        matmul: "mkl" or "onednn"; by default the faster one for each product that is exact to float32.
     """
     began = time.perf_counter()
     names = list(batch)
@@ -39,7 +39,11 @@ def compile_function(function: Function, batch: Mapping[str, Tensor], *, matmul:
         with torch.no_grad(), untouched(given), pyro.validation_enabled(False), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, about what it uses itself
             graph, captured = trace_graph(flat, given)
-            chosen = matmul or (choose_matmul(graph) if given[0].device.type == "cpu" else "mkl")
+            on_cpu = given[0].device.type == "cpu"
+            products = choose_products(graph) if on_cpu and matmul is None else {}
+            chosen = matmul or ("onednn" if "onednn" in products.values() else "mkl")
+            if chosen == "onednn":
+                assign_products(graph, products)
             code = compile_graph(graph, [*given, *captured])
     except Exception as error:  # whatever tracing and compiling may meet: the function itself serves
         log.info("not compiled: %s", first_line(error))

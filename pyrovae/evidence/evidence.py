@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import OptionError
-from pyrovae.evidence.weights import arviz
+from pyrovae.evidence.weights import import_arviz
 from pyrovae.plots import estimates
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Evidence:
         columns = {name: ("data", getattr(self, name).cpu().numpy()) for name in COLUMNS}
         attrs = {k: v for k, v in self.to_json().items() if isinstance(v, (str, int, float))}
         group = xarray.Dataset(columns, coords={"data": range(len(self))}, attrs={**attrs, **_flat(self.options)})
-        return arviz().InferenceData(evidence=group)
+        return import_arviz().InferenceData(evidence=group)
 
     def plot(self) -> Figure:
         """The estimates with two standard errors, data in order of value, and k-hat (or the acceptance) of each."""

@@ -12,19 +12,21 @@ from torch import Tensor
 
 from pyrovae.errors import PyrovaeError
 
-__all__ = ["Weights", "arviz", "effective", "tail_length"]
+__all__ = ["Weights", "effective", "import_arviz", "tail_length"]
 
 SUMS = ("top", "first", "second", "logs", "squares", "count")
 
 
-def arviz() -> Any:
+def import_arviz() -> Any:
     """ArviZ, imported when first needed: it takes a second."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # ArviZ announces its own refactoring once a day
-        import arviz as module
-    if int(module.__version__.split(".")[0]) >= 1:
-        raise PyrovaeError(f"ArviZ {module.__version__} came; expected 0.18 <= arviz < 1: pip install 'arviz<1'.")
-    return module
+        import arviz
+    if int(arviz.__version__.split(".")[0]) >= 1:
+        raise PyrovaeError(
+            f"ArviZ {arviz.__version__} came, which has no InferenceData; expected 0.18 <= arviz < 1: pip install 'arviz<1'."
+        )
+    return arviz
 
 
 def tail_length(count: int) -> int:
@@ -143,7 +145,7 @@ def _smooth(top: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
     """
     filled = np.concatenate([top, np.repeat(top[:, -1:], 4 * m - 1, axis=1)], axis=1)
     with np.errstate(all="ignore"):
-        logs, khat = arviz().psislw(filled, reff=1e-6)
+        logs, khat = import_arviz().psislw(filled, reff=1e-6)
         return np.atleast_1d(khat).astype("float64"), (logs[:, :m] - logs[:, m : m + 1]) + top[:, m : m + 1]
 
 

@@ -86,12 +86,13 @@ class Trainer:
             self.stepper.compile(
                 batch,
                 kl_warmup=bool(self.settings["kl_warmup"]),
-                matmul=done and done["matmul"],
+                matmul=done and (done["products"] or done["matmul"]),
                 backend=done and done["backend"],
                 asked=bool(self.settings.get("compile")),
             )
         if done is None:
-            self.run.config["compiled"] = {"backend": self.stepper.backend, "matmul": self.stepper.matmul}
+            names = ("backend", "matmul", "products")
+            self.run.config["compiled"] = {name: getattr(self.stepper, name, {}) for name in names}
 
     # ------------------------------------------------------------------------------------------------ the loop
     def train(self) -> Run:
