@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import pyrovae as pv
 from pyrovae.errors import ContractError, NonFiniteError, OptionError
+from pyrovae.evidence.weights import import_arviz
 
 
 @pytest.mark.parametrize("name", exact.PAIRS)
@@ -87,7 +88,7 @@ def test_streamed_weights_equal_direct_formulas():
 
 
 def test_pareto_k_and_smoothing_are_arvizs_of_all_weights_though_only_the_largest_are_kept():
-    import arviz
+    arviz = import_arviz()
 
     from pyrovae.evidence.weights import Weights, tail_length
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 
-import arviz
 import exact
 import pytest
 import torch
@@ -15,6 +14,7 @@ from pyrovae.cli import main
 from pyrovae.errors import OptionError, RunError
 from pyrovae.evidence import METHODS, annealing, bdmc, gaps
 from pyrovae.evidence.importance import Importance
+from pyrovae.evidence.weights import import_arviz
 
 QUICK = {
     "importance": {"num_samples": 50},
@@ -39,7 +39,7 @@ def test_every_method_prints_plots_and_exports(method, tmp_path):
     assert figures["bound"] == {"exact": "exact", "bridge": "estimate"}.get(method, "lower")
     assert evidence.plot().axes[0].get_ylabel() == "log p(x) (nats)"
     evidence.to_arviz().to_netcdf(str(tmp_path / "evidence.nc"))
-    group = arviz.from_netcdf(str(tmp_path / "evidence.nc"))["evidence"]
+    group = import_arviz().from_netcdf(str(tmp_path / "evidence.nc"))["evidence"]
     assert group["value"].shape == (8,) and group.attrs["method"] == method
     torch.testing.assert_close(torch.tensor(group["value"].values), evidence.value)
 
