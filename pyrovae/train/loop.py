@@ -86,7 +86,7 @@ class Trainer:
             self.stepper.compile(
                 batch,
                 kl_warmup=bool(self.settings["kl_warmup"]),
-                matmul=done and (done["products"] or done["matmul"]),
+                matmul=done and (done.get("products") or done["matmul"]),
                 backend=done and done["backend"],
                 asked=bool(self.settings.get("compile")),
             )
