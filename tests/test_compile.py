@@ -19,6 +19,11 @@ from pyrovae.compile import CompiledStep, Step, compile_function, compiled, matm
 from pyrovae.compile.graph import trace_graph
 from pyrovae.compile.roll import compile_rolled
 from pyrovae.errors import NonFiniteError, OptionError, PyrovaeError
+from pyrovae.evidence.annealing import path_from
+from pyrovae.evidence.hmc import at
+from pyrovae.evidence.method import Code
+from pyrovae.evidence.move import transition
+from pyrovae.evidence.target import Target
 from pyrovae.objectives import OBJECTIVES
 from pyrovae.pair import adopt, buffers, parameters
 from pyrovae.trace import trace_pair
@@ -156,7 +161,7 @@ def test_log_weights_compile():
         return trace_pair(pair.model, pair.guide, batch, 7).log_weight
 
     values = []
-    for function in (log_weight, compile_function(log_weight, pair.batch, matmul="mkl")):
+    for function in (log_weight, compile_function(log_weight, pair.batch)):
         torch.manual_seed(0)
         values.append(function(pair.batch).detach())
     torch.testing.assert_close(*values)
@@ -485,3 +490,25 @@ def test_compiled_evidence_is_the_eager_one(digits):
     )
     torch.testing.assert_close(compiled.value, eager.value, atol=1e-4, rtol=1e-5)  # a short last batch, too
     assert 0 < (rounded.value - eager.value).abs().max() < 0.5 and abs(rounded.mean - eager.mean) < 0.1
+
+
+@pytest.mark.parametrize(("name", "start"), [("chain wrong", "guide"), ("gaussian-mixture enumerated", "prior")])
+def test_compiled_transitions_of_hmc_are_the_eager_ones(name, start, caplog):
+    """Several sites, sites summed out; for two batches and two numbers of chains. (Whole chains amplify rounding.)"""
+    caplog.set_level("INFO", "pyrovae")
+    pair, code = exact.PAIRS[name](), Code()
+    for rows, chains in ((slice(0, 2), 5), (slice(0, 2), 3), (slice(2, 4), 5)):
+        target = Target(pair.model, pair.guide, {key: value[rows] for key, value in pair.batch.items()})
+        path = path_from(target, start)
+        u = target.draw(chains, start).detach()
+        state = (at(path, u), torch.tensor([0.3, 0.7]), torch.tensor([0.5, 0.2]), torch.ones(2, u.shape[-1]))
+        results, passes = [], []
+        for kept in (None, code):
+            torch.manual_seed(0)
+            before = target.passes
+            point, acceptance = transition(target, path, start, 3, kept, (5, 3))(*state)
+            results.append((*point, acceptance, torch.rand(1)))  # and the next random number
+            passes.append(target.passes - before)
+        torch.testing.assert_close(results[1], results[0], atol=1e-4, rtol=1e-4)
+        assert passes == [3 * chains] * 2
+    assert "not compiled" not in caplog.text and caplog.text.count("compiled in") == 2

@@ -160,9 +160,9 @@ def test_steps_and_temperatures_are_frozen_before_weights_accumulate():
     pair = exact.PAIRS["sigmoid-decoder 2d"]()
     with torch.no_grad():
         target = Target(pair.model, pair.guide, pair.batch)
-        path, schedule = AIS(num_distributions=20, start="prior").plan(target)
+        path, move, schedule = AIS(num_distributions=20, start="prior").plan(target)
         before = [part.clone() for part in schedule]
-        anneal(path, target.draw(4), schedule, 3)
+        anneal(path, target.draw(4), schedule, move)
         assert all(torch.equal(a, b) for a, b in zip(before, schedule, strict=True))
     assert schedule.beta.shape == (21, 8) and (schedule.beta.diff(dim=0) > 0).all()
     assert (schedule.beta[0] == 0).all() and (schedule.beta[-1] == 1).all()

@@ -12,7 +12,7 @@ import torch
 import pyrovae as pv
 from pyrovae.cli import main
 from pyrovae.errors import OptionError, RunError
-from pyrovae.evidence import METHODS, annealing, bdmc, gaps
+from pyrovae.evidence import METHODS, ais, annealing, bdmc, gaps
 from pyrovae.evidence.importance import Importance
 from pyrovae.evidence.weights import import_arviz
 
@@ -93,18 +93,24 @@ def test_an_interrupted_estimate_continues_to_the_same_numbers(method, tmp_path,
         pv.log_evidence(pair.model, pair.guide, pair.batch, checkpoint=tmp_path / "none" / "c.safetensors", **options)
 
 
-@pytest.mark.parametrize("method", ["ais", "smc", "bdmc"])
-def test_chains_broken_off_within_a_batch_continue_to_the_same_numbers(method, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("method", "compile"), [("ais", False), ("smc", False), ("bdmc", False), ("bdmc", True)])
+def test_chains_broken_off_within_a_batch_continue_to_the_same_numbers(method, compile, tmp_path, monkeypatch):
     """Every step is written; chains stop in the second group (or on the way back), and again, and end where they would."""
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
-    options = {"num_chains": 6, "num_distributions": 6, "max_rows": 5000 if method == "smc" else 4}  # 4: two groups a datum
-    moves, counts, most = annealing.hmc, [], 10**6
+    options = {"num_chains": 6, "num_distributions": 6, "max_rows": 5000 if method == "smc" else 4, "compile": compile}
+    # max_rows of 4: two groups a datum
+    transition, counts, most = ais.transition, [], 10**6
 
     def counted(*args):
-        if counts[-1] == most:
-            raise KeyboardInterrupt
-        counts[-1] += 1
-        return moves(*args)
+        move = transition(*args)
+
+        def step(*state):
+            if counts[-1] == most:
+                raise KeyboardInterrupt
+            counts[-1] += 1
+            return move(*state)
+
+        return step
 
     def estimate(checkpoint=None):
         counts.append(0)
@@ -114,7 +120,7 @@ def test_chains_broken_off_within_a_batch_continue_to_the_same_numbers(method, t
             return torch.stack([found.lower.value, found.upper])
         return pv.log_evidence(pair.model, pair.guide, x, method=method, checkpoint=checkpoint, **options).value
 
-    monkeypatch.setattr(annealing, "hmc", counted)
+    monkeypatch.setattr(ais, "transition", counted)
     monkeypatch.setattr("pyrovae.evidence.keeper.EVERY", 0.0)
     whole, pilot = estimate(), annealing.WARM_UP + annealing.LEAST_PILOT + 1
     for stop in (counts[0] - 2, pilot + 1):  # with two transitions to go; with one

@@ -6,10 +6,11 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pyro
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from pyrovae.compile.graph import compile_graph, first_line, trace_graph, untouched
 from pyrovae.compile.matmul import assign_products, choose_products, matmul_backend
@@ -17,31 +18,47 @@ from pyrovae.compile.matmul import assign_products, choose_products, matmul_back
 __all__ = ["compile_function"]
 
 log = logging.getLogger("pyrovae")
-Function = Callable[[Mapping[str, Tensor]], Tensor]
+Function = Callable[[Mapping[str, Tensor]], Any]
 
 
-def compile_function(function: Function, batch: Mapping[str, Tensor], *, matmul: str | None = None) -> Function:
+def _matters(node: fx.Node) -> bool:
+    """Whether a node whose result nobody uses does something all the same; drawing noise does not."""
+    if not node.is_impure(impure_random=False):
+        return False
+    tags = getattr(node.target, "tags", ())
+    fills = torch.Tag.nondeterministic_seeded in tags and isinstance(first := node.args[0], fx.Node)
+    return not (fills and first.op == "call_function" and len(first.users) == 1)  # a new tensor, filled and left
+
+
+def compile_function(function: Function, batch: Mapping[str, Tensor], products: dict[str, str] | None = None) -> Function:
     """The function compiled for batches of this one's shapes; itself, and a line of the log, where that cannot be.
 
     Args:
-        function: a batch to a tensor; what it draws is drawn anew at each call, from torch's generator.
+        function: a batch to a tensor or a tuple of tensors; what it draws and uses is drawn anew
+            at each call, from torch's generator.
         batch: an example.
-        matmul: "mkl" or "onednn"; by default the faster one for each product that is exact to float32.
+        products: the library, "mkl" or "onednn", of each product of matrices by shapes and strides. For one that it lacks the
+            faster library that is exact to float32 is found by timing, and entered.
     """
     began = time.perf_counter()
     names = list(batch)
     given = [batch[name].contiguous() for name in names]
+    single, products = True, {} if products is None else products
 
-    def flat(*inputs: Tensor) -> tuple[Tensor]:
-        return (function(dict(zip(names, inputs, strict=True))),)
+    def flat(*inputs: Tensor) -> tuple[Tensor, ...]:
+        nonlocal single
+        result = function(dict(zip(names, inputs, strict=True)))
+        single = isinstance(result, Tensor)
+        return (result,) if single else result
 
     try:
         with torch.no_grad(), untouched(given), pyro.validation_enabled(False), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, about what it uses itself
             graph, captured = trace_graph(flat, given)
-            on_cpu = given[0].device.type == "cpu"
-            products = choose_products(graph) if on_cpu and matmul is None else {}
-            chosen = matmul or ("onednn" if "onednn" in products.values() else "mkl")
+            graph.graph.eliminate_dead_code(_matters)
+            if given[0].device.type == "cpu":
+                products |= choose_products(graph, products)
+            chosen = "onednn" if "onednn" in products.values() else "mkl"
             if chosen == "onednn":
                 assign_products(graph, products)
             code = compile_graph(graph, [*given, *captured])
@@ -52,6 +69,7 @@ def compile_function(function: Function, batch: Mapping[str, Tensor], *, matmul:
 
     def run(batch: Mapping[str, Tensor]) -> Tensor:
         with torch.no_grad(), matmul_backend(chosen):
-            return code(*[batch[name].contiguous() for name in names], *captured)[0]
+            result = code(*[batch[name].contiguous() for name in names], *captured)
+            return result[0] if single else result
 
     return run

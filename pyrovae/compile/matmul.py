@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -71,10 +71,15 @@ def _seconds(layout: tuple, library: str) -> float:
     return min(times[1:])
 
 
-def choose_products(graph: fx.GraphModule) -> dict[str, str]:
-    """The faster library for each product of a traced graph on the CPU, oneDNN only where its error is float32's."""
+def choose_products(graph: fx.GraphModule, known: Collection[str] = ()) -> dict[str, str]:
+    """The faster library for each product of a traced graph on the CPU, oneDNN only where its error is float32's.
+
+    Args:
+        graph: the traced graph.
+        known: products that need no choice.
+    """
     chosen = {}
-    for layout in {layout for node in graph.graph.nodes if (layout := _layout(node))}:
+    for layout in {layout for node in graph.graph.nodes if (layout := _layout(node)) and str(layout) not in known}:
         exact = torch.backends.mkldnn.is_available() and matmul_error(layout, "onednn") <= TOLERANCE
         chosen[str(layout)] = min(MATMULS, key=lambda name: _seconds(layout, name)) if exact else "mkl"
     return chosen

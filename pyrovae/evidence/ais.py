@@ -11,8 +11,9 @@ from torch import Tensor
 
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.evidence.annealing import PATHS, Annealed, Schedule, anneal, path_from, plan
-from pyrovae.evidence.hmc import Path
-from pyrovae.evidence.method import Job, Method, refuse_worthless, require
+from pyrovae.evidence.hmc import Move, Path
+from pyrovae.evidence.method import Code, Job, Method, refuse_worthless, require
+from pyrovae.evidence.move import transition
 from pyrovae.evidence.target import Target
 from pyrovae.evidence.weights import Weights, effective
 
@@ -44,6 +45,7 @@ class AIS(Method):
     """
 
     name: ClassVar[str] = "ais"
+    long: ClassVar[float] = 2_000_000
     num_chains: int = 16
     num_distributions: int = 1000
     start: str = "guide"
@@ -74,13 +76,13 @@ class AIS(Method):
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
         target = Target(job.model, job.guide, job.batch, job.max_rows)
-        path, schedule = self.plan(target)
+        group = max(1, job.max_rows // job.size)
+        path, move, schedule = self.plan(target, job.code, group)
         weights = Weights(job.size, job.device, self.num_chains)
         acceptance = torch.zeros_like(weights.top)
-        group = max(1, job.max_rows // job.size)
         for done in range(0, self.num_chains, group):
             k = min(group, self.num_chains - done)
-            run = self.run(target, path, schedule, k, job)
+            run = self.run(target, path, move, schedule, k, job)
             weights.add(run.log_weight)
             acceptance += run.acceptance * k / self.num_chains
         columns = weights.columns()
@@ -88,18 +90,21 @@ class AIS(Method):
         kept = {name: columns[name] for name in ("value", "stderr", "ess", "khat", "num_weights")}
         return {**kept, "acceptance": acceptance, "passes": torch.full_like(weights.top, target.passes)}
 
-    def plan(self, target: Target) -> tuple[Path, Schedule]:
-        """The densities along the path, and the frozen schedule of a pilot run."""
+    def plan(self, target: Target, code: Code | None = None, group: int = 0) -> tuple[Path, Move, Schedule]:
+        """The densities along the path, HMC's transition for groups of chains, and a pilot run's frozen schedule."""
         if not target.draw(1, self.start).shape[-1]:
             raise ContractError("the pair has no continuous latent site to move through; use method 'exact'.")
         path = path_from(target, self.start)
-        options = (self.start, self.path, self.num_distributions, self.num_leapfrog, self.pilot_chains, self.acceptance)
-        return path, plan(target, path, *options)
+        move = transition(target, path, self.start, self.num_leapfrog, code, {self.pilot_chains, min(group, self.num_chains)})
+        options = (self.start, self.path, self.num_distributions, self.pilot_chains, self.acceptance)
+        return path, move, plan(target, path, move, *options)
 
-    def run(self, target: Target, path: Path, schedule: Schedule, num_chains: int, job: Job, below: float = 0.0) -> Annealed:
+    def run(
+        self, target: Target, path: Path, move: Move, schedule: Schedule, num_chains: int, job: Job, below: float = 0.0
+    ) -> Annealed:
         """Chains from fresh draws of f_0; NonFiniteError names the site of a NaN."""
         u, tick = target.draw(num_chains, self.start), partial(job.tick, num_chains * job.size)
-        run = anneal(path, u, schedule, self.num_leapfrog, resample_below=below, tick=tick, keeper=job.keeper)
+        run = anneal(path, u, schedule, move, resample_below=below, tick=tick, keeper=job.keeper)
         if bool(run.log_weight.isnan().any() | (run.log_weight == torch.inf).any()):
             target.refuse_non_finite(u)
         return run
@@ -135,8 +140,8 @@ class SMC(AIS):
                 "resamples all chains of a datum together; give a larger max_rows, fewer chains, or method 'ais'."
             )
         target = Target(job.model, job.guide, job.batch, job.max_rows)
-        path, schedule = self.plan(target)
-        run = self.run(target, path, schedule, self.num_chains, job, self.resample_below)
+        path, move, schedule = self.plan(target, job.code, self.num_chains)
+        run = self.run(target, path, move, schedule, self.num_chains, job, self.resample_below)
         columns = effective(run.log_weight, run.ancestor)
         refuse_worthless(columns["value"], job, f"{self.num_chains} chains' weights")
         counts = {"num_weights": self.num_chains, "passes": target.passes}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import ContractError
-from pyrovae.evidence.hmc import Path, Point, at, hmc
+from pyrovae.evidence.hmc import Move, Path, Point, at
 from pyrovae.evidence.keeper import Keeper
 from pyrovae.evidence.target import Target
 
@@ -82,7 +82,7 @@ def temperatures(kind: str, num: int) -> Tensor:
     return (s - s[0]) / (s[-1] - s[0])
 
 
-def plan(target: Target, path: Path, start: str, kind: str, num: int, num_leapfrog: int, chains: int, goal: float) -> Schedule:
+def plan(target: Target, path: Path, move: Move, start: str, kind: str, num: int, chains: int, goal: float) -> Schedule:
     """Temperatures and step sizes from a pilot run of a few chains over at most 200 temperatures.
 
     HMC's scale of each dimension goes from that of f_0 to the guide's, which is about the posterior's; only its efficiency
@@ -103,7 +103,7 @@ def plan(target: Target, path: Path, start: str, kind: str, num: int, num_leapfr
     spreads = []
     for t in [0] * WARM_UP + list(range(pilot + 1)):
         weight_at = beta[t].to(point.base.dtype)
-        point, acceptance = hmc(path, point, weight_at, log_step.exp().to(point.u.dtype), rough.scale(t), num_leapfrog)
+        point, acceptance = move(point, weight_at, log_step.exp().to(point.u.dtype), rough.scale(t))
         rough.log_step[t] = log_step
         log_step = log_step + GAIN * (acceptance.mean(0).double() - goal)
         spreads.append(point.ratio.double().std(0))
@@ -149,7 +149,7 @@ def anneal(
     path: Path,
     u: Tensor,
     schedule: Schedule,
-    num_leapfrog: int,
+    move: Move,
     *,
     reverse: bool = False,
     resample_below: float = 0.0,
@@ -168,14 +168,16 @@ def anneal(
     ancestor = torch.arange(len(u), device=u.device).unsqueeze(1).repeat(1, u.shape[1])
     acceptances, first = torch.zeros_like(log_weight[0]), 0
     if keeper is not None and (kept := keeper.begin(u.device)) is not None:
-        first, u, log_weight, ancestor, acceptances = kept
-    point = at(path, u)
+        first, log_weight, ancestor, acceptances, *held = kept
+        point = Point(*held)
+    else:
+        point = at(path, u)
     order = list(range(len(schedule.beta)))[:: -1 if reverse else 1]
     for i, (before, t) in enumerate(itertools.pairwise(order)):
         if i < first:
             continue
         if keeper is not None:
-            keeper.keep(i, point.u, log_weight, ancestor, acceptances)
+            keeper.keep(i, log_weight, ancestor, acceptances, *point)
         difference = schedule.beta[t] - schedule.beta[before]
         log_weight = log_weight + torch.where(difference == 0, 0.0, difference * point.ratio.double())
         tick()
@@ -186,10 +188,10 @@ def anneal(
             point = Point(*(_take(value, index) for value in point))
             ancestor = ancestor.gather(0, index)
         beta, step = schedule.beta[t].to(point.base.dtype), schedule.log_step[t].exp().to(u.dtype)
-        point, acceptance = hmc(path, point, beta, step, schedule.scale(t), num_leapfrog)
+        point, acceptance = move(point, beta, step, schedule.scale(t))
         acceptances = acceptances + acceptance.mean(0)
     if keeper is not None:
-        keeper.end(len(order), point.u, log_weight, ancestor, acceptances)
+        keeper.end(len(order), log_weight, ancestor, acceptances, *point)
     return Annealed(log_weight, ancestor, acceptances / max(len(order) - 2, 1))
 
 

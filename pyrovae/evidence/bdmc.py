@@ -90,18 +90,18 @@ class Sandwich(AIS):
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
         target = Target(job.model, job.guide, job.batch, job.max_rows)
-        path, schedule = self.plan(target)
+        group = max(1, job.max_rows // job.size)
+        path, move, schedule = self.plan(target, job.code, group)
         latents = {k.removeprefix(LATENT): v.unsqueeze(0) for k, v in job.batch.items() if k.startswith(LATENT)}
         end = target.pack(latents)
         forward, reverse = (Weights(job.size, job.device, most) for most in (self.num_chains, 0))
         acceptance = torch.zeros(2, job.size, dtype=torch.float64, device=job.device)
-        group = max(1, job.max_rows // job.size)
         for done in range(0, self.num_chains, group):
             k = min(group, self.num_chains - done)
             back = {"reverse": True, "tick": partial(job.tick, k * job.size), "keeper": job.keeper}
             runs = (
-                self.run(target, path, schedule, k, job),
-                anneal(path, end.expand(k, -1, -1), schedule, self.num_leapfrog, **back),
+                self.run(target, path, move, schedule, k, job),
+                anneal(path, end.expand(k, -1, -1), schedule, move, **back),
             )
             for weights, rate, run in zip((forward, reverse), acceptance, runs, strict=True):
                 weights.add(run.log_weight)
@@ -125,6 +125,8 @@ def bdmc(
     seed: int = 0,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
+    precision: str = "float32",
+    compile: bool | None = None,
     **options: Any,
 ) -> BDMC:
     """log w_forward <= log p(x) <= -log w_reverse in expectation, for x, z ~ p(x, z): how far AIS is from the truth.
@@ -137,7 +139,7 @@ def bdmc(
         model, guide: the two programs.
         num_data: N, how many x to simulate.
         like: covariates and shapes, as for :func:`pyrovae.sample`; not needed for a model that has seen data.
-        batch_size, max_rows, seed, progress, checkpoint: as for :func:`log_evidence`.
+        batch_size, max_rows, seed, progress, checkpoint, precision, compile: as for :func:`log_evidence`.
         options: of :class:`~pyrovae.evidence.ais.AIS`: num_chains, num_distributions, start, path, num_leapfrog, ...
 
     References: Grosse, Ancha and Roy, Measuring the Reliability of MCMC Inference with Bidirectional Monte Carlo, 2016.
@@ -158,6 +160,6 @@ def bdmc(
         raise OptionError(f"the model draws {', '.join(drawn)} and the batch has {', '.join(batch)}: no data to simulate.")
     data = {key: drawn.get(key, value) for key, value in batch.items()}
     data |= {LATENT + name: value for name, value in drawn.items() if name not in batch}
-    columns = stream(model, guide, data, method, batch_size, max_rows, seed, progress, checkpoint)
+    columns = stream(model, guide, data, method, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
     lower = Evidence.of(columns, "ais", "lower", {**method.options(), "seed": seed})
     return BDMC(lower, columns["upper"], columns["upper_acceptance"], drawn)

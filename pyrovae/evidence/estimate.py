@@ -23,7 +23,7 @@ from pyrovae.evidence.evidence import Evidence
 from pyrovae.evidence.exact import Exact
 from pyrovae.evidence.importance import Importance
 from pyrovae.evidence.keeper import Keeper
-from pyrovae.evidence.method import Job, Method, require
+from pyrovae.evidence.method import Code, Job, Method, require
 from pyrovae.evidence.target import support_check
 from pyrovae.modes import device_of, evaluating, precision_context
 from pyrovae.pair import Program, buffers, parameters, remember, running
@@ -33,7 +33,6 @@ from pyrovae.train.files import load_state, save_state
 __all__ = ["METHODS", "log_evidence", "stream"]
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Importance, AIS, SMC, Bridge, Exact)}
-LONG = 10_000_000  # draws x data, from which importance sampling earns back the seconds of its compilation
 SUPPORT_DRAWS = 16  # of the prior for each datum of the first batch
 
 
@@ -75,7 +74,8 @@ def log_evidence(
         checkpoint: a file that is written after each batch, and each minute by ais, smc and bdmc; a call with the same
             arguments continues from it to the same numbers.
         precision: "float32", or "bf16" networks with float32 log densities.
-        compile: compile the passes of method "importance", which takes some seconds; by default from 10,000,000 draws x data.
+        compile: compile the passes of importance sampling (by default from 10,000,000 draws x data) and the transitions of
+            ais, smc and bdmc (from 2,000,000 chains x distributions x data), which takes some seconds.
         options: of the method, see :class:`Importance`, :class:`AIS`, :class:`SMC`, :class:`Bridge`.
 
     Returns:
@@ -125,12 +125,14 @@ def stream(
     split, device = as_split(data), device_of(model, guide)
     size = method.batch_size(batch_size, max_rows)
     parts, held, keeper = [], None, None
-    code = {} if (len(split) * method.work >= LONG if compile is None else compile) else None
+    code = Code() if (len(split) * method.work >= method.long if compile is None else compile) else None
     identity = {"method": method.name, **method.options(), "seed": seed, "size": size, "max_rows": max_rows}
     identity |= {"precision": precision, "compiled": code is not None}
     if checkpoint is not None:
         identity["of"] = _fingerprint(model, guide, split)
-        parts, held = _resume(Path(checkpoint), identity)
+        parts, held, products = _resume(Path(checkpoint), identity)
+        if code is not None:
+            code.products |= products
     done = sum(len(part["value"]) for part in parts)
     bar = tqdm(
         total=len(split) * method.work,
@@ -154,9 +156,11 @@ def stream(
             torch.manual_seed(mix(seed, number) >> 1)  # a pure function of the two, so that resuming is exact
             batch = {key: value.to(device) for key, value in batch.items()}
             if checkpoint is not None:
-                state = {"identity": identity, "parts": parts}
+                state = {"identity": identity, "parts": parts, "products": code.products if code else {}}
                 keeper, held = Keeper(lambda run, state=state: save_state(Path(checkpoint), {**state, "run": run}), held), None
-            job = Job(model, guide, batch, len(next(iter(batch.values()))), device, done, max_rows, bar.update, keeper, code)
+            rows = len(next(iter(batch.values())))
+            full = code if rows == min(size, len(split)) else None  # one shape is compiled, also by a run that resumes
+            job = Job(model, guide, batch, rows, device, done, max_rows, bar.update, keeper, full)
             try:
                 if number == 0:
                     _check(job, method)
@@ -168,7 +172,7 @@ def stream(
             parts.append({name: value.cpu() for name, value in columns.items()})
             done += job.size
             if checkpoint is not None:
-                save_state(Path(checkpoint), {"identity": identity, "parts": parts, "run": None})
+                save_state(Path(checkpoint), {**state, "run": None})
     if not parts:
         raise ContractError("the data are empty: no evidence to estimate.")
     return _together(parts)
@@ -242,14 +246,16 @@ def _fingerprint(model: Program, guide: Program, split: Any) -> str:
     return digest.hexdigest()
 
 
-def _resume(path: Path, identity: dict[str, Any]) -> tuple[list[dict[str, Tensor]], dict[str, Any] | None]:
-    """The batches that a checkpoint holds, and the chains of an unfinished one; RunError when it is of something else."""
+def _resume(path: Path, identity: dict[str, Any]) -> tuple[list[dict[str, Tensor]], dict[str, Any] | None, dict[str, str]]:
+    """A checkpoint's batches, the chains of an unfinished one, and libraries; RunError when it is of something else."""
     if not path.exists():
-        save_state(path, {"identity": identity, "parts": [], "run": None})  # a folder that is not there is known at once
-        return [], None
+        save_state(
+            path, {"identity": identity, "parts": [], "run": None, "products": {}}
+        )  # a folder that is not there is known at once
+        return [], None, {}
     state = load_state(path)
     for name, value in identity.items():
         if state["identity"].get(name) != value:
             what = "another pair or other data" if name == "of" else f"{name}={state['identity'].get(name)!r}, not {value!r}"
             raise RunError(f"checkpoint {path} is of {what}; give another path, or the same arguments to continue it.")
-    return state["parts"], state["run"]
+    return state["parts"], state["run"], state["products"]

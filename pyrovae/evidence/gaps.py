@@ -100,6 +100,8 @@ def gaps(
     max_rows: int = 5000,
     seed: int = 0,
     progress: bool = False,
+    precision: str = "float32",
+    compile: bool | None = None,
 ) -> Gaps:
     """log p(x) - L[q] = (log p(x) - L[q*]) + (L[q*] - L[q]): approximation gap and amortization gap of a guide.
 
@@ -113,7 +115,7 @@ def gaps(
         num_samples: K of L_K.
         num_steps: of the refinement.
         ais: options of :class:`~pyrovae.evidence.ais.AIS`.
-        batch_size, max_rows, seed, progress: as for :func:`log_evidence`.
+        batch_size, max_rows, seed, progress, precision, compile: as for :func:`log_evidence`.
 
     References: Cremer, Li and Duvenaud, Inference Suboptimality in Variational Autoencoders, 2018, Eq. (4) to (6).
 
@@ -124,6 +126,7 @@ def gaps(
     True
     """
     shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
+    shared |= {"precision": precision, "compile": compile}
     refining = Refined(num_steps=num_steps)
     columns = stream(model, guide, data, refining, **shared)  # type: ignore[arg-type]
     return Gaps(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Path", "Point", "chosen", "hmc"]
+__all__ = ["Move", "Path", "Point", "at", "chosen", "hmc"]
 
 
 class Point(NamedTuple):
@@ -33,6 +33,7 @@ class Point(NamedTuple):
 
 
 Path = Callable[[Tensor], tuple[Tensor, Tensor]]  # u -> log f_0(u), log (f_1 / f_0)(u)
+Move = Callable[[Point, Tensor, Tensor, Tensor], tuple[Point, Tensor]]  # point, beta, step, scale -> point, acceptance
 
 
 def at(path: Path, u: Tensor) -> Point:

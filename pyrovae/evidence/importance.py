@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from pyrovae.check import find_non_finite
-from pyrovae.compile import compile_function
 from pyrovae.errors import NonFiniteError, OptionError
 from pyrovae.evidence.method import Job, Method, refuse_worthless, require
 from pyrovae.evidence.target import Target
@@ -39,11 +38,12 @@ def job_weights(job: Job, batch: Mapping[str, Tensor], num_samples: int) -> Tens
     """:func:`log_weights` for a job, by compiled code for draws and data of the first pass's numbers."""
     if job.code is None:
         return log_weights(job.model, job.guide, batch, num_samples)
-    shape = (num_samples, *((name, value.shape) for name, value in batch.items()))
-    if not job.code:
-        job.code[shape] = compile_function(lambda b: trace_pair(job.model, job.guide, b, num_samples).log_weight, batch)
-    log_weight = job.code[shape](batch) if shape in job.code else None
-    if log_weight is None or is_broken(log_weight):  # which the eager pass explains
+
+    def weigh(batch: Mapping[str, Tensor]) -> Tensor:
+        return trace_pair(job.model, job.guide, batch, num_samples).log_weight
+
+    log_weight = job.code.get(weigh, batch, draws=num_samples)(batch)
+    if is_broken(log_weight):  # which the eager pass explains
         log_weight = log_weights(job.model, job.guide, batch, num_samples)
     return log_weight
 

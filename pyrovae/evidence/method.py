@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from pyrovae.compile import compile_function
 from pyrovae.errors import NonFiniteError, OptionError, nearest
 from pyrovae.evidence.keeper import Keeper
 from pyrovae.pair import Batch, Program
 
-__all__ = ["Job", "Method", "refuse_worthless", "require"]
+__all__ = ["Code", "Job", "Method", "refuse_worthless", "require"]
+
+Function = Callable[[Mapping[str, Tensor]], Any]
+
+
+@dataclass
+class Code:
+    """What has been compiled for a data set, and the library of each product of matrices, which a resumed run repeats."""
+
+    functions: dict[tuple, Function] = field(default_factory=dict)
+    products: dict[str, str] = field(default_factory=dict)
+
+    def get(self, function: Function, batch: Mapping[str, Tensor], most: int = 1, draws: int = 0) -> Function:
+        """The function compiled for these shapes and draws; itself where as many as ``most`` were compiled for others."""
+        shape = (draws, *((name, value.shape) for name, value in batch.items()))
+        if shape not in self.functions:
+            if len(self.functions) == most:
+                return function
+            self.functions[shape] = compile_function(function, batch, self.products)
+        return self.functions[shape]
 
 
 @dataclass
@@ -41,7 +61,7 @@ class Job:
     max_rows: int = 5000
     tick: Callable[[float], Any] = lambda done: None
     keeper: Keeper | None = None
-    code: dict[tuple, Callable[[Batch], Tensor]] | None = None
+    code: Code | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,7 @@ class Method:
     """Base: a frozen dataclass of options, with ``name`` and ``bound``."""
 
     name: ClassVar[str]
+    long: ClassVar[float] = 10_000_000  # units of work x data, from which a method that can be compiled shall be
 
     @property
     def bound(self) -> str:

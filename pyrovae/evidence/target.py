@@ -57,7 +57,7 @@ class Target:
 
     def __init__(self, model: Program, guide: Program, batch: Mapping[str, Tensor], max_rows: int = 5000) -> None:
         self.model, self.guide, self.batch, self.size = model, guide, batch, batch_size(batch)
-        self.chunk = max(1, max_rows // self.size)
+        self.max_rows, self.chunk = max_rows, max(1, max_rows // self.size)
         self.passes = 0  # of the model, for each datum
         laws = _latent_sites(run_program(guide, batch))
         # a single continuous site's law depends on no draw, so the encoder runs once for all K and T
