@@ -6,7 +6,8 @@ No model has hooks for this. Its program is run on a batch of the right shape, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from pyro import poutine
@@ -15,6 +16,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
+from pyrovae.compile import Code
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.modes import device_of, evaluating
 from pyrovae.pair import Batch, Program, batch_size, describe, inputs, running, template
@@ -37,11 +39,14 @@ __all__ = [
 ROWS = 5000  # particles x data in one pass
 DRAWS = 64  # for the mean of a distribution that has no closed one
 MOST_DIMS = 10  # that a traversal shows when not told which
+Function = Callable[[Mapping[str, Tensor]], Any]
 
 
 # ------------------------------------------------------------------------------------------------ draws
-def sample(model: Program, n: int, like: Mapping[str, Tensor] | None = None, mean: bool = False) -> dict[str, Tensor]:
-    """x, z ~ p(x, z): n ancestral draws of every sample site, (n, *event).
+def sample(
+    model: Program, n: int, like: Mapping[str, Tensor] | None = None, mean: bool = False, *, compile: bool = False
+) -> dict[str, Tensor]:
+    """x, z ~ p(x, z): n ancestral draws of every sample site, (n, *event), at most 5,000 in one pass.
 
     Args:
         model: the generative program.
@@ -49,6 +54,7 @@ def sample(model: Program, n: int, like: Mapping[str, Tensor] | None = None, mea
         like: entries of the batch, n rows or one: covariates (``lengths``, ...) keep their values, an observed site
             takes its shape only. Not needed by a model that was trained and has no covariates.
         mean: give E[x | z] in place of a draw at each observed site, as pictures usually do.
+        compile: compile a pass, which takes some seconds and pays for millions of draws or large networks.
 
     Raises:
         ContractError: the shape of a datum is not known, or the model reads a covariate that ``like`` lacks.
@@ -61,14 +67,30 @@ def sample(model: Program, n: int, like: Mapping[str, Tensor] | None = None, mea
     if n < 1:
         raise OptionError(f"n is {n}; expected at least one draw.")
     batch = template(model, n, like)
-    with running(model), evaluating(model), torch.no_grad():
+    sites: dict[str, Site] = {}
+
+    def draw(part: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         with poutine.uncondition():
-            sites = sample_sites(run_program(model, batch))
-        _refuse_unknown(model, batch, set(sites) | set(like or {}))
-        return {
-            name: expectation(site["fn"]) if mean and site["infer"].get("was_observed") else site["value"]
-            for name, site in sites.items()
-        }
+            sites.update(sample_sites(run_program(model, part)))
+        return tuple(
+            expectation(site["fn"]) if mean and site["infer"].get("was_observed") else site["value"] for site in sites.values()
+        )
+
+    with running(model), evaluating(model), torch.no_grad():
+        with torch.random.fork_rng():
+            draw({key: value[:1] for key, value in batch.items()})
+        shared = any(not site["cond_indep_stack"] for site in sites.values())  # by all n: one pass
+        parts = [*_passes(draw, batch, n if shared else ROWS, compile)]
+    _refuse_unknown(model, batch, set(sites) | set(like or {}))
+    return dict(zip(sites, parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True)), strict=True))
+
+
+def _passes(function: Function, batch: Mapping[str, Tensor], rows: int, compile: bool) -> Iterator[Any]:
+    """The function's values on so many rows of a batch at a time; compiled, but for a last pass of fewer rows."""
+    code = Code()
+    for start in range(0, batch_size(batch), rows):
+        part = {key: value[start : start + rows] for key, value in batch.items()}
+        yield (code.get(function, part) if compile else function)(part)
 
 
 def posterior(model: Program, guide: Program, batch: Mapping[str, Tensor] | Tensor, num_samples: int = 1) -> dict[str, Tensor]:
@@ -84,13 +106,16 @@ def posterior(model: Program, guide: Program, batch: Mapping[str, Tensor] | Tens
         return _values(run_program(guide, _batch(model, guide, batch), num_samples))
 
 
-def reconstruct(model: Program, guide: Program, x: Mapping[str, Tensor] | Tensor, num_samples: int = 1) -> Tensor:
+def reconstruct(
+    model: Program, guide: Program, x: Mapping[str, Tensor] | Tensor, num_samples: int = 1, *, compile: bool = False
+) -> Tensor:
     """(1/K) sum_k E[x_b | z_kb], z_kb ~ q(z | x_b): the mean of the posterior predictive, (B, *shape).
 
     Args:
         model, guide: the two programs.
         x: (B, *shape), or a batch where the programs need more than x.
         num_samples: K.
+        compile: as for :func:`sample`.
 
     >>> from pyrovae.data import DataSpec
     >>> from pyrovae.pairs import vae
@@ -101,16 +126,15 @@ def reconstruct(model: Program, guide: Program, x: Mapping[str, Tensor] | Tensor
     if num_samples < 1:
         raise OptionError(f"num_samples is {num_samples}; expected at least 1.")
     batch = _batch(model, guide, x)
-    step = max(1, ROWS // num_samples)
+
+    def mean(part: Mapping[str, Tensor]) -> Tensor:
+        return _mean_given_latents(model, guide, part, num_samples)
+
     with running(model, guide), evaluating(model, guide), torch.no_grad():
-        parts = []
-        for start in range(0, batch_size(batch), step):
-            part = {key: value[start : start + step] for key, value in batch.items()}
-            parts.append(_mean_given_latents(model, guide, part, num_samples))
-        return torch.cat(parts)
+        return torch.cat([*_passes(mean, batch, max(1, ROWS // num_samples), compile)])
 
 
-def _mean_given_latents(model: Program, guide: Program, batch: Batch, num_samples: int) -> Tensor:
+def _mean_given_latents(model: Program, guide: Program, batch: Mapping[str, Tensor], num_samples: int) -> Tensor:
     total: Tensor | float = 0.0
     for start in range(0, num_samples, ROWS):
         sites = trace_pair(model, guide, batch, min(ROWS, num_samples - start), enumerate_sites=False).model_sites

@@ -15,13 +15,12 @@ from test_catalogue import ROWS, build
 from torch import nn
 
 import pyrovae as pv
-from pyrovae.compile import CompiledStep, Step, compile_function, compiled, matmul
+from pyrovae.compile import Code, CompiledStep, Step, compile_function, compiled, matmul
 from pyrovae.compile.graph import trace_graph
 from pyrovae.compile.roll import compile_rolled
 from pyrovae.errors import NonFiniteError, OptionError, PyrovaeError
 from pyrovae.evidence.annealing import path_from
 from pyrovae.evidence.hmc import at
-from pyrovae.evidence.method import Code
 from pyrovae.evidence.move import transition
 from pyrovae.evidence.target import Target
 from pyrovae.objectives import OBJECTIVES

@@ -220,3 +220,36 @@ def test_expectation_falls_back_on_draws():
     base = dist.Normal(torch.zeros(2000), 1.0)
     shifted = dist.TransformedDistribution(base, dist.transforms.AffineTransform(3.0, 2.0))
     assert abs(float(generate.expectation(shifted).mean()) - 3) < 0.05
+
+
+# ------------------------------------------------------------------------------------------------ passes
+def test_many_draws_come_in_passes_and_compiled_ones_are_the_same(linear, monkeypatch):
+    monkeypatch.setattr(generate, "ROWS", 400)
+    sizes = []
+    handle = linear.model.register_forward_hook(
+        lambda module, args, kwargs, out: sizes.append(len(kwargs["x"])), with_kwargs=True
+    )
+    found = []
+    for compile in (False, True):
+        torch.manual_seed(0)
+        found.append(generate.sample(linear.model, 1000, compile=compile))
+    handle.remove()
+    assert max(sizes) == 400 and found[0]["x"].shape == (1000, 4)
+    torch.testing.assert_close(found[1], found[0])
+    x = found[0]["x"][:900]
+    means = []
+    for compile in (False, True):
+        torch.manual_seed(0)
+        means.append(generate.reconstruct(linear.model, linear.guide, x, num_samples=2, compile=compile))
+    torch.testing.assert_close(means[1], means[0])
+
+
+def test_what_all_draws_share_is_drawn_once(monkeypatch):
+    def model(x):
+        scale = pyro.sample("scale", dist.Gamma(2.0, 1.0))
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("x", dist.Normal(0.0, scale), obs=x)
+
+    monkeypatch.setattr(generate, "ROWS", 4)
+    drawn = generate.sample(model, 10, like={"x": torch.zeros(1)})
+    assert drawn["scale"].shape == () and drawn["x"].shape == (10,)

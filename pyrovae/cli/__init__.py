@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 import pyrovae
 from pyrovae.cli.commands import COMMANDS
@@ -21,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
     try:
-        return _run(args)
+        with _log_shown():
+            return _run(args)
     except SystemExit as done:  # --help and --print_config
         return int(done.code or 0)
     except BrokenPipeError:  # the reader of our output has gone, as in `pyrovae list | head`
@@ -35,6 +40,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, (PyrovaeError, ArgumentError)):
             return _fail(str(error), 2)
         return _fail(f"{type(error).__name__}: {error} (--debug shows where)", 2)
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """What the package's log says (what was compiled, what was not, and why) on stderr, above the progress bar."""
+    log, handler = logging.getLogger("pyrovae"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("pyrovae: %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        with logging_redirect_tqdm([log]):
+            yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _fail(message: str, code: int) -> int:

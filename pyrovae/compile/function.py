@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyro
@@ -15,7 +16,7 @@ from torch import Tensor, fx
 from pyrovae.compile.graph import compile_graph, first_line, trace_graph, untouched
 from pyrovae.compile.matmul import assign_products, choose_products, matmul_backend
 
-__all__ = ["compile_function"]
+__all__ = ["Code", "compile_function"]
 
 log = logging.getLogger("pyrovae")
 Function = Callable[[Mapping[str, Tensor]], Any]
@@ -73,3 +74,20 @@ def compile_function(function: Function, batch: Mapping[str, Tensor], products: 
             return result[0] if single else result
 
     return run
+
+
+@dataclass
+class Code:
+    """What has been compiled for a data set, and the library of each product of matrices, which a resumed run repeats."""
+
+    functions: dict[tuple, Function] = field(default_factory=dict)
+    products: dict[str, str] = field(default_factory=dict)
+
+    def get(self, function: Function, batch: Mapping[str, Tensor], most: int = 1, draws: int = 0) -> Function:
+        """The function compiled for these shapes and draws; itself where as many as ``most`` were compiled for others."""
+        shape = (draws, *((name, value.shape) for name, value in batch.items()))
+        if shape not in self.functions:
+            if len(self.functions) == most:
+                return function
+            self.functions[shape] = compile_function(function, batch, self.products)
+        return self.functions[shape]

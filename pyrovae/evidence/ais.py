@@ -9,10 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from pyrovae.compile import Code
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.evidence.annealing import PATHS, Annealed, Schedule, anneal, path_from, plan
 from pyrovae.evidence.hmc import Move, Path
-from pyrovae.evidence.method import Code, Job, Method, refuse_worthless, require
+from pyrovae.evidence.method import Job, Method, refuse_worthless, require
 from pyrovae.evidence.move import transition
 from pyrovae.evidence.target import Target
 from pyrovae.evidence.weights import Weights, effective

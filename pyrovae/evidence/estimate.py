@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pyrovae.compile import Code
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns
@@ -23,7 +24,7 @@ from pyrovae.evidence.evidence import Evidence
 from pyrovae.evidence.exact import Exact
 from pyrovae.evidence.importance import Importance
 from pyrovae.evidence.keeper import Keeper
-from pyrovae.evidence.method import Code, Job, Method, require
+from pyrovae.evidence.method import Job, Method, require
 from pyrovae.evidence.target import support_check
 from pyrovae.modes import device_of, evaluating, precision_context
 from pyrovae.pair import Program, buffers, parameters, remember, running

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from pyrovae.compile import compile_function
+from pyrovae.compile import Code
 from pyrovae.errors import NonFiniteError, OptionError, nearest
 from pyrovae.evidence.keeper import Keeper
 from pyrovae.pair import Batch, Program
 
-__all__ = ["Code", "Job", "Method", "refuse_worthless", "require"]
-
-Function = Callable[[Mapping[str, Tensor]], Any]
-
-
-@dataclass
-class Code:
-    """What has been compiled for a data set, and the library of each product of matrices, which a resumed run repeats."""
-
-    functions: dict[tuple, Function] = field(default_factory=dict)
-    products: dict[str, str] = field(default_factory=dict)
-
-    def get(self, function: Function, batch: Mapping[str, Tensor], most: int = 1, draws: int = 0) -> Function:
-        """The function compiled for these shapes and draws; itself where as many as ``most`` were compiled for others."""
-        shape = (draws, *((name, value.shape) for name, value in batch.items()))
-        if shape not in self.functions:
-            if len(self.functions) == most:
-                return function
-            self.functions[shape] = compile_function(function, batch, self.products)
-        return self.functions[shape]
+__all__ = ["Job", "Method", "refuse_worthless", "require"]
 
 
 @dataclass

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
+from pyrovae.compile import Code
 from pyrovae.evidence.annealing import path_from
 from pyrovae.evidence.hmc import Move, Path, Point, hmc
-from pyrovae.evidence.method import Code
 from pyrovae.evidence.target import Target
 
 __all__ = ["transition"]
