@@ -36,6 +36,7 @@ from pyrovae.compile.matmul import MATMULS, matmul_backend
 from pyrovae.pair import parameters
 
 BATCH, PASS = 100, 50  # images, and samples of each, in a pass
+PIXELS = 784
 HERE = Path(__file__).parent
 
 
@@ -78,7 +79,7 @@ class Hand:
             return (log_px + 0.5 * (noise.square() - z.square()).sum(-1) + log_scale.sum(-1)).logsumexp(0)
 
         self.weigh = torch.compile(weigh, dynamic=False)
-        times, self.compile_s, x = {}, 0.0, torch.rand(BATCH, 784).round()
+        times, self.compile_s, x = {}, 0.0, torch.rand(BATCH, PIXELS).round()
         for self.library in MATMULS:
             began = time.perf_counter()
             self.estimate(x, 2 * PASS)
