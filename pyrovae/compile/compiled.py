@@ -16,7 +16,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from pyrovae import objectives
 from pyrovae.compile.graph import compile_graph, first_line, trace_graph, untouched
 from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, matmul_backend
-from pyrovae.compile.roll import compile_rolled
+from pyrovae.compile.roll import compile_rolled, merge_products
 from pyrovae.compile.step import Step
 from pyrovae.compile.update import UPDATES, traceable, update_state
 from pyrovae.errors import OptionError, PyrovaeError
@@ -137,6 +137,9 @@ class CompiledStep(Step):
         ramp = [] if self._ramp is None else [self._ramp]
         graph, captured = self._trace_gradients([*given, *ramp])
         seen = [*ramp, *captured]
+        compiler = backend or ("inductor" if len(graph.graph.nodes) <= MAX_NODES else "rolled")
+        if compiler == "rolled":
+            merge_products(graph)
         on_cpu = self.total.device.type == "cpu"
         if isinstance(matmul, str) or not on_cpu:
             self.matmul, self.products = matmul or "mkl", {}
@@ -144,7 +147,6 @@ class CompiledStep(Step):
             self.products = choose_products(graph) if matmul is None else dict(matmul)
             self.matmul = "onednn" if "onednn" in self.products.values() else "mkl"
         if backend is None:
-            compiler = "inductor" if len(graph.graph.nodes) <= MAX_NODES else "rolled"
             try:
                 self._generate(compiler, graph, given, seen)
             except Exception as error:
@@ -152,7 +154,7 @@ class CompiledStep(Step):
                 log.warning("the step is traced but not compiled: %s", self.reason)
                 self._generate("graph", graph, given, seen)
         else:
-            self._generate(backend, graph, given, seen)
+            self._generate(compiler, graph, given, seen)
 
     def _generate(self, backend: str, graph: fx.GraphModule, given: list[Tensor], seen: list[Tensor]) -> None:
         """Make the code of the step, with the optimizer's update in it where Inductor compiles it as a whole."""

@@ -18,7 +18,8 @@ __all__ = ["MATMULS", "assign_products", "choose_products", "matmul_backend", "m
 # hence the check of the error
 MATMULS = {"mkl": "highest", "onednn": "medium"}
 TOLERANCE = 1e-5  # of a sum of K products of N(0, 1) numbers, in units of sqrt(K): float32 errs by 1e-6 to 5e-6, bf16 by 4e-3
-REPEATS = 10
+REPEATS = 20
+GAIN = 0.9  # what oneDNN's time must be under, of MKL's, which needs no change of library within the step
 aten = torch.ops.aten
 _PRODUCTS = {aten.mm.default: 0, aten.addmm.default: 1, aten.bmm.default: 0, aten.baddbmm.default: 1}
 
@@ -59,16 +60,18 @@ def matmul_error(layout: tuple, library: str) -> float:
     return float((value - left.double() @ right.double()).abs().max()) / math.sqrt(left.shape[-1])
 
 
-def _seconds(layout: tuple, library: str) -> float:
-    """Of one product, the best of a few: whatever else the machine does can only slow it."""
+def _seconds(layout: tuple) -> dict[str, float]:
+    """Of one product by each library in turn, the best of a few: whatever else the machine does can only slow it."""
     left, right = _operands(layout)
-    times = []
-    with matmul_backend(library):
-        for _ in range(REPEATS + 1):
-            began = time.perf_counter()
-            left @ right
-            times.append(time.perf_counter() - began)
-    return min(times[1:])
+    times: dict[str, list[float]] = {library: [] for library in MATMULS}
+    for _ in range(REPEATS):
+        for library, found in times.items():
+            with matmul_backend(library):
+                left @ right  # the first in a row pays for the change
+                began = time.perf_counter()
+                left @ right
+                found.append(time.perf_counter() - began)
+    return {library: min(found) for library, found in times.items()}
 
 
 def choose_products(graph: fx.GraphModule, known: Collection[str] = ()) -> dict[str, str]:
@@ -81,7 +84,8 @@ def choose_products(graph: fx.GraphModule, known: Collection[str] = ()) -> dict[
     chosen = {}
     for layout in {layout for node in graph.graph.nodes if (layout := _layout(node)) and str(layout) not in known}:
         exact = torch.backends.mkldnn.is_available() and matmul_error(layout, "onednn") <= TOLERANCE
-        chosen[str(layout)] = min(MATMULS, key=lambda name: _seconds(layout, name)) if exact else "mkl"
+        seconds = _seconds(layout) if exact else {"mkl": 0.0, "onednn": 1.0}
+        chosen[str(layout)] = "onednn" if seconds["onednn"] < GAIN * seconds["mkl"] else "mkl"
     return chosen
 
 
