@@ -38,6 +38,6 @@ class GaussianMixture(nn.Module):
     def forward(self, x: Tensor) -> None:
         features = self.encoder(x)
         logits, rest = features[..., : self.num_components], features[..., self.num_components :]
-        loc, log_scale = rest.unflatten(-1, (self.num_components, -1)).chunk(2, -1)
+        loc, log_scale = (part.unflatten(-1, (self.num_components, -1)) for part in rest.chunk(2, -1))
         with pyro.plate("data", x.shape[0], dim=-1):
             pyro.sample("z", NormalMixture(logits, loc, log_scale.exp()))

@@ -306,9 +306,7 @@ def corrupt(data: Data, *, process: str = "masking", rate: float = 0.25, scale: 
             "'all' or 'train'."
         )
     if process == "salt-and-pepper" and data.spec.kind == "real":
-        raise DataError(
-            f"{data.spec.name}: salt-and-pepper sets values to 0 or 1, and these are any real number; use gaussian."
-        )
+        raise DataError(f"{data.spec.name}: salt-and-pepper sets values to 0 or 1, and these are real numbers; use gaussian.")
 
     def change(part: Split, number: int) -> Split:
         clean = parts == "train" and number > 0
