@@ -57,7 +57,7 @@ def sample(
         compile: compile a pass, which takes some seconds and pays for millions of draws or large networks.
 
     Raises:
-        ContractError: the shape of a datum is not known, or the model reads a covariate that ``like`` lacks.
+        ContractError: the shape of a datum is not known, the model reads a covariate that ``like`` lacks, or it has no prior.
 
     >>> from pyrovae.data import DataSpec
     >>> from pyrovae.pairs import vae
@@ -70,8 +70,11 @@ def sample(
     sites: dict[str, Site] = {}
 
     def draw(part: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        with poutine.uncondition():
-            sites.update(sample_sites(run_program(model, part)))
+        try:
+            with poutine.uncondition():
+                sites.update(sample_sites(run_program(model, part)))
+        except ContractError as error:  # of a model without a prior; Pyro adds a table of shapes
+            raise ContractError(str(error).partition("\n")[0]) from None
         return tuple(
             expectation(site["fn"]) if mean and site["infer"].get("was_observed") else site["value"] for site in sites.values()
         )

@@ -11,11 +11,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "options"},
-    {"distributions", "likelihoods", "nets", "data"},
+    {"codes", "distributions", "likelihoods", "mixture", "nets", "data"},
     {"pair", "modes", "labels", "missing", "trace", "check"},
     {"objectives", "optimizers", "compile"},
     {"train", "evidence", "generate", "diagnostics", "plots", "export", "evaluation"}
-    | {"classification", "completion", "features", "styles"},
+    | {"classification", "completion", "features", "reconstruction", "styles"},
     {"models", "guides"},
     {"pairs"},
     {"report", "runs", "stages", "cli", "__init__"},

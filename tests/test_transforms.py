@@ -148,3 +148,77 @@ def test_transforms_are_replayed_from_source_and_written_in_the_spec():
     assert all(torch.equal(batches[0][key], batches[1][key]) for key in batches[0])
     part = data.train.subset(torch.arange(100))
     assert isinstance(part, LabelledSplit) and torch.equal(part["y"], data.train["y"][:100])
+
+
+# ------------------------------------------------------------------------------------------------ corruption
+def corrupted(process, parts="train", **options):
+    chosen = {"name": "corrupt", "process": process, "parts": parts, **options}
+    return pv.data.load("digits", binarization="none", transforms=[chosen])
+
+
+def an_epoch(data, epoch=0, start=0):
+    return list(data.train.epoch(100, seed=0, epoch=epoch, start=start))
+
+
+def both(batches):
+    return (torch.cat([batch[key] for batch in batches]) for key in ("x", "x_corrupted"))
+
+
+def test_corruptions_have_the_law_that_they_are_named_after():
+    x, noisy = both(an_epoch(corrupted("gaussian", scale=0.5)))
+    noise = (noisy - x).flatten()
+    error = 0.5 / len(noise) ** 0.5
+    assert abs(noise.mean()) < 4 * error and abs(noise.std() - 0.5) < 4 * error
+    assert abs((noise.abs() < 0.5).float().mean() - 0.6827) < 4 * error and abs(noise @ x.flatten()) / len(noise) < 4 * error
+
+    x, masked = both(an_epoch(corrupted("masking", rate=0.3)))
+    on = x > 0
+    assert torch.equal(masked[masked != 0], x[masked != 0]) and (masked[~on] == 0).all()
+    assert float((masked[on] == 0).float().mean()) == pytest.approx(0.3, abs=4 * 0.46 / int(on.sum()) ** 0.5)
+
+    x, flecked = both(an_epoch(corrupted("salt-and-pepper", rate=0.4)))
+    between = (x > 0) & (x < 1)
+    for value, share in ((0.0, 0.2), (1.0, 0.2)):
+        found = float((flecked[between] == value).float().mean())
+        assert found == pytest.approx(share, abs=4 * 0.4 / int(between.sum()) ** 0.5)
+    kept = between & (flecked != 0) & (flecked != 1)
+    assert torch.equal(flecked[kept], x[kept])
+
+
+@pytest.mark.parametrize("process", ["gaussian", "masking", "salt-and-pepper"])
+def test_corruption_is_new_each_epoch_fixed_elsewhere_and_leaves_x(process):
+    data, clean = corrupted(process, "all"), pv.data.load("digits", binarization="none")
+    first, second = an_epoch(data), an_epoch(data, epoch=1)
+    for late, batch in zip(an_epoch(data, start=5), first[5:], strict=True):
+        assert all(torch.equal(late[key], batch[key]) for key in batch)
+    by_row = [torch.cat([b["x_corrupted"] for b in e])[torch.cat([b["index"] for b in e]).argsort()] for e in (first, second)]
+    assert not torch.equal(*by_row) and torch.equal(data.train["x"], clean.train["x"])
+    assert torch.equal(data.test[:7]["x_corrupted"], data.test["x_corrupted"][:7])
+    assert (data.test["x_corrupted"] != data.test["x"]).any()
+    trained = corrupted(process)
+    assert torch.equal(trained.test["x_corrupted"], trained.test["x"]) and trained.fingerprint() != data.fingerprint()
+    assert pv.data.load(**data.source).fingerprint() == data.fingerprint()
+
+
+def test_a_denoising_run_resumes_bitwise(tmp_path):
+    data = corrupted("gaussian", "all")
+
+    def trained(folder, epochs):
+        torch.manual_seed(0)
+        return pv.fit(pv.pairs.dae(data.spec, hidden=[20]), data, epochs=epochs, out=folder, progress=False)
+
+    whole, short = trained(tmp_path / "whole", 3), trained(tmp_path / "short", 1)
+    again = pv.resume(tmp_path / "short", epochs=3, progress=False)
+    assert [row["train"] for row in again.history] == [row["train"] for row in whole.history] != short.history
+    for one, other in zip(whole.guide.parameters(), again.guide.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_corruptions_that_make_no_sense_are_refused():
+    with pytest.raises(OptionError, match="no corruption process is called 'salt-pepper'; did you mean 'salt-and-pepper'"):
+        corrupted("salt-pepper")
+    with pytest.raises(OptionError, match="rate is 2, scale 0.5, parts 'train'; expected a rate from 0 to 1"):
+        corrupted("masking", rate=2)
+    real = pv.data.as_data(torch.randn(50, 4))
+    with pytest.raises(DataError, match="salt-and-pepper sets values to 0 or 1, and these are real numbers"):
+        pv.data.corrupt(real, process="salt-and-pepper")

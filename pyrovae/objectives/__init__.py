@@ -16,8 +16,10 @@ from pyrovae.errors import nearest
 from pyrovae.objectives import bounds
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, STL, Enum, MeanField
+from pyrovae.objectives.energy import Energy
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.objective import Objective, Terms
+from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.semisupervised import SemiSupervised
 from pyrovae.options import named
 
@@ -32,13 +34,16 @@ __all__ = [
     "RWS",
     "STL",
     "VIMCO",
+    "Contraction",
     "DReG",
+    "Energy",
     "Enum",
     "MeanField",
     "Objective",
     "Renyi",
     "SemiSupervised",
     "Terms",
+    "Sparsity",
     "WakeSleep",
     "bounds",
     "get",
@@ -60,6 +65,9 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "rws": RWS,
     "wake-sleep": WakeSleep,
     "semisupervised": SemiSupervised,
+    "energy": Energy,
+    "contraction": Contraction,
+    "sparsity": Sparsity,
 }
 
 
