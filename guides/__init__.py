@@ -1,6 +1,7 @@
 """Amortized guides q(z | x): one posterior family a file, each a module whose forward is the Pyro program."""
 
 from pyrovae.guides.auxiliary_class_gaussian import AuxiliaryClassGaussian
+from pyrovae.guides.bottom_up_gaussian import BottomUpGaussian
 from pyrovae.guides.class_gaussian import ClassGaussian
 from pyrovae.guides.conditional_gaussian import ConditionalGaussian, ConditionalPrior
 from pyrovae.guides.denoising import Denoising
@@ -11,10 +12,13 @@ from pyrovae.guides.full_rank_gaussian import FullRankGaussian
 from pyrovae.guides.gaussian_mixture import GaussianMixture
 from pyrovae.guides.isotropic_gaussian import IsotropicGaussian
 from pyrovae.guides.linear_gaussian import LinearGaussian
+from pyrovae.guides.normalizing_flow import NormalizingFlow
+from pyrovae.guides.top_down_gaussian import TopDownGaussian
 
 __all__ = [
     "FeatureClassGaussian",
     "AuxiliaryClassGaussian",
+    "BottomUpGaussian",
     "ClassGaussian",
     "ConditionalGaussian",
     "ConditionalPrior",
@@ -25,4 +29,6 @@ __all__ = [
     "GaussianMixture",
     "IsotropicGaussian",
     "LinearGaussian",
+    "NormalizingFlow",
+    "TopDownGaussian",
 ]

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "options"},
-    {"codes", "distributions", "likelihoods", "mixture", "nets", "data"},
+    {"codes", "distributions", "flows", "likelihoods", "mixture", "nets", "priors", "data"},
     {"pair", "modes", "labels", "missing", "trace", "check"},
     {"objectives", "optimizers", "compile"},
     {"train", "evidence", "generate", "diagnostics", "plots", "export", "evaluation"}

@@ -53,3 +53,27 @@ def test_joint_mlp_is_the_mlp_of_the_concatenation():
 def test_scales_of_loc_and_scale_stay_positive_and_grow_linearly():
     loc, scale = nets.loc_and_scale(torch.tensor([1.0, 2.0, -1e4, 1e4]))
     assert loc.tolist() == [1.0, 2.0] and scale.tolist() == pytest.approx([1e-3, 1e4 + 1e-3])
+
+
+def test_gated_layers_multiply_by_a_sigmoid():
+    net, h = nets.MLP(3, [5], 2, "gated"), torch.randn(4, 3)
+    layer, _, last = net
+    value, gate = layer(h).chunk(2, -1)
+    torch.testing.assert_close(net(h), last(value * gate.sigmoid()))
+    with pytest.raises(OptionError, match="no activation is called 'gated'"):
+        nets.ConvEncoder((8, 8), [4], 16, 2, "gated")
+
+
+def test_branched_mlp_bends_each_input_and_joins_them():
+    torch.manual_seed(0)
+    net = nets.BranchedMLP([(2, 3), 4], [7, 5], 2, "gated")
+    x, y = torch.randn(6, 2, 3), torch.randn(3, 1, 4)
+    first, second = net.branches[0](x.flatten(1)), net.branches[1](y)
+    together = torch.cat([first.expand(3, 6, 7), second.expand(3, 6, 7)], -1)
+    torch.testing.assert_close(net(x, y), torch.nn.Sequential(*net.joint)(together))
+    decoder = nets.MLPDecoder([4, 3], [7], (2, 2), 1, branched=True)
+    decoder.start_at(torch.full((1, 2, 2), 3.0))
+    with torch.no_grad():
+        for parameter in decoder.mlp.joint[-1].weight:
+            parameter.zero_()
+    assert (decoder(torch.randn(5, 4), torch.randn(5, 3)) == 3).all()

@@ -10,12 +10,15 @@ from pyrovae.pairs.cae import cae
 from pyrovae.pairs.catalogue import CATALOGUE, Recipe, get
 from pyrovae.pairs.cvae import cvae, gsnn
 from pyrovae.pairs.dae import dae, dvae
+from pyrovae.pairs.flow_vae import flow_vae
 from pyrovae.pairs.linear_ae import linear_ae, logistic_pca
 from pyrovae.pairs.linear_gaussian import linear_gaussian
 from pyrovae.pairs.m1 import m1, m1_m2
 from pyrovae.pairs.m2 import m2
 from pyrovae.pairs.sparse_ae import sparse_ae
+from pyrovae.pairs.two_layer_vae import two_layer_vae
 from pyrovae.pairs.vae import conv_vae, vae
+from pyrovae.pairs.vampprior import hvae, vamp_vae
 
 __all__ = [
     "CATALOGUE",
@@ -29,8 +32,10 @@ __all__ = [
     "dae",
     "deep_ae",
     "dvae",
+    "flow_vae",
     "get",
     "gsnn",
+    "hvae",
     "linear_ae",
     "linear_gaussian",
     "logistic_pca",
@@ -39,5 +44,7 @@ __all__ = [
     "m2",
     "sdgm",
     "sparse_ae",
+    "two_layer_vae",
     "vae",
+    "vamp_vae",
 ]
