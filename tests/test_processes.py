@@ -21,7 +21,6 @@ from pyrovae.errors import OptionError
 from pyrovae.train.files import load_state
 
 
-
 class Model(nn.Module):
     def __init__(self):
         super().__init__()
