@@ -92,9 +92,9 @@ def _group(rows: Sequence[dict[str, Any]], sources: Sequence[str]) -> str:
     samples = " or ".join(f"{size:,}" for size in sizes)
     about = (
         f"`{data['name']}`, {DRAWN.get(data['binarization'], 'not binarized')}: {data['train']:,} images to train on, "
-        f"{data['test']:,} test images. Nats per datum; log p(x) by {samples} samples, mean and standard error over seeds. The "
-        f"test images alone make {min(errors):.2f} to {max(errors):.2f} of standard error, common to all rows, and the samples "
-        f"at most {noise:.3f}."
+        f"{data['test']:,} test images. Nats per datum; log p(x) by {samples} samples, mean and standard error over seeds. "
+        f"The test images alone make {min(errors):.2f} to {max(errors):.2f} of standard error, common to all rows, and the "
+        f"samples at most {noise:.3f}."
     )
     bound = next((each["results"][0]["settings"]["bound_samples"] for each in rows if each["summary"]["bound"] is not None), 0)
     heads = ["", "log p(x)", "published", "ours - published", *([f"L_{bound}"] if bound else []), "ELBO", "active units"]

@@ -272,9 +272,8 @@ def test_markdown_and_json_agree(content):
 
 def test_a_block_of_the_readme_is_replaced_and_nothing_else(content, tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(
-        "# Results\n\n<!-- table: iwae smoke -->\nold\n<!-- end -->\n\nkept\n<!-- table: iwae cpu -->\n<!-- end -->\n"
-    )
+    others = "kept\n<!-- table: iwae cpu -->\n<!-- end -->\n"
+    readme.write_text(f"# Results\n\n<!-- table: iwae smoke -->\nold\n<!-- end -->\n\n{others}")
     report.write_block(readme, content, ["figures/a.png"])
     text = readme.read_text()
     assert text.startswith("# Results\n\n<!-- table: iwae smoke -->\n\n**Importance") and "old" not in text
