@@ -43,6 +43,7 @@ setup(
         "jinja2>=3.1",
         "pooch>=1.8",
         "tqdm>=4.65",
+        "zuko>=1.3",
     ],
     extras_require={
         "tensorboard": ["tensorboard>=2.14"],

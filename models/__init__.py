@@ -2,10 +2,12 @@
 
 from pyrovae.models.adgm import ADGM
 from pyrovae.models.cvae import CVAE
+from pyrovae.models.hvae import HVAE
 from pyrovae.models.linear_gaussian import LinearGaussian
 from pyrovae.models.m1m2 import M1M2
 from pyrovae.models.m2 import M2
 from pyrovae.models.sdgm import SDGM
+from pyrovae.models.two_layer_vae import TwoLayerVAE
 from pyrovae.models.vae import VAE
 
-__all__ = ["CVAE", "M1M2", "SDGM", "ADGM", "M2", "VAE", "LinearGaussian"]
+__all__ = ["CVAE", "HVAE", "M1M2", "SDGM", "ADGM", "M2", "TwoLayerVAE", "VAE", "LinearGaussian"]

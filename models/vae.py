@@ -10,7 +10,7 @@ __all__ = ["VAE"]
 
 
 class VAE(nn.Module):
-    """p(x, z) = N(z; 0, I_d) p(x | decoder(z)).
+    """p(x, z) = p(z) p(x | decoder(z)), p(z) = N(z; 0, I_d) or a learned prior.
 
     Sites: ``z``, (d,); ``x``, the shape of a datum.
 
@@ -18,15 +18,18 @@ class VAE(nn.Module):
         decoder: (..., d) to the parameters of the likelihood, (..., P, *shape).
         likelihood: those parameters to a distribution of x (:mod:`pyrovae.likelihoods`).
         latent_dim: d.
+        prior: called without arguments, gives p(z) (:mod:`pyrovae.priors`); by default N(0, I).
 
     References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Section 3.
     """
 
-    def __init__(self, decoder: nn.Module, likelihood: nn.Module, latent_dim: int) -> None:
+    def __init__(self, decoder: nn.Module, likelihood: nn.Module, latent_dim: int, prior: nn.Module | None = None) -> None:
         super().__init__()
         self.decoder, self.likelihood, self.latent_dim = decoder, likelihood, latent_dim
+        self.prior = prior
 
     def forward(self, x: Tensor) -> None:
+        prior = dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1) if self.prior is None else self.prior()
         with pyro.plate("data", x.shape[0], dim=-1):
-            z = pyro.sample("z", dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1))
+            z = pyro.sample("z", prior)
             pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)

@@ -15,6 +15,7 @@ from pyrovae.errors import OptionError, nearest
 __all__ = [
     "ACTIVATIONS",
     "MLP",
+    "BranchedMLP",
     "ConvDecoder",
     "ConvEncoder",
     "JointMLP",
@@ -40,6 +41,13 @@ def _activation(name: str) -> nn.Module:
     if name not in ACTIVATIONS:
         raise nearest("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]()
+
+
+def _hidden(before: int, after: int, activation: str) -> list[nn.Module]:
+    """A hidden layer; with "gated", (W h + b) * sigmoid(V h + c) (Dauphin et al. 2017, Eq. 1)."""
+    if activation == "gated":
+        return [nn.Linear(before, 2 * after), nn.GLU()]
+    return [nn.Linear(before, after), _activation(activation)]
 
 
 def _glorot(module: nn.Module) -> nn.Module:
@@ -71,7 +79,7 @@ class MLP(nn.Sequential):
         sizes = [in_features, *hidden]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes):
-            layers += [nn.Linear(before, after), _activation(activation)]
+            layers += _hidden(before, after, activation)
         super().__init__(*layers, nn.Linear(sizes[-1], out_features))
         _glorot(self)
 
@@ -105,6 +113,34 @@ class JointMLP(MLP):
         return h
 
 
+class BranchedMLP(nn.Module):
+    """Several inputs, each through a hidden layer of its own, then all through the others: leading axes broadcast.
+
+    Unlike a :class:`JointMLP` it bends each input before it adds them; what x needs is computed once per datum alike.
+
+    Args:
+        inputs: of each input, n or the shape.
+        hidden: size of each input's own layer, then sizes of the joint ones.
+
+    >>> BranchedMLP([(2, 2), 2], [8, 8], 4)(torch.zeros(5, 7, 2, 2), torch.zeros(6, 1, 1, 2)).shape
+    torch.Size([6, 5, 7, 4])
+    """
+
+    def __init__(
+        self, inputs: Sequence[int | Sequence[int]], hidden: Sequence[int], out_features: int, activation: str = "tanh"
+    ) -> None:
+        super().__init__()
+        self.shapes = [(size,) if isinstance(size, int) else tuple(size) for size in inputs]
+        self.branches = nn.ModuleList(
+            _glorot(nn.Sequential(*_hidden(math.prod(shape), hidden[0], activation))) for shape in self.shapes
+        )
+        self.joint = JointMLP([hidden[0]] * len(inputs), hidden[1:], out_features, activation)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        parts = zip(self.branches, inputs, self.shapes, strict=True)
+        return self.joint(*[branch(u.flatten(-len(shape))) for branch, u, shape in parts])
+
+
 class MLPEncoder(nn.Module):
     """x, (..., *shape), and inputs of other sizes or shapes, to features, (..., out)."""
 
@@ -129,7 +165,10 @@ class MLPEncoder(nn.Module):
 
 
 class MLPDecoder(nn.Module):
-    """z, (..., d), or several inputs, to the parameters of a likelihood, (..., P, *shape)."""
+    """z, (..., d), or several inputs, to the parameters of a likelihood, (..., P, *shape).
+
+    Several inputs go through a :class:`JointMLP`, or with ``branched`` through a :class:`BranchedMLP`.
+    """
 
     def __init__(
         self,
@@ -138,16 +177,18 @@ class MLPDecoder(nn.Module):
         shape: Sequence[int],
         num_params: int = 1,
         activation: str = "tanh",
+        branched: bool = False,
     ) -> None:
         super().__init__()
         self.shape = (num_params, *shape)
-        make = MLP if isinstance(latent_dim, int) else JointMLP
+        make = MLP if isinstance(latent_dim, int) else BranchedMLP if branched else JointMLP
         self.mlp = make(latent_dim, hidden, math.prod(self.shape), activation)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def start_at(self, h: Tensor) -> None:
         """Give outputs around h, (P, *shape), whatever z, until trained."""
-        self.mlp[-1].bias.copy_(h.flatten())
+        last = self.mlp.joint if isinstance(self.mlp, BranchedMLP) else self.mlp
+        last[-1].bias.copy_(h.flatten())
 
     def forward(self, *z: Tensor) -> Tensor:
         return self.mlp(*z).unflatten(-1, self.shape)

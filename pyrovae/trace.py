@@ -206,7 +206,13 @@ class PairTrace:
         return first
 
     def _score(self, program: str, site: Site) -> Tensor:
-        log_prob = mask_scores(site, site["fn"].log_prob(site["value"]))
+        try:
+            log_prob = mask_scores(site, site["fn"].log_prob(site["value"]))
+        except NotImplementedError as error:
+            raise ContractError(
+                f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "
+                "takes the draws as they are (elbo, meanfield, iwae), or a law with an inverse (flow='iaf' or 'spline')."
+            ) from error
         extra = log_prob.dim() - len(self.shape)
         if tuple(log_prob.shape[max(extra, 0) :]) != self.shape or (extra > 0 and not (self.enumerated or self.summed_out)):
             raise ContractError(misplaced(program, site, tuple(log_prob.shape), self.shape))

@@ -6,10 +6,13 @@
 from pyrovae.pairs.auxiliary import adgm, sdgm
 from pyrovae.pairs.catalogue import CATALOGUE, Recipe, get
 from pyrovae.pairs.cvae import cvae, gsnn
+from pyrovae.pairs.flow_vae import flow_vae
 from pyrovae.pairs.linear_gaussian import linear_gaussian
 from pyrovae.pairs.m1 import m1, m1_m2
 from pyrovae.pairs.m2 import m2
+from pyrovae.pairs.two_layer_vae import two_layer_vae
 from pyrovae.pairs.vae import conv_vae, vae
+from pyrovae.pairs.vampprior import hvae, vamp_vae
 
 __all__ = [
     "CATALOGUE",
@@ -17,12 +20,16 @@ __all__ = [
     "adgm",
     "conv_vae",
     "cvae",
+    "flow_vae",
     "get",
     "gsnn",
+    "hvae",
     "linear_gaussian",
     "m1",
     "m1_m2",
     "m2",
     "sdgm",
+    "two_layer_vae",
     "vae",
+    "vamp_vae",
 ]

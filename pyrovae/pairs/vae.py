@@ -16,7 +16,7 @@ from pyrovae.pairs.catalogue import recipe
 
 __all__ = ["conv_vae", "start_decoder", "vae"]
 
-Activation = Literal["tanh", "relu", "elu", "softplus", "silu", "gelu"]
+Activation = Literal["tanh", "relu", "elu", "softplus", "silu", "gelu", "gated"]
 Posterior = Literal["diagonal", "full-rank"]
 LikelihoodName = Literal[
     "bernoulli", "bernoulli-grey", "continuous-bernoulli", "gaussian", "discretized-logistic", "categorical"
