@@ -227,7 +227,7 @@ def test_declared_cells_are_ones_that_fit_takes(budget):
 
 def test_more_minutes_are_more_epochs():
     for short, long in zip(*(TABLES["iwae"].cells(Budget("cpu", minutes)) for minutes in (30, 120)), strict=True):
-        assert 4 < long.fit["epochs"] / short.fit["epochs"] < 5
+        assert 4 <= long.fit["epochs"] / short.fit["epochs"] < 5
         assert short.fingerprint != long.fingerprint
 
 
