@@ -4,7 +4,7 @@
     python -m benchmarks iwae --budget cpu --seeds 0 1 2 --threads 2
     python -m benchmarks iwae --budget cpu --minutes 120 --cells "1 layer, IWAE, k = 5*fixed" --threads 2
     python -m benchmarks iwae --pair my_pair.py:build --cells "my_pair*"
-    python -m benchmarks iwae --budget cpu --table --write
+    python -m benchmarks iwae --budget cpu --table --write        # all seeds that are finished
 
 Each cell and seed has a folder in --out. Finished ones are used again, interrupted ones (killed, too) go on where they stood:
 give the same command again. Then the table is printed, and written to --out with its JSON and figures.
@@ -101,7 +101,7 @@ def compute(cells: list[Cell], options: argparse.Namespace, how: How) -> None:
 
 def publish(cells: list[Cell], budget: Budget, options: argparse.Namespace) -> str:
     """Write the table of what is finished; its Markdown."""
-    content = report.document(TABLES[options.name], budget, cells, options.seeds, options.out)
+    content = report.document(TABLES[options.name], budget, cells, options.out)
     stem, folders = f"{options.name}-{budget.label}", [(options.out, options.out)]
     if options.write:
         folders.append((options.write.parent / "results", options.write.parent / "figures"))
@@ -112,7 +112,7 @@ def publish(cells: list[Cell], budget: Budget, options: argparse.Namespace) -> s
         write_json(results / f"{stem}.json", content)
         if finished:
             plots.save(report.points(content), figures / f"{stem}.png")
-            plots.save(report.curves(cells, options.seeds[0], options.out), figures / f"{stem}-curves.png")
+            plots.save(report.curves(cells, options.out), figures / f"{stem}-curves.png")
     if options.write:
         shown = [f"figures/{stem}.png", f"figures/{stem}-curves.png"] if finished else []
         report.write_block(options.write, content, shown)

@@ -6,7 +6,7 @@ import csv
 import math
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.cells import Budget, Cell, Table
-from benchmarks.runner import folder_of, result_of
+from benchmarks.runner import folder_of, results_of
 from pyrovae.errors import OptionError
 from pyrovae.train.run import METRICS
 
@@ -25,11 +25,11 @@ COLORS = ("#1f5a96", "#d1731c", "#5a8f3c", "#8a4fa3", "#b8485c", "#4b9aa5", "#8c
 
 
 # ------------------------------------------------------------------------------------------------ JSON
-def document(table: Table, budget: Budget, cells: Sequence[Cell], seeds: Iterable[int], out: Path) -> dict[str, Any]:
-    """What is known of a table: a row for each cell, with the results of its seeds and their summary."""
+def document(table: Table, budget: Budget, cells: Sequence[Cell], out: Path) -> dict[str, Any]:
+    """What is known of a table: a row for each cell, with the results of its finished seeds and their summary."""
     rows = []
     for cell in cells:
-        results = [found for seed in seeds if (found := result_of(cell, seed, out)) is not None]
+        results = results_of(cell, out)
         rows.append(
             {
                 "label": cell.label,
@@ -58,7 +58,7 @@ def summarize(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "active_units": {site: statistics.mean(result["active_units"][site] for result in results) for site in sites},
         "epochs": statistics.mean(result["epochs"] for result in results),
         "minutes": statistics.mean(result["seconds"]["wall"] for result in results) / 60,
-        "peak_mib": max(result["peak_mib"] for result in results),
+        "peak_mib": max((result["peak_mib"] for result in results if result["peak_mib"] is not None), default=None),
         "seeds": [result["seed"] for result in results],
     }
 
@@ -124,7 +124,7 @@ def _line(row: dict[str, Any], sources: Sequence[str], bound: bool) -> list[str]
         str(len(summary["seeds"])),
         f"{summary['epochs']:.0f}",
         f"{summary['minutes']:.1f}",
-        str(summary["peak_mib"]),
+        "-" if summary["peak_mib"] is None else str(summary["peak_mib"]),
     ]
 
 
@@ -193,15 +193,16 @@ def _named(row: dict[str, Any], with_data: bool) -> str:
     return row["label"] + (f" ({row['results'][0]['data']['name']})" if with_data else "")
 
 
-def curves(cells: Sequence[Cell], seed: int, out: Path) -> Figure:
-    """The training bound of each epoch, and the validation bound dashed, of the cells' runs of one seed."""
+def curves(cells: Sequence[Cell], out: Path) -> Figure:
+    """The training bound of each epoch, and the validation bound dashed, of each cell's run of its first seed."""
     figure = Figure(figsize=(7.0, 4.6), layout="constrained")
     axes = figure.add_subplot()
     best = []
     for number, cell in enumerate(cells):
-        path = folder_of(cell, seed, out) / "run" / METRICS
-        if not path.exists():
+        results = results_of(cell, out)
+        if not results:
             continue
+        path = folder_of(cell, results[0]["seed"], out) / "run" / METRICS
         with open(path, newline="") as file:
             history = list(csv.DictReader(file))
         color = COLORS[number % len(COLORS)]

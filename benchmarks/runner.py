@@ -24,14 +24,13 @@ from jsonargparse import Namespace
 
 import pyrovae as pv
 from benchmarks.cells import Cell
-from benchmarks.machine import machine
-from benchmarks.speed_worker import forget_peak, peak_mb
+from benchmarks.machine import forget_peak, machine, peak_mib
 from pyrovae.cli.options import Builder
 from pyrovae.train.files import load_state, read_json, write_json
 from pyrovae.train.fit import versions
 from pyrovae.train.run import CHECKPOINT
 
-__all__ = ["How", "Interrupted", "folder_of", "result_of", "run_cell"]
+__all__ = ["How", "Interrupted", "folder_of", "result_of", "results_of", "run_cell"]
 
 RESULT, STARTS, EVIDENCE = "result.json", "starts.json", "evidence.safetensors"
 
@@ -79,6 +78,12 @@ def result_of(cell: Cell, seed: int, out: Path) -> dict[str, Any] | None:
     return read_json(path) if path.exists() else None
 
 
+def results_of(cell: Cell, out: Path) -> list[dict[str, Any]]:
+    """The results of all finished seeds, in order."""
+    found = [read_json(path) for path in folder_of(cell, 0, out).parent.glob(f"seed-*/{RESULT}")]
+    return sorted(found, key=lambda result: result["seed"])
+
+
 def run_cell(cell: Cell, seed: int, how: How) -> dict[str, Any]:
     """The result of a cell: the finished one's, or what is left to do of it now."""
     if how.threads is not None:
@@ -90,7 +95,7 @@ def run_cell(cell: Cell, seed: int, how: How) -> dict[str, Any]:
         run_cell(cell.start, seed, how)
     folder = folder_of(cell, seed, how.out)
     how.say(f"{cell.label} ({cell.data['name']}, seed {seed}) in {folder}")
-    forget_peak()
+    forget_peak(how.device)
     if how.writes:
         folder.mkdir(parents=True, exist_ok=True)
         _note_start(folder)
@@ -198,7 +203,7 @@ def _result(cell: Cell, seed: int, folder: Path, run: pv.Run, how: How) -> dict[
             "wall": round(wall, 2),
         },
         "starts": starts,
-        "peak_mib": peak_mb() if how.device == "cpu" else torch.cuda.max_memory_allocated() // 2**20,
+        "peak_mib": peak_mib(how.device),
         "compiled": run.config["compiled"]["backend"],
         "processes": run.config.get("processes", 1),
         "versions": versions(),

@@ -241,7 +241,7 @@ def content(how):
     for seed in (0, 1):
         run_cell(cells[0], seed, how)
     run_cell(cells[1], 0, how)
-    return report.document(TABLES["iwae"], SMOKE, cells, [0, 1], how.out)
+    return report.document(TABLES["iwae"], SMOKE, cells, how.out)
 
 
 def cells_of(line):
