@@ -47,7 +47,8 @@ setup(
     ],
     extras_require={
         "tensorboard": ["tensorboard>=2.14"],
-        "test": ["pytest>=8.0", "ruff>=0.6", "setuptools>=77", "wheel>=0.43"],
+        "distributed": ["lightning-fabric>=2.2"],
+        "test": ["lightning-fabric>=2.2", "pytest>=8.0", "ruff>=0.6", "setuptools>=77", "wheel>=0.43"],
     },
     entry_points={"console_scripts": ["pyrovae = pyrovae.cli:main"]},
     classifiers=[

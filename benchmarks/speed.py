@@ -33,13 +33,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from machine import processor
 from speed_rows import EPOCHS, ROWS
 from speed_table import render
 
@@ -55,14 +55,8 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     record = json.loads(done.stdout.splitlines()[-1])
-    return {**record, "rounds": options.rounds, "threads": options.threads, "data": options.data, **machine()}
-
-
-def machine() -> dict[str, Any]:
-    """Processor and cores."""
-    info = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.partition(":")[2].strip() for line in info if line.startswith("model name")), platform.processor())
-    return {"machine": model, "cores": os.cpu_count()}
+    told = {"rounds": options.rounds, "threads": options.threads, "data": options.data}
+    return {**record, **told, "machine": processor(), "cores": os.cpu_count()}
 
 
 def pythons(options: argparse.Namespace) -> dict[str, str]:

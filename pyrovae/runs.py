@@ -17,6 +17,7 @@ from pyrovae.trace import trace_pair
 from pyrovae.train.files import load_state, read_json, write_json
 from pyrovae.train.fit import prepare, resolve_device
 from pyrovae.train.loop import Trainer
+from pyrovae.train.processes import Processes
 from pyrovae.train.run import CHECKPOINT, CONFIG, Run, load_tensors
 
 __all__ = ["load", "resume"]
@@ -85,6 +86,7 @@ def resume(
     steps: int | None = None,
     pair: PairLike | None = None,
     data: Any = None,
+    fabric: Any = None,
     progress: bool = True,
     **objects: Any,
 ) -> Run:
@@ -95,6 +97,7 @@ def resume(
         epochs: new total number of epochs.
         steps: new total number of steps.
         pair, data: as for :func:`load`.
+        fabric: as for :func:`~pyrovae.fit`; exact with as many processes as before.
         progress: show a progress bar.
         objects: the objective, optimizer or scheduler, where the run was given an object in place of a name.
 
@@ -116,10 +119,11 @@ def resume(
     for name in ("objective", "optimizer", "scheduler"):
         if isinstance(used[name], dict) and "object" in used[name]:
             raise RunError(f"{path} was trained with an {name} object, {used[name]['object']}; give {name}=... again.")
-    used["device"] = resolve_device(used["device"])
+    processes = None if fabric is None else Processes(fabric)
+    used["device"] = resolve_device(used["device"] if processes is None else processes.device)
     objective = objectives.get(used["objective"])
     prepare(run.pair, run.data, objective, used)
-    trainer = Trainer(run, objective, used, progress)
+    trainer = Trainer(run, objective, used, progress, processes)
     trainer.restore()
     run.config.setdefault("compiled", {"backend": "eager", "matmul": "mkl", "products": {}})
     trainer.compile()
@@ -128,7 +132,10 @@ def resume(
             f"{path} is at step {trainer.step} already, beyond the {trainer.total_steps} asked for (an epoch has "
             f"{trainer.epoch_steps}); give more epochs or steps."
         )
-    write_json(run.path / CONFIG, run.config)
+    if processes is None or processes.rank == 0:
+        write_json(run.path / CONFIG, run.config)
+    else:
+        run.path = None
     return trainer.train()
 
 

@@ -163,7 +163,7 @@ def test_spec_round_trips_through_json():
 
 
 def test_names_and_descriptions():
-    assert set(names()) == set(DATASETS) == {"digits", "mnist", "binary-mnist", "frey-faces"}
+    assert set(names()) == set(DATASETS) == {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces"}
     assert "binarization: dynamic" in DATASETS["mnist"]
 
 
@@ -188,6 +188,14 @@ def test_named_sizes(sets, name):
     assert data.spec.kind == ("levels" if name == "frey-faces" else "binary")
     assert data.train.keys == (("x", "y") if name == "mnist" else ("x",))
     assert load(**json.loads(json.dumps(data.source))).fingerprint() == data.fingerprint()
+
+
+def test_mnist_with_all_training_images(sets):
+    data, parts = load("mnist-60k", binarization="none"), load("mnist", binarization="none")
+    cut = len(parts.train)
+    assert data.valid is None and len(data.train) == cut + len(parts.valid)
+    assert torch.equal(data.train[cut:]["x"], parts.valid["x"]) and torch.equal(data.train[:5]["y"], parts.train[:5]["y"])
+    assert torch.equal(data.test["x"], parts.test["x"])
 
 
 def test_mnist_pixels(sets):

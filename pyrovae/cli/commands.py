@@ -51,7 +51,7 @@ def _train(args: list[str]) -> int:
     builder.add_options(parser)
     add_data(parser)
     group, texts = parser.add_argument_group("training"), argument_help(fit)
-    parser.add_function_arguments(fit, skip={"pair", "data", *FIT_TEXTS})
+    parser.add_function_arguments(fit, skip={"pair", "data", "fabric", *FIT_TEXTS})
     group.add_argument(
         "--objective",
         type=str | None,
@@ -75,7 +75,7 @@ def _train(args: list[str]) -> int:
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)  # the seed also draws the first parameters
         pair = builder.pair(options, data.spec)
-    names = [n for n in inspect.signature(fit).parameters if n not in ("pair", "data", "out")]
+    names = [n for n in inspect.signature(fit).parameters if n not in ("pair", "data", "fabric", "out")]
     out = options.out or _new_folder(builder.spec)
     stage_options = {} if options.stage_epochs is None else {"epochs": options.stage_epochs}
     run = fit_stages(pair, data, **{n: options[n] for n in names}, out=out, stage_options=stage_options)

@@ -158,7 +158,7 @@ class CompiledStep(Step):
 
     def _generate(self, backend: str, graph: fx.GraphModule, given: list[Tensor], seen: list[Tensor]) -> None:
         """Make the code of the step, with the optimizer's update in it where Inductor compiles it as a whole."""
-        self._updates = backend == "inductor" and traceable(self.optimizer)
+        self._updates = backend == "inductor" and traceable(self.optimizer) and self.exchange is None
         self._inputs = seen
         if self.matmul == "onednn" and backend != "graph":
             assign_products(graph, self.products)

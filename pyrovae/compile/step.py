@@ -36,10 +36,13 @@ class Step:
         moves: how often the parameters have moved since then, float64.
         backend: "eager"; of a compiled step "inductor", "rolled" (its blocks compiled) or "graph" (traced, not compiled).
         matmul: the library of its matrix products, "mkl" (or what the device has) or "onednn".
+        exchange: called with the parameters and the sum of the bounds before each move, gives the sum of the bounds and the
+            number of data that count; data-parallel training puts the sum of all processes' gradients into the parameters.
     """
 
     backend = "eager"
     matmul = "mkl"
+    exchange: Callable[[list[Tensor], Tensor], tuple[Tensor, int]] | None = None
 
     def __init__(
         self,
@@ -85,6 +88,8 @@ class Step:
 
     def apply(self, bound: Tensor, size: int) -> Tensor:
         """Step along the gradients that the parameters hold, where all is finite; the mean of the sum of bounds."""
+        if self.exchange is not None:
+            bound, size = self.exchange(self.params, bound)
         self.total += bound
         finite = math.isfinite(self.total)
         if finite and self.clip_norm is not None:

@@ -73,6 +73,13 @@ def read_mnist(root: Root) -> Parts:
     }
 
 
+def read_mnist_whole(root: Root) -> Parts:
+    """MNIST with all of its 60,000 training images in train, and no valid."""
+    parts = read_mnist(root)
+    train = {key: np.concatenate([parts["train"][key], parts["valid"][key]]) for key in ("x", "y")}
+    return {"train": train, "test": parts["test"]}
+
+
 def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """A uint8 array of a known shape from an IDX file, gzipped or not."""
     try:
@@ -177,6 +184,12 @@ NAMED: dict[str, Named] = {
     "mnist": Named(
         "70,000 handwritten digits, 28x28, 256 grey levels, labels",
         read_mnist,
+        256,
+        ("dynamic", "fixed", "threshold", "none"),
+    ),
+    "mnist-60k": Named(
+        "mnist with all 60,000 training images to train on, and none to validate by",
+        read_mnist_whole,
         256,
         ("dynamic", "fixed", "threshold", "none"),
     ),

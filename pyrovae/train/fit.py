@@ -22,6 +22,7 @@ from pyrovae.optimizers import OptimizerLike, SchedulerLike
 from pyrovae.pair import Pair, Program, adopt, as_pair, modules, running
 from pyrovae.train.files import make_folder, write_json
 from pyrovae.train.loop import Trainer
+from pyrovae.train.processes import Processes
 from pyrovae.train.run import CONFIG, Run
 
 __all__ = ["fit"]
@@ -49,6 +50,7 @@ def fit(
     device: str = "cpu",
     precision: str = "float32",
     compile: bool | None = None,
+    fabric: Any = None,
     out: str | os.PathLike[str] | None = None,
     checkpoint_seconds: float = 30.0,
     tensorboard: bool = True,
@@ -84,6 +86,8 @@ def fit(
         compile: trace and compile the step (:func:`~pyrovae.compile_step`), which takes 5 to 30 seconds; by default for runs
             of 3,000 steps or more, or of 2,000,000 steps x data x particles. A step that cannot be compiled runs eagerly, as
             do batches of another shape than the first (a short last one).
+        fabric: a launched Lightning Fabric: its processes all call ``fit`` alike and share the rows of each batch; its device
+            replaces ``device``, and process 0 writes the run.
         out: new folder for the run: config.json, metrics.csv, checkpoint.safetensors.
         checkpoint_seconds: time between checkpoints; one is always written at the end and on Ctrl-C.
         tensorboard: also write TensorBoard events, when tensorboard is installed and ``out`` is given.
@@ -103,11 +107,12 @@ def fit(
     >>> len(run.history), run.stopped
     (1, 'finished')
     """
-    settings = {key: value for key, value in locals().items() if key not in ("pair", "data", "out", "progress")}
+    settings = {key: value for key, value in locals().items() if key not in ("pair", "data", "fabric", "out", "progress")}
     pair, data = as_pair(pair), as_data(data)
     chosen = pair.objective if objective is None else objective
     objective = objectives.get(chosen)
-    settings["device"] = resolve_device(device)
+    processes = None if fabric is None else Processes(fabric)
+    settings["device"] = resolve_device(device if processes is None else processes.device)
     _check_options(settings, objective)
     settings["objective"] = describe_objective(objective, chosen)
     adopt(pair.model, pair.guide)
@@ -116,13 +121,14 @@ def fit(
         "pair": dict(pair.recipe) if pair.recipe else {"name": None, "model": type(pair.model).__name__},
         "data": {"source": data.source, "spec": data.spec.to_json(), "fingerprint": data.fingerprint()},
         "fit": {key: _plain(value) for key, value in settings.items()},
+        **({} if processes is None else {"processes": processes.size}),
         "versions": versions(),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     run = Run(pair, data, config)
-    trainer = Trainer(run, objective, settings, progress)
+    trainer = Trainer(run, objective, settings, progress, processes)
     trainer.compile()
-    if out is not None:  # last, so that what is refused leaves no folder
+    if out is not None and (processes is None or processes.rank == 0):  # last, so that what is refused leaves no folder
         run.path = make_folder(out)
         write_json(run.path / CONFIG, config)
     return trainer.train()

@@ -20,13 +20,14 @@ from tqdm import tqdm
 
 from pyrovae.check import find_non_finite
 from pyrovae.compile import CompiledStep, PyroStep, registered
-from pyrovae.errors import NonFiniteError, RunError
+from pyrovae.errors import NonFiniteError, OptionError, RunError
 from pyrovae.modes import evaluating, precision_context
 from pyrovae.objectives import Objective
 from pyrovae.optimizers import build_optimizer, build_scheduler
 from pyrovae.pair import Batch, parameters, running
 from pyrovae.trace import trace_pair
 from pyrovae.train.files import load_state, random_states, save_state, set_random_states, write_whole
+from pyrovae.train.processes import Processes
 from pyrovae.train.run import CHECKPOINT, METRICS, Run, load_tensors, tensors_of
 
 __all__ = ["Trainer"]
@@ -39,8 +40,16 @@ LONG = (3_000, 2_000_000)  # steps, or steps x data x particles, from which a ru
 class Trainer:
     """Trains a run's pair from where it stands; see :func:`~pyrovae.train.fit.fit` for the settings."""
 
-    def __init__(self, run: Run, objective: pyro.infer.ELBO, settings: Mapping[str, Any], progress: bool) -> None:
-        self.run, self.objective, self.settings, self.progress = run, objective, settings, progress
+    def __init__(
+        self,
+        run: Run,
+        objective: pyro.infer.ELBO,
+        settings: Mapping[str, Any],
+        progress: bool,
+        processes: Processes | None = None,
+    ) -> None:
+        self.run, self.objective, self.settings, self.processes = run, objective, settings, processes
+        self.progress = progress and (processes is None or processes.rank == 0)
         self.model, self.guide = run.pair.model, run.pair.guide
         self.device = torch.device(settings["device"])
         self.train_data, self.valid_data = run.data.train.to(self.device), run.data.valid
@@ -62,6 +71,8 @@ class Trainer:
             clip_norm=settings["clip_norm"],
             precision=settings["precision"],
         )
+        if processes is not None:
+            self._join(processes)
         self.epoch_steps = self.train_data.num_batches(settings["batch_size"])
         self.total_steps = settings["steps"] or settings["epochs"] * self.epoch_steps
         # what a checkpoint holds, beside tensors, optimizer, scheduler and random states
@@ -71,6 +82,20 @@ class Trainer:
         self.best: dict[str, Any] = {"valid": -math.inf, "epoch": None, "tensors": {}}
         self.saved_at = time.monotonic()
         self.stop_signal = False
+        self.states: dict[str, Any] | None = None  # of the random generators, where a run continues
+
+    def _join(self, processes: Processes) -> None:
+        """Start from process 0's parameters, and let the stepper take the gradient of all processes' rows."""
+        networks = getattr(self.objective, "networks", None)
+        if networks is not None and list(networks.buffers()):
+            raise OptionError(
+                f"{self.objective!r} keeps moving averages of its batches, which several processes would keep apart; train "
+                "in one process, or choose another objective."
+            )
+        load_tensors(self.run.pair, processes.same(tensors_of(self.run.pair)), "process 0")
+        if networks is not None:
+            networks.load_state_dict(processes.same(networks.state_dict()))
+        self.stepper.exchange = lambda params, bound: processes.exchange(params, bound, self._wants())
 
     def compile(self) -> None:
         """Compile the step as asked for, or as the run that is continued did; records how in the run's configuration."""
@@ -82,9 +107,8 @@ class Trainer:
             asked = self.total_steps >= LONG[0] or work >= LONG[1]
         if isinstance(self.stepper, CompiledStep) and (asked if done is None else done["backend"] != "eager"):
             batch = next(iter(self.train_data.epoch(self.settings["batch_size"], seed=self.settings["seed"], epoch=0)))
-            batch = {key: value.to(self.device) for key, value in batch.items()}
             self.stepper.compile(
-                batch,
+                self._own(batch),
                 kl_warmup=bool(self.settings["kl_warmup"]),
                 matmul=done and (done.get("products") or done["matmul"]),
                 backend=done and done["backend"],
@@ -100,10 +124,12 @@ class Trainer:
         caller = random_states()
         fresh = self.step == 0
         try:
-            if fresh:
-                pyro.set_rng_seed(self.settings["seed"])
-            else:
+            if self.states is not None:
                 set_random_states(self.states)
+            elif self.processes is not None:
+                self.processes.seed(self.settings["seed"] + self.step)
+            else:
+                pyro.set_rng_seed(self.settings["seed"])
             with (
                 running(self.model, self.guide),
                 pyro.validation_enabled(False),
@@ -129,11 +155,12 @@ class Trainer:
             for batch in self.train_data.epoch(
                 self.settings["batch_size"], seed=self.settings["seed"], epoch=epoch, start=start
             ):
-                self._step({key: value.to(self.device) for key, value in batch.items()}, epoch)
+                self._step(self._own(batch), epoch)
                 bar.update()
-                if self.stop_signal or self.step >= self.total_steps:
+                stop, save = self._agreed()
+                if stop or self.step >= self.total_steps:
                     break
-                if time.monotonic() - self.saved_at > self.settings["checkpoint_seconds"] and self.step % self.epoch_steps:
+                if save and self.step % self.epoch_steps:
                     self._check(epoch)
                     self.seconds += time.perf_counter() - began
                     self._save()
@@ -141,19 +168,33 @@ class Trainer:
             self.seconds += time.perf_counter() - began
             if self.step % self.epoch_steps == 0 or self.step >= self.total_steps:
                 self._end_epoch(epoch, bar)
-            if self.stop_signal:
+            stop, save = self._agreed()
+            if stop:
                 self.run.stopped = "interrupted"
                 return
-            if time.monotonic() - self.saved_at > self.settings["checkpoint_seconds"]:
+            if save:
                 self._save()
         if self._out_of_patience():
             self.run.stopped = "early"
+
+    def _own(self, batch: Batch) -> Batch:
+        """The batch on this run's device; of several processes, this one's share."""
+        batch = {key: value.to(self.device) for key, value in batch.items()}
+        return batch if self.processes is None else self.processes.share(batch)
+
+    def _wants(self) -> tuple[bool, bool]:
+        """Whether to stop, and whether to save."""
+        return self.stop_signal, time.monotonic() - self.saved_at > self.settings["checkpoint_seconds"]
+
+    def _agreed(self) -> tuple[bool, bool]:
+        """What this process wants, or what all agreed upon at the last step."""
+        return self._wants() if self.processes is None else self.processes.agreed
 
     def _step(self, batch: Batch, epoch: int) -> None:
         if self.step % self.epoch_steps % CHECK == 0:
             self._check(epoch)
         self.stepper(batch, self.beta)
-        self.count += len(next(iter(batch.values())))
+        self.count += len(next(iter(batch.values()))) if self.processes is None else self.processes.rows
         self.step += 1
         if self.stepper.backend == "eager" and not math.isfinite(self.stepper.total):
             self._check(epoch)
@@ -249,7 +290,7 @@ class Trainer:
             self.settings["batch_size"], seed=self.settings["seed"], epoch=epoch, start=step % self.epoch_steps
         )
         for batch in batches:
-            batch = {key: value.to(self.device) for key, value in batch.items()}
+            batch = self._own(batch)
             if step == bad:
                 break
             self.stepper(batch, self.beta)
@@ -339,6 +380,7 @@ class Trainer:
         for name, tensor in self._tensors().items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise NonFiniteError(f"parameter {name!r} is not finite at step {self.step}; lower lr.{self._kept()}")
+        random = [random_states()] if self.processes is None else self.processes.gather(random_states())
         if self.run.path is None:
             return
         save_state(
@@ -355,7 +397,8 @@ class Trainer:
                 "networks": self._networks(),
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-                "random": random_states(),
+                "random": random[0],
+                "random_others": random[1:],
             },
         )
 
@@ -372,7 +415,8 @@ class Trainer:
                 self.scheduler.load_state_dict(saved["scheduler"])
             self.step, self.count, self.seconds = saved["step"], saved["count"], saved["seconds"]
             self.stepper.total.copy_(saved["sum"])
-            self.best, self.states = saved["best"], saved["random"]
+            states = dict(enumerate([saved["random"], *saved.get("random_others", [])]))
+            self.best, self.states = saved["best"], states.get(0 if self.processes is None else self.processes.rank)
             self.run.history, self.run.best_epoch = saved["history"], saved["best"]["epoch"]
         except (KeyError, ValueError, TypeError) as error:
             raise RunError(f"{path} does not fit this run: {error}.") from error

@@ -1,0 +1,219 @@
+"""A table's results as JSON, as Markdown, as a block of the README, and as figures. Every printed figure is in the JSON."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.cells import Budget, Cell, Table
+from benchmarks.runner import folder_of, results_of
+from pyrovae.errors import OptionError
+from pyrovae.train.run import METRICS
+
+__all__ = ["block", "curves", "document", "points", "render", "write_block"]
+
+DRAWN = {"dynamic": "binarized anew each time an image is used", "fixed": "binarized once", "threshold": "thresholded"}
+COLORS = ("#1f5a96", "#d1731c", "#5a8f3c", "#8a4fa3", "#b8485c", "#4b9aa5", "#8c6d31", "#777777")
+
+
+# ------------------------------------------------------------------------------------------------ JSON
+def document(table: Table, budget: Budget, cells: Sequence[Cell], out: Path) -> dict[str, Any]:
+    """What is known of a table: a row for each cell, with the results of its finished seeds and their summary."""
+    rows = []
+    for cell in cells:
+        results = results_of(cell, out)
+        rows.append(
+            {
+                "label": cell.label,
+                "fingerprint": cell.fingerprint,
+                "published": None if cell.published is None else asdict(cell.published),
+                "summary": summarize(results) if results else None,
+                "results": results,
+            }
+        )
+    return {"table": table.name, "title": table.title, "about": table.about, "budget": budget.label, "rows": rows}
+
+
+def summarize(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means over seeds, of log p(x) with its standard error (None for one seed)."""
+    log_p = [result["log_p"] for result in results]
+    error = statistics.stdev(log_p) / math.sqrt(len(log_p)) if len(log_p) > 1 else None
+    bounds = [result["bound"] for result in results]
+    sites = results[0]["active_units"]
+    return {
+        "log_p": statistics.mean(log_p),
+        "log_p_seed_stderr": error,
+        "log_p_stderr": statistics.mean(result["log_p_stderr"] for result in results),
+        "log_p_mc_stderr": statistics.mean(result["log_p_mc_stderr"] for result in results),
+        "elbo": statistics.mean(result["elbo"] for result in results),
+        "bound": None if None in bounds else statistics.mean(bounds),
+        "active_units": {site: statistics.mean(result["active_units"][site] for result in results) for site in sites},
+        "epochs": statistics.mean(result["epochs"] for result in results),
+        "minutes": statistics.mean(result["seconds"]["wall"] for result in results) / 60,
+        "peak_mib": max((result["peak_mib"] for result in results if result["peak_mib"] is not None), default=None),
+        "seeds": [result["seed"] for result in results],
+    }
+
+
+# ------------------------------------------------------------------------------------------------ Markdown
+def render(content: dict[str, Any]) -> str:
+    """The tables of a :func:`document` as Markdown: one for each data set and binarization, which are never mixed."""
+    rows = [row for row in content["rows"] if row["summary"]]
+    if not rows:
+        return f"No cell of {content['table']} ({content['budget']}) is finished."
+    sources = list(dict.fromkeys(row["published"]["source"] for row in rows if row["published"]))
+    parts = [f"**{content['title']}** (budget {content['budget']}). {content['about']}"]
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        data = row["results"][0]["data"]
+        groups.setdefault((data["name"], data["binarization"]), []).append(row)
+    for group in groups.values():
+        parts.append(_group(group, sources))
+    missing = len(content["rows"]) - len(rows)
+    notes = [f"[{number}] {source}." for number, source in enumerate(sources, 1)]
+    if missing:
+        notes.append(f"{missing} of {len(content['rows'])} cells are not finished.")
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in [*notes, *_provenance(rows)])])
+
+
+def _group(rows: Sequence[dict[str, Any]], sources: Sequence[str]) -> str:
+    first = rows[0]["results"][0]
+    data, sizes = first["data"], sorted({row["results"][0]["num_samples"] for row in rows})
+    errors = [row["summary"]["log_p_stderr"] for row in rows]
+    noise = max(row["summary"]["log_p_mc_stderr"] for row in rows)
+    samples = " or ".join(f"{size:,}" for size in sizes)
+    about = (
+        f"`{data['name']}`, {DRAWN.get(data['binarization'], 'not binarized')}: {data['train']:,} images to train on, "
+        f"{data['test']:,} test images. Nats per datum; log p(x) by {samples} samples, mean and standard error over seeds. "
+        f"The test images alone make {min(errors):.2f} to {max(errors):.2f} of standard error, common to all rows, and the "
+        f"samples at most {noise:.3f}."
+    )
+    bound = next((each["results"][0]["settings"]["bound_samples"] for each in rows if each["summary"]["bound"] is not None), 0)
+    heads = ["", "log p(x)", "published", "ours - published", *([f"L_{bound}"] if bound else []), "ELBO", "active units"]
+    heads += ["seeds", "epochs", "minutes", "MiB"]
+    lines = [_line(row, sources, bool(bound)) for row in rows]
+    return "\n".join([about, "", *(f"| {' | '.join(line)} |" for line in [heads, ["---"] * len(heads), *lines])])
+
+
+def _line(row: dict[str, Any], sources: Sequence[str], bound: bool) -> list[str]:
+    summary, published = row["summary"], row["published"]
+    error = "" if summary["log_p_seed_stderr"] is None else f" +- {summary['log_p_seed_stderr']:.2f}"
+    told = difference = "-"
+    if published:
+        told = f"{published['log_p']:.2f}"
+        told += "" if published["error"] is None else f" +- {published['error']:.2f}"
+        told += f" ({published['active']})" if published["active"] else ""
+        told += f" [{sources.index(published['source']) + 1}]"
+        difference = f"{summary['log_p'] - published['log_p']:+.2f}"
+    return [
+        row["label"],
+        f"{summary['log_p']:.2f}{error}",
+        told,
+        difference,
+        *(["-" if summary["bound"] is None else f"{summary['bound']:.2f}"] if bound else []),
+        f"{summary['elbo']:.2f}",
+        "+".join(f"{number:.3g}" for _, number in sorted(summary["active_units"].items())),
+        str(len(summary["seeds"])),
+        f"{summary['epochs']:.0f}",
+        f"{summary['minutes']:.1f}",
+        "-" if summary["peak_mib"] is None else str(summary["peak_mib"]),
+    ]
+
+
+def _provenance(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Date, machine, versions and command, each combination once."""
+    notes = []
+    for result in (result for row in rows for result in row["results"]):
+        on = result["machine"]
+        versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items() if name != "threads")
+        gpu = f", {on['gpu']}" if "gpu" in on else ""
+        threads = f"threads: {result['versions']['threads']}"
+        several = f", {result['processes']} processes" if result["processes"] > 1 else ""
+        where = f"{on['processor']}, {on['cores']} cores, {on['memory_gib']} GiB{gpu}; {threads}{several}; {versions}"
+        notes.append((where, f"`{result['command']}`", result["date"]))
+    found = []
+    for where, command in dict.fromkeys(note[:2] for note in notes):
+        dates = sorted({note[2] for note in notes if note[:2] == (where, command)})
+        found.append(f"{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}: {command} on {where}.")
+    return found
+
+
+# ------------------------------------------------------------------------------------------------ README
+def block(content: dict[str, Any], figures: Sequence[str] = ()) -> str:
+    """A table between its markers."""
+    name = f"{content['table']} {content['budget']}"
+    return "\n\n".join([f"<!-- table: {name} -->", render(content), *(f"![]({path})" for path in figures), "<!-- end -->"])
+
+
+def write_block(path: Path, content: dict[str, Any], figures: Sequence[str] = ()) -> None:
+    """Put a table where its markers are in a file, or at its end."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    marker = f"<!-- table: {content['table']} {content['budget']} -->"
+    new = block(content, figures)
+    if marker in text:
+        text, count = re.subn(f"{re.escape(marker)}.*?<!-- end -->", lambda _: new, text, flags=re.DOTALL)
+        if count != 1:
+            raise OptionError(f"{path}: expected the marker {marker} once, with <!-- end --> after it; found {count}.")
+    else:
+        text = f"{text.rstrip()}\n\n{new}\n".lstrip()
+    path.write_text(text, encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------ figures
+def points(content: dict[str, Any]) -> Figure:
+    """log p(x) of each cell with two standard errors over seeds, beside the published figure."""
+    rows = [row for row in content["rows"] if row["summary"]]
+    figure = Figure(figsize=(7.0, 1.2 + 0.28 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    for place, row in enumerate(rows):
+        summary, published = row["summary"], row["published"]
+        error = 2 * (summary["log_p_seed_stderr"] or 0.0)
+        label = {"label": "ours, two standard errors over seeds"} if place == 0 else {}
+        axes.errorbar(summary["log_p"], place, xerr=error, fmt="o", color=COLORS[0], ms=4, capsize=2, **label)
+        if published:
+            axes.plot(published["log_p"], place, "|", color=COLORS[1], ms=11, mew=2)
+    axes.plot([], [], "|", color=COLORS[1], ms=11, mew=2, label="published")
+    axes.set(xlabel="log p(x) (nats per datum)", yticks=range(len(rows)))
+    names = {row["results"][0]["data"]["name"] for row in rows}
+    axes.set_yticklabels([_named(row, len(names) > 1) for row in rows], fontsize=8)
+    axes.invert_yaxis()
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _named(row: dict[str, Any], with_data: bool) -> str:
+    return row["label"] + (f" ({row['results'][0]['data']['name']})" if with_data else "")
+
+
+def curves(cells: Sequence[Cell], out: Path) -> Figure:
+    """The training bound of each epoch, and the validation bound dashed, of each cell's run of its first seed."""
+    figure = Figure(figsize=(7.0, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    best = []
+    for number, cell in enumerate(cells):
+        results = results_of(cell, out)
+        if not results:
+            continue
+        path = folder_of(cell, results[0]["seed"], out) / "run" / METRICS
+        with open(path, newline="") as file:
+            history = list(csv.DictReader(file))
+        color = COLORS[number % len(COLORS)]
+        for part, line in (("train", "-"), ("valid", "--")):
+            drawn = [(int(row["epoch"]), float(row[part])) for row in history if row[part]]
+            if drawn:
+                name = {"label": f"{cell.label} ({cell.data['name']})"} if part == "train" else {}
+                axes.plot(*zip(*drawn, strict=True), line, color=color, lw=1.2, **name)
+                best += [value for _, value in drawn[len(drawn) // 2 :]]
+    if best:
+        axes.set_ylim(min(best) - 1, max(best) + 1)
+    axes.set(xlabel="epoch", ylabel="bound (nats per datum)", xscale="log")
+    axes.legend(frameon=False, fontsize=6, ncols=2)
+    return figure
