@@ -1,0 +1,178 @@
+# %% [markdown]
+r"""
+# ELBO, L_k, log p(x), and reconstructions by resampling
+
+    python benchmarks/worked/bounds.py [--smoke] [--out FOLDER]
+
+For k draws of the guide, the importance-weighted bound is (Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders,
+2016, Eq. 8)
+
+$$L_k(x) = E_{z_1 \ldots z_k \sim q(z \mid x)}\left[\log \frac1k \sum_{i=1}^k w_i\right], \qquad
+w_i = \frac{p(x, z_i)}{q(z_i \mid x)}.$$
+
+Its Theorem 1: $L_1 = ELBO \le L_k \le L_{k+1} \le \log p(x)$, and $L_k \to \log p(x)$ where the weights are bounded. The
+reason for the first part: choose m of k draws at random, I; then $\frac1k \sum_{i \le k} w_i = E_I[\frac1m \sum_{i \in I} w_i]$, and
+Jensen's inequality moves the expectation out of the logarithm.
+
+A latent space of two dimensions lets us check it: there log p(x) is an integral over a plane, which a grid does.
+"""
+
+# %%
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from worked import BLUE, GREY, ORANGE, Example, mosaic, panels
+
+import pyrovae as pv
+from pyrovae.trace import trace_pair
+
+example = Example(__doc__)
+torch.manual_seed(0)
+
+# %% [markdown]
+r"""
+## A VAE with two latent dimensions
+
+Trained with the ELBO, on MNIST with pixels drawn anew each epoch. (`--smoke` takes the 8x8 digits.)
+"""
+
+# %%
+data = pv.data.load(example.choose("mnist", "digits"))
+pair = pv.pairs.vae(data.spec, latent_dim=2, hidden=example.choose((200, 200), (50,)))
+run = pv.fit(pair, data, "meanfield", epochs=example.choose(15, 30), lr=2e-3, validate=False, progress=False)
+model, guide = pair.model, pair.guide
+rows = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[: example.choose(200, 50)]
+x = data.test[rows]["x"]
+
+# %% [markdown]
+r"""
+## log p(x) by a grid, and the bounds below it
+
+The grid is a midpoint rule on [-5, 5] x [-5, 5], whose cell must be small beside the posteriors; two grids tell the error.
+"""
+
+
+# %%
+@torch.no_grad()
+def on_grid(x: Tensor, side: int, half: float = 5.0) -> tuple[Tensor, Tensor, Tensor]:
+    """The points of a grid, (G, 2); the log of the prior's mass in their cells, (G, 1); log p(x_n | z_g), (G, N)."""
+    line = ((torch.arange(side) + 0.5) / side * 2 - 1) * half
+    z, flat, parts = torch.cartesian_prod(line, line), x.flatten(1), []
+    for part in z.split(10_000):  # log p(x | z) = x'h - sum log(1 + e^h), h the logits
+        h = model.decoder(part).flatten(1)
+        parts.append(h @ flat.T - torch.nn.functional.softplus(h).sum(1, keepdim=True))
+    prior = 2 * math.log(2 * half / side) - math.log(2 * math.pi) - z.square().sum(1, keepdim=True) / 2
+    return z, prior, torch.cat(parts)
+
+
+side = example.choose(500, 300)
+grid, prior, likelihood = on_grid(x, side)
+exact = (prior + likelihood).logsumexp(0)
+_, coarse_prior, coarse = on_grid(x, 7 * side // 10)
+error = exact - (coarse_prior + coarse).logsumexp(0)
+example.tell(log_p_grid=float(exact.mean()), grid_error=float(error.mean().abs()), grid_largest_error=float(error.abs().max()))
+
+# %% [markdown]
+r"""
+L_k is estimated afresh many times for small k. What it lacks is averaged datum by datum, so that its error is free of the
+spread of log p(x) over data.
+"""
+
+# %%
+ks = example.choose((1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000), (1, 10, 100, 1000))
+lacks, errors = [], []
+for k in ks:
+    again = [pv.log_evidence(model, guide, x, num_samples=k, seed=seed).value - exact for seed in range(max(2, 200 // k))]
+    lacks.append(float(torch.stack(again).mean()))
+    errors.append(float(torch.stack(again).mean(1).std()) / len(again) ** 0.5)
+ais = pv.log_evidence(model, guide, x, method="ais", num_chains=8, num_distributions=example.choose(200, 50))
+heavy = float((pv.log_evidence(model, guide, x, num_samples=1000).khat > 0.7).float().mean())
+example.tell(k=ks, bound_minus_log_p=lacks, error=errors, ais_minus_log_p=float((ais.value - exact).mean()))
+example.tell(ais_error=ais.mean_mc_stderr, heavy_tails=heavy)
+
+# %% [markdown]
+r"""
+## Where the k draws end: q_IW
+
+L_k is also an ELBO, of another guide (Cremer, Morris and Duvenaud, Reinterpreting Importance-Weighted Autoencoders, 2017):
+draw k from q, keep one with probability proportional to its weight. For k = 1 that is q; as k grows it tends to the
+posterior. So reconstructions of a VAE, too, are better drawn from q_IW:
+
+$$z_1 \ldots z_k \sim q(z \mid x), \quad j \sim \mathrm{Categorical}(w_1 \ldots w_k), \quad \hat x = E[x \mid z_j].$$
+
+What is measured: E[log p(x | z)] under q_IW, and under the posterior by the grid.
+"""
+
+
+# %%
+@torch.no_grad()
+def resampled(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """One draw of q_IW for each of x, the survivor of k draws of the guide, (B, 2), and its log p(x | z), (B,)."""
+    traced = trace_pair(model, guide, {"x": x}, k)
+    chosen = torch.distributions.Categorical(logits=traced.log_weight.T).sample()
+    rows = torch.arange(len(x))
+    return traced.latents["z"][chosen, rows], traced.log_p["x"][chosen, rows]
+
+
+torch.manual_seed(0)
+fits = {}
+resampling_ks = example.choose((1, 10, 100, 1000), (1, 10, 100))
+for k in resampling_ks:
+    scores = torch.stack([resampled(x, k)[1] for _ in range(20)])
+    fits[str(k)] = {"mean": float(scores.mean()), "error": float(scores.mean(1).std()) / 20**0.5}
+posterior = (prior + likelihood - exact).exp()
+fits["posterior"] = {"mean": float((posterior * likelihood).sum(0).mean())}
+example.tell(log_likelihood=fits)
+
+# %%
+figure, (left, right) = panels(8.0, 3.2, 2)
+left.errorbar(ks, lacks, yerr=[2 * e for e in errors], marker="o", ms=4, color=BLUE, capsize=2, label="$L_k$")
+left.axhline(0, color=GREY, lw=3, zorder=0, label="log p(x), grid")
+left.axhline(float((ais.value - exact).mean()), color=ORANGE, lw=1, ls="--", label="AIS, 8 chains")
+left.set(xscale="log", xlabel="k", ylabel="nats per datum above log p(x)")
+means = [fits[str(k)]["mean"] for k in resampling_ks]
+right.plot(resampling_ks, means, marker="o", ms=4, color=BLUE, label="z from $q_{IW}$")
+right.axhline(fits["posterior"]["mean"], color=GREY, lw=3, zorder=0, label="z from p(z | x), grid")
+right.set(xscale="log", xlabel="k", ylabel="E[log p(x | z)] (nats per datum)")
+for one in (left, right):
+    one.legend(frameon=False, fontsize=8, loc="lower right")
+example.show(figure, "bounds")
+
+# %% [markdown]
+r"""
+The datum at which the ELBO lacks most: its posterior on the grid, and 2,000 draws of q and of q_IW. Below, reconstructions of
+the data at which it lacks most, one draw each.
+"""
+
+# %%
+elbo = pv.log_evidence(model, guide, x, num_samples=200).elbo
+worst = (exact - elbo).argsort(descending=True)
+one = worst[0]
+density = posterior[:, one].reshape(side, side)
+mean = (posterior[:, one, None] * grid).sum(0)
+spread = (posterior[:, one, None] * (grid - mean).square()).sum(0).sqrt()
+figure, axes = panels(9.6, 2.9, 4)
+window = [(float(m - 5 * s), float(m + 5 * s)) for m, s in zip(mean, spread, strict=True)]
+axes[0].imshow(density.T, origin="lower", extent=(-5, 5, -5, 5), cmap="magma")
+axes[0].set_title("p(z | x), grid")
+for axis, k in zip(axes[1:], (1, 10, 100), strict=True):
+    z, _ = resampled(x[one].expand(2000, *x.shape[1:]), k)
+    axis.scatter(*z.T, s=2, lw=0, color=BLUE)
+    axis.set_title("q(z | x)" if k == 1 else f"$q_{{IW}}$, k = {k}")
+for axis in axes:
+    axis.set(xlim=window[0], ylim=window[1], xlabel="z[0]")
+    axis.set_aspect("auto")
+    axis.title.set_size(9)
+axes[0].set_ylabel("z[1]")
+example.show(figure, "bounds-posteriors")
+
+# %%
+shown = x[worst[:12]]
+with torch.no_grad():
+    draws = [shown, *(torch.sigmoid(model.decoder(resampled(shown, k)[0]).squeeze(1)) for k in (1, 10, 100))]
+figure, (axis,) = panels(7.2, 2.7)
+mosaic(axis, torch.stack(draws), ["x", "q", "$q_{IW}$, k = 10", "$q_{IW}$, k = 100"])
+example.show(figure, "bounds-reconstructions")
