@@ -11,8 +11,8 @@ $$L_k(x) = E_{z_1 \ldots z_k \sim q(z \mid x)}\left[\log \frac1k \sum_{i=1}^k w_
 w_i = \frac{p(x, z_i)}{q(z_i \mid x)}.$$
 
 Its Theorem 1: $L_1 = ELBO \le L_k \le L_{k+1} \le \log p(x)$, and $L_k \to \log p(x)$ where the weights are bounded. The
-reason for the first part: choose m of k draws at random, I; then $\frac1k \sum_{i \le k} w_i = E_I[\frac1m \sum_{i \in I} w_i]$, and
-Jensen's inequality moves the expectation out of the logarithm.
+reason for the first part: choose m of k draws at random, I; then the mean of the k weights is the expectation over I of the
+mean of those m, and Jensen's inequality moves the expectation out of the logarithm.
 
 A latent space of two dimensions lets us check it: there log p(x) is an integral over a plane, which a grid does.
 """
