@@ -3,9 +3,11 @@
 from pyrovae.guides.auxiliary_class_gaussian import AuxiliaryClassGaussian
 from pyrovae.guides.class_gaussian import ClassGaussian
 from pyrovae.guides.conditional_gaussian import ConditionalGaussian, ConditionalPrior
+from pyrovae.guides.deterministic import Deterministic
 from pyrovae.guides.diagonal_gaussian import DiagonalGaussian
 from pyrovae.guides.feature_class_gaussian import FeatureClassGaussian
 from pyrovae.guides.full_rank_gaussian import FullRankGaussian
+from pyrovae.guides.isotropic_gaussian import IsotropicGaussian
 from pyrovae.guides.linear_gaussian import LinearGaussian
 
 __all__ = [
@@ -14,7 +16,9 @@ __all__ = [
     "ClassGaussian",
     "ConditionalGaussian",
     "ConditionalPrior",
+    "Deterministic",
     "DiagonalGaussian",
     "FullRankGaussian",
+    "IsotropicGaussian",
     "LinearGaussian",
 ]

@@ -21,6 +21,7 @@ from pyrovae.features import classify_features
 from pyrovae.generate import interpolate, manifold, posterior, reconstruct, sample, traverse
 from pyrovae.missing import observed_part
 from pyrovae.pair import Pair
+from pyrovae.reconstruction import ReconstructionError, reconstruction_error
 from pyrovae.report import write_report
 from pyrovae.runs import load, resume
 from pyrovae.stages import fit_stages
@@ -34,6 +35,7 @@ __all__ = [
     "Evaluation",
     "Evidence",
     "Pair",
+    "ReconstructionError",
     "Run",
     "analogies",
     "bdmc",
@@ -59,6 +61,7 @@ __all__ = [
     "pairs",
     "posterior",
     "reconstruct",
+    "reconstruction_error",
     "resume",
     "sample",
     "to_arviz",

@@ -12,7 +12,7 @@ from pyro import poutine
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from pyrovae.distributions import is_density
+from pyrovae.distributions import is_point
 from pyrovae.errors import ContractError, NonFiniteError, PyrovaeError
 from pyrovae.pair import Batch, Program, batch_size, describe, inputs, modules, remember, running, shadowed
 from pyrovae.trace import (
@@ -21,6 +21,7 @@ from pyrovae.trace import (
     Site,
     is_reparameterized,
     misplaced,
+    no_density,
     run_program,
     sample_sites,
     trace_pair,
@@ -58,8 +59,9 @@ class Report:
             notes = [site.law]
             if site.kind == "latent":
                 drawn = "reparameterized" if site.reparameterized else "sampled, score-function gradient"
-                notes.append("enumerated" if site.enumerated else drawn)
-                notes.append("analytic KL" if site.analytic_kl else "sampled KL")
+                kl = "analytic KL" if site.analytic_kl else "sampled KL"
+                point = site.law == "Delta"
+                notes += ["a point, no density"] if point else ["enumerated" if site.enumerated else drawn, kl]
             lines.append(f"{site.kind} {site.name} {site.shape}: {', '.join(notes)}")
         return "\n".join(lines)
 
@@ -259,7 +261,7 @@ def _check_independence(model: Program, guide: Program, batch: Batch, traced: Pa
         for data, latents in ((batch, traced.latents), (other, fixed)):
             torch.manual_seed(0)  # the same dropout masks in both runs
             scored = run_program(program, data, given=latents)
-            scores.append({n: s["fn"].log_prob(s["value"]) for n, s in sample_sites(scored).items()})
+            scores.append({n: _place_or_score(s) for n, s in sample_sites(scored).items()})
         for name, first in scores[0].items():
             if not torch.allclose(first[0], scores[1][name][0], rtol=1e-3, atol=1e-4):
                 raise ContractError(
@@ -267,6 +269,12 @@ def _check_independence(model: Program, guide: Program, batch: Batch, traced: Pa
                     "when the other rows of the batch change; data must be independent, so no batch statistics (BatchNorm in "
                     "training mode, normalizing over the first axis): use LayerNorm or frozen statistics."
                 )
+
+
+def _place_or_score(site: Site) -> Tensor:
+    """A site's scores, (B,); of a point, whose score is -inf beside it, the sum of its coordinates."""
+    fn = site["fn"]
+    return fn.mean.flatten(1).sum(1) if is_point(fn) else fn.log_prob(site["value"])
 
 
 def _law(site: Site) -> str:
@@ -300,4 +308,4 @@ def _report(traced: PairTrace) -> Report:
                 drawn["infer"].get("enumerate") == "parallel",
             )
         )
-    return Report(sites, all(is_density(s["fn"]) for s in traced.model_sites.values()))
+    return Report(sites, no_density(traced) is None)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from pyrovae.data import as_split
+from pyrovae.distributions import is_density
 from pyrovae.generate import factors
 from pyrovae.modes import device_of, evaluating
 from pyrovae.pair import Program, running
@@ -125,7 +126,8 @@ def kl_per_dim(model: Program, guide: Program, data: Any, num_samples: int = 1, 
 
     Closed form where both programs draw the dimensions independently and the KL of the two laws is registered; where
     only the guide has correlations (a MultivariateNormal), the KL of its marginals; otherwise sampled, if both
-    factorize. Where a site has parents, they are at the guide's draws.
+    factorize. Where a site has parents, they are at the guide's draws. A site that is a point, or has no prior, has no KL and
+    is left out.
 
     Args:
         model, guide: the two programs.
@@ -149,12 +151,16 @@ def kl_per_dim(model: Program, guide: Program, data: Any, num_samples: int = 1, 
             traced = trace_pair(model, guide, batch, num_samples, enumerate_sites=False)
             rows = traced.shape[1]
             count += rows
-            for name in traced.guide_sites:
+            for name in (n for n in traced.guide_sites if _has_kl(traced, n)):
                 sums[name] = _add(sums.get(name), _site_kl(traced, name), rows)
     return {
         name: SiteKL(None if kl.per_dim is None else (kl.per_dim / count).cpu(), kl.total / count, kl.closed_form, kl.marginal)
         for name, kl in sums.items()
     }
+
+
+def _has_kl(traced: PairTrace, name: str) -> bool:
+    return all(is_density(sites[name]["fn"]) for sites in (traced.guide_sites, traced.model_sites))
 
 
 def _add(before: SiteKL | None, kl: SiteKL, rows: int) -> SiteKL:

@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from pyrovae.errors import ContractError
 
-__all__ = ["DiscretizedLogistic", "GreyBernoulli", "LevelsCategorical", "is_density", "masked"]
+__all__ = ["DiscretizedLogistic", "Flat", "GreyBernoulli", "LevelsCategorical", "is_density", "is_point", "masked"]
 
 
 class _Levels(constraints.Constraint):
@@ -154,6 +154,38 @@ class GreyBernoulli(dist.Bernoulli):
         return GreyBernoulli(self.logits.expand(batch_shape), validate_args=False)
 
 
+class Flat(TorchDistribution):
+    """log p(z) = 0 for all z in R^d: **no** prior, as of a deterministic autoencoder; nothing can be drawn from it.
+
+    Args:
+        like: a tensor of z's shape, (d,).
+
+    >>> Flat(torch.zeros(2)).log_prob(torch.randn(5, 3, 2)).shape
+    torch.Size([5, 3])
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+    support = constraints.real_vector
+    is_density = False
+
+    def __init__(self, like: Tensor) -> None:
+        super().__init__(torch.Size(), like.shape, validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> Flat:
+        new = self._get_checked_instance(Flat, _instance)
+        super(Flat, new).__init__(torch.Size(batch_shape), self.event_shape, validate_args=False)
+        return new
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return value.new_zeros(torch.broadcast_shapes(value.shape[:-1], self.batch_shape))
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        raise ContractError(
+            "the model has no prior of its latent site (a deterministic autoencoder), so nothing can be drawn from it: "
+            "reconstruct data or interpolate between them, or build the pair with relax=0.1, which gives it the prior N(0, I)."
+        )
+
+
 @register_kl(torch.distributions.MultivariateNormal, torch.distributions.Independent)
 def _kl_multivariate_factorized(q: torch.distributions.MultivariateNormal, p: torch.distributions.Independent) -> Tensor:
     """KL(N(m, S) || N(a, diag s^2)) = 1/2 sum_i [(S_ii + (m_i - a_i)^2) / s_i^2 - 1 + log s_i^2] - 1/2 log |S|.
@@ -169,14 +201,25 @@ def _kl_multivariate_factorized(q: torch.distributions.MultivariateNormal, p: to
 
 
 def is_density(fn: TorchDistribution) -> bool:
-    """Whether a distribution's ``log_prob`` is the logarithm of a density or mass.
+    """Whether a distribution's ``log_prob`` is the logarithm of a density or mass; that of a point (``Delta``) is not.
 
     >>> is_density(GreyBernoulli(torch.zeros(3)).to_event(1)), is_density(dist.Normal(0, 1))
     (False, True)
     """
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
-    return getattr(fn, "is_density", True)
+    return getattr(fn, "is_density", not is_point(fn))
+
+
+def is_point(fn: TorchDistribution) -> bool:
+    """Whether all mass is at one point, as that of a deterministic encoder.
+
+    >>> is_point(dist.Delta(torch.zeros(3)).to_event(1))
+    True
+    """
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return isinstance(fn, dist.Delta)
 
 
 def masked(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:

@@ -51,7 +51,7 @@ def sample(model: Program, n: int, like: Mapping[str, Tensor] | None = None, mea
         mean: give E[x | z] in place of a draw at each observed site, as pictures usually do.
 
     Raises:
-        ContractError: the shape of a datum is not known, or the model reads a covariate that ``like`` lacks.
+        ContractError: the shape of a datum is not known, the model reads a covariate that ``like`` lacks, or it has no prior.
 
     >>> from pyrovae.data import DataSpec
     >>> from pyrovae.pairs import vae
@@ -62,8 +62,11 @@ def sample(model: Program, n: int, like: Mapping[str, Tensor] | None = None, mea
         raise OptionError(f"n is {n}; expected at least one draw.")
     batch = template(model, n, like)
     with running(model), evaluating(model), torch.no_grad():
-        with poutine.uncondition():
-            sites = sample_sites(run_program(model, batch))
+        try:
+            with poutine.uncondition():
+                sites = sample_sites(run_program(model, batch))
+        except ContractError as error:  # of a model without a prior; Pyro adds a table of shapes
+            raise ContractError(str(error).partition("\n")[0]) from None
         _refuse_unknown(model, batch, set(sites) | set(like or {}))
         return {
             name: expectation(site["fn"]) if mean and site["infer"].get("was_observed") else site["value"]

@@ -171,15 +171,16 @@ def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
     for site in vectors:
         end = "" if len(vectors) == 1 else f"_{site}"
         mean, spread = moments[site]
-        kl, active = kls[site].per_dim, diagnostics.active_units(mean)
+        kl, active = kls.get(site), diagnostics.active_units(mean)
         figures: dict[str, Callable[[], Figure]] = {
             "traversals": lambda site=site: plots.traversals(generate.traverse(model, guide, one, site=site), **scale),
             "manifold": lambda site=site: plots.manifold(generate.manifold(model, site=site, like=one), **scale),
             "latent_scatter": lambda mean=mean: plots.latent_scatter(mean, batch.get("y")),
-            "posterior_histograms": lambda mean=mean, spread=spread: plots.posterior_histograms(mean, spread),
         }
-        if kl is not None:
-            figures["kl_bars"] = lambda kl=kl, active=active: plots.kl_bars(kl, active)
+        if kl is not None:  # else a point, or without a prior
+            figures["posterior_histograms"] = lambda mean=mean, spread=spread: plots.posterior_histograms(mean, spread)
+        if kl is not None and kl.per_dim is not None:
+            figures["kl_bars"] = lambda kl=kl, active=active: plots.kl_bars(kl.per_dim, active)
         for name, draw in figures.items():
             yield name + end, draw
 

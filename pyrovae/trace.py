@@ -25,10 +25,11 @@ from pyro.poutine.enum_messenger import EnumMessenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
+from pyrovae.distributions import is_density
 from pyrovae.errors import ContractError
 from pyrovae.pair import Program, batch_size, describe, inputs
 
-__all__ = ["PairTrace", "fixed", "run_program", "sample_sites", "trace_pair"]
+__all__ = ["PairTrace", "fixed", "no_density", "run_program", "sample_sites", "trace_pair"]
 
 PARTICLES = "particles"
 DATA = "data"
@@ -299,6 +300,27 @@ def misplaced(program: str, site: Site, came: tuple[int, ...], expected: tuple[i
         f"shape {tuple(fn.batch_shape)} and event shape {tuple(fn.event_shape)}, its value {tuple(site['value'].shape)}; "
         "declare the dimensions of one datum with .to_event(n)."
     )
+
+
+def no_density(traced: PairTrace, latent_only: bool = False) -> str | None:
+    """Why the pair has no log p(x): its first site that is a point or an energy; None where all are densities."""
+    for name, site in traced.guide_sites.items():
+        if not is_density(site["fn"]):
+            return (
+                f"latent site {name!r} of the guide is a point and no density (a deterministic encoder), so the pair has no "
+                "weights p(x, z) / q(z | x) and no log p(x); relax it to a Gaussian around the encoder, as the autoencoders' "
+                "recipes do with relax=0.1, or train a VAE."
+            )
+    for name, site in traced.model_sites.items():
+        if not is_density(site["fn"]) and not site["is_observed"]:
+            return f"latent site {name!r} has no prior density in the model, so the pair has no log p(x); give it one."
+        if not is_density(site["fn"]) and not latent_only:
+            return (
+                f"site {name!r} is an energy ({type(site['fn']).__name__} of grey pixels), not a density, so the pair has no "
+                "log p(x); binarize the data, or use likelihood 'continuous-bernoulli', 'gaussian' or "
+                "'discretized-logistic'."
+            )
+    return None
 
 
 def unknown_sites(model: Program, guide: Program, traced: PairTrace) -> str | None:

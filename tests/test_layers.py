@@ -15,7 +15,7 @@ FLOORS = [
     {"pair", "modes", "labels", "missing", "trace", "check"},
     {"objectives", "optimizers", "compile"},
     {"train", "evidence", "generate", "diagnostics", "plots", "export", "evaluation"}
-    | {"classification", "completion", "features", "styles"},
+    | {"classification", "completion", "features", "reconstruction", "styles"},
     {"models", "guides"},
     {"pairs"},
     {"report", "runs", "stages", "cli", "__init__"},

@@ -15,7 +15,6 @@ from tqdm import tqdm
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns
-from pyrovae.distributions import is_density
 from pyrovae.errors import ContractError, NonFiniteError, OptionError, RunError, nearest
 from pyrovae.evidence.ais import AIS, SMC
 from pyrovae.evidence.bridge import Bridge
@@ -27,7 +26,7 @@ from pyrovae.evidence.method import Job, Method, require
 from pyrovae.evidence.target import support_check
 from pyrovae.modes import device_of, evaluating, precision_context
 from pyrovae.pair import Program, buffers, parameters, remember, running
-from pyrovae.trace import fixed, run_program, sample_sites, trace_pair, unknown_sites
+from pyrovae.trace import fixed, no_density, run_program, sample_sites, trace_pair, unknown_sites
 from pyrovae.train.files import load_state, save_state
 
 __all__ = ["METHODS", "log_evidence", "stream"]
@@ -82,7 +81,8 @@ def log_evidence(
         :class:`Evidence`.
 
     Raises:
-        ContractError: the likelihood is no density, the guide's support misses the model's, or the pair breaks the contract.
+        ContractError: the likelihood or the guide is no density, the guide's support misses the model's, or the pair breaks
+            the contract.
         NonFiniteError: names the site and row where a log density is NaN, or a datum all of whose weights are zero.
         OptionError: an option that is not known, or draws that do not fit into memory.
             The error's ``partial`` is the Evidence of the data before the batch that failed, or None; they are in the
@@ -207,13 +207,8 @@ def _check(job: Job, method: Method) -> None:
     traced = trace_pair(model, guide, batch)
     if message := unknown_sites(model, guide, traced):
         raise ContractError(message)
-    for name, site in traced.model_sites.items():
-        if not is_density(site["fn"]):
-            raise ContractError(
-                f"site {name!r} is an energy ({type(site['fn']).__name__} of grey pixels), not a density, so the pair has no "
-                "log p(x); binarize the data, or use likelihood 'continuous-bernoulli', 'gaussian' or "
-                "'discretized-logistic'."
-            )
+    if message := no_density(traced):
+        raise ContractError(message)
     remember(model, batch)
     bounded = any(support_check(site, site["value"]) is not None for site in traced.guide_sites.values())
     if method.covers is not None and bounded:

@@ -16,6 +16,7 @@ from pyrovae.errors import nearest
 from pyrovae.objectives import bounds
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, STL, Enum, MeanField
+from pyrovae.objectives.energy import Energy
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.objective import Objective, Terms
 from pyrovae.objectives.semisupervised import SemiSupervised
@@ -33,6 +34,7 @@ __all__ = [
     "STL",
     "VIMCO",
     "DReG",
+    "Energy",
     "Enum",
     "MeanField",
     "Objective",
@@ -60,6 +62,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "rws": RWS,
     "wake-sleep": WakeSleep,
     "semisupervised": SemiSupervised,
+    "energy": Energy,
 }
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.pair import Program
-from pyrovae.trace import PairTrace, trace_pair, unknown_sites
+from pyrovae.trace import PairTrace, no_density, trace_pair, unknown_sites
 
 __all__ = ["Objective", "Terms", "refuse_sampled"]
 
@@ -37,7 +37,8 @@ class Objective(pyro.infer.ELBO):
         num_particles: K.
 
     Attributes:
-        bound: on which side of log p(x) the expectation of the reported value lies: lower, upper, or estimate for neither.
+        bound: on which side of log p(x) the expectation of the reported value lies: lower, upper, estimate for neither, or
+            none where what is reported is no estimate of log p(x) at all.
         weights_kl: whether a weight on the KL (beta, warm-up) is right for it.
         networks: parameters and buffers of the objective's own (baselines); None for most.
     """
@@ -77,9 +78,11 @@ class Objective(pyro.infer.ELBO):
         return self.admit(model, guide, trace_pair(model, guide, batch, self.num_particles))
 
     def admit(self, model: Program, guide: Program, traced: PairTrace) -> PairTrace:
-        """The trace, unless its latent sites do not match."""
+        """The trace, unless its latent sites do not match, or are points where a bound needs densities."""
         if message := unknown_sites(model, guide, traced):
             raise ContractError(message)
+        if self.bound != "none" and (message := no_density(traced, latent_only=True)):
+            raise ContractError(f"{self!r} is a bound on log p(x), and {message} Or train it with objective 'energy'.")
         return traced
 
     # -------------------------------------------------------------------------------------- the face of a Pyro ELBO

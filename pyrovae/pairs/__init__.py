@@ -3,6 +3,7 @@
 ``pairs.vae(data.spec, latent_dim=50)`` builds one; :data:`CATALOGUE` lists them all with their papers.
 """
 
+from pyrovae.pairs.ae import ae
 from pyrovae.pairs.auxiliary import adgm, sdgm
 from pyrovae.pairs.catalogue import CATALOGUE, Recipe, get
 from pyrovae.pairs.cvae import cvae, gsnn
@@ -15,6 +16,7 @@ __all__ = [
     "CATALOGUE",
     "Recipe",
     "adgm",
+    "ae",
     "conv_vae",
     "cvae",
     "get",
