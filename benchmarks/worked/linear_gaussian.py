@@ -208,10 +208,10 @@ def surface() -> Figure:
     values = torch.tensor([[bound(v * unit, u, x, SIGMA) for v in along] for u in scales])
     top = float(Model(SIGMA).log_evidence(x).mean())
     levels = [top - gap for gap in (10, 5, 2, 1, 0.5, 0.2, 0.05)]
-    lines = left.contour(along, scales, values, levels=levels, colors=GREY, linewidths=1)
+    lines = left.contour(along, scales, values, levels=levels, colors=GREY, linewidths=1, linestyles="solid")
     left.clabel(lines, fmt={level: f"-{top - level:.2g}" for level in levels}, fontsize=7)
     left.plot(*zip(*ways[SIGMA], strict=True), color=BLUE, lw=1, label="training")
-    left.plot(float(best(SIGMA)[0] @ unit), float(best(SIGMA)[1]), "o", color=ORANGE, label="p(z | x)")
+    left.plot(float(best(SIGMA)[0] @ unit), float(best(SIGMA)[1]), "o", ms=5, color=ORANGE, label="p(z | x)")
     left.set(yscale="log", xlabel="a, along w", ylabel="s", title=f"L - log p(x) (nats), sigma = {SIGMA}")
     for sigma, color in ((2.0, ORANGE), (SIGMA, BLUE), (0.1, GREEN)):
         x = data(sigma, 60)
