@@ -6,6 +6,8 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
+from pyrovae.errors import ContractError
+
 __all__ = ["Deterministic"]
 
 
@@ -26,3 +28,11 @@ class Deterministic(nn.Module):
         z = self.encoder(x)
         with pyro.plate("data", x.shape[0], dim=-1):
             pyro.sample("z", dist.Delta(z, event_dim=1))
+
+    def squared_jacobian(self, x: Tensor) -> Tensor:
+        """||df/dx||_F^2, (B,), where the encoder knows it in closed form."""
+        if not hasattr(self.encoder, "squared_jacobian"):
+            raise ContractError(
+                f"the Jacobian of {type(self.encoder).__name__} has no closed form here; use jacobian='autograd'."
+            )
+        return self.encoder.squared_jacobian(x)

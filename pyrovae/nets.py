@@ -28,6 +28,7 @@ MIN_SCALE = 1e-3
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
     "relu": nn.ReLU,
     "elu": nn.ELU,
     "softplus": nn.Softplus,

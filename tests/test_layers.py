@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "options"},
-    {"distributions", "likelihoods", "nets", "data"},
+    {"codes", "distributions", "likelihoods", "mixture", "nets", "data"},
     {"pair", "modes", "labels", "missing", "trace", "check"},
     {"objectives", "optimizers", "compile"},
     {"train", "evidence", "generate", "diagnostics", "plots", "export", "evaluation"}

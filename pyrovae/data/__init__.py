@@ -9,7 +9,7 @@ from pyrovae.data.named import DATASETS
 from pyrovae.data.spec import DataSpec
 from pyrovae.data.split import Split
 from pyrovae.data.stream import Stream
-from pyrovae.data.transforms import TRANSFORMS, few_labels, holes, low_resolution, missing, quadrants, transform
+from pyrovae.data.transforms import TRANSFORMS, corrupt, few_labels, holes, low_resolution, missing, quadrants, transform
 
 __all__ = [
     "DATASETS",
@@ -21,6 +21,7 @@ __all__ = [
     "Stream",
     "as_data",
     "as_split",
+    "corrupt",
     "few_labels",
     "holes",
     "load",

@@ -19,6 +19,7 @@ from pyrovae.objectives.elbo import ELBO, STL, Enum, MeanField
 from pyrovae.objectives.energy import Energy
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.objective import Objective, Terms
+from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.semisupervised import SemiSupervised
 from pyrovae.options import named
 
@@ -33,6 +34,7 @@ __all__ = [
     "RWS",
     "STL",
     "VIMCO",
+    "Contraction",
     "DReG",
     "Energy",
     "Enum",
@@ -41,6 +43,7 @@ __all__ = [
     "Renyi",
     "SemiSupervised",
     "Terms",
+    "Sparsity",
     "WakeSleep",
     "bounds",
     "get",
@@ -63,6 +66,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "wake-sleep": WakeSleep,
     "semisupervised": SemiSupervised,
     "energy": Energy,
+    "contraction": Contraction,
+    "sparsity": Sparsity,
 }
 
 

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import pyro.infer
 from torch import Tensor, nn
 
-from pyrovae.errors import ContractError, OptionError
+from pyrovae.errors import ContractError, OptionError, nearest
+from pyrovae.options import named
 from pyrovae.pair import Program
 from pyrovae.trace import PairTrace, no_density, trace_pair, unknown_sites
 
-__all__ = ["Objective", "Terms", "refuse_sampled"]
+__all__ = ["Objective", "Terms", "base_objective", "refuse_sampled"]
 
 
 class Terms(NamedTuple):
@@ -111,6 +112,18 @@ class Objective(pyro.infer.ELBO):
         if loss.requires_grad:
             loss.backward()
         return float(loss.detach())
+
+
+def base_objective(base: Any, bases: Mapping[str, type[Objective]], owner: str, **options: Any) -> Objective:
+    """The objective that another is built on: a name of ``bases``, or a mapping with ``name`` and options."""
+    name, given = named(base, f"base of {owner}")
+    if name not in bases:
+        raise nearest(f"base of {owner}", str(name), bases)
+    known = inspect.signature(bases[name]).parameters
+    for option in given:
+        if option not in known:
+            raise nearest(f"option of objective {name}", option, known)
+    return bases[name](**{**options, **given})
 
 
 def refuse_sampled(traced: PairTrace, objective: Objective, instead: str) -> None:

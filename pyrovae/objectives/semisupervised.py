@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from pyrovae.labels import TREATMENTS, Labelled, LabelledGuide
 from pyrovae.objectives.discrete import NVIL, VIMCO
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.importance import IWAE
-from pyrovae.objectives.objective import Objective, Terms
+from pyrovae.objectives.objective import Objective, Terms, base_objective
 from pyrovae.pair import Program
 from pyrovae.trace import PairTrace
 
@@ -77,17 +76,11 @@ class SemiSupervised(Objective):
         if y not in TREATMENTS:
             raise nearest("treatment of y", y, TREATMENTS)
         self.alpha, self.base, self.y, self.temperature = alpha, base, y, temperature
-        options = {"name": base} if isinstance(base, str) else dict(base)
-        name = options.pop("name", "elbo")
-        if name not in BASES:
-            raise nearest("base of semisupervised", name, BASES)
-        if name in ("nvil", "vimco") and y != "sampled":
+        base = {"name": "elbo", **base} if isinstance(base, Mapping) else base
+        self.inner = base_objective(base, BASES, "semisupervised", num_particles=num_particles)
+        if isinstance(self.inner, (NVIL, VIMCO)) and y != "sampled":
+            name = base if isinstance(base, str) else base["name"]
             raise OptionError(f"base {name!r} is for a drawn y: give y='sampled', or base='elbo', 'meanfield' or 'iwae'.")
-        known = inspect.signature(BASES[name]).parameters
-        for option in options:
-            if option not in known:
-                raise nearest(f"option of objective {name}", option, known)
-        self.inner = BASES[name](**{"num_particles": num_particles, **options})
         self.num_particles = self.inner.num_particles
         self.weights_kl = self.inner.weights_kl
         self.bound = "estimate" if y == "relaxed" else self.inner.bound

@@ -3,13 +3,18 @@
 ``pairs.vae(data.spec, latent_dim=50)`` builds one; :data:`CATALOGUE` lists them all with their papers.
 """
 
-from pyrovae.pairs.ae import ae
+from pyrovae.pairs.ae import ae, deep_ae
 from pyrovae.pairs.auxiliary import adgm, sdgm
+from pyrovae.pairs.beta_vae import beta_vae
+from pyrovae.pairs.cae import cae
 from pyrovae.pairs.catalogue import CATALOGUE, Recipe, get
 from pyrovae.pairs.cvae import cvae, gsnn
+from pyrovae.pairs.dae import dae, dvae
+from pyrovae.pairs.linear_ae import linear_ae, logistic_pca
 from pyrovae.pairs.linear_gaussian import linear_gaussian
 from pyrovae.pairs.m1 import m1, m1_m2
 from pyrovae.pairs.m2 import m2
+from pyrovae.pairs.sparse_ae import sparse_ae
 from pyrovae.pairs.vae import conv_vae, vae
 
 __all__ = [
@@ -17,14 +22,22 @@ __all__ = [
     "Recipe",
     "adgm",
     "ae",
+    "beta_vae",
+    "cae",
     "conv_vae",
     "cvae",
+    "dae",
+    "deep_ae",
+    "dvae",
     "get",
     "gsnn",
+    "linear_ae",
     "linear_gaussian",
+    "logistic_pca",
     "m1",
     "m1_m2",
     "m2",
     "sdgm",
+    "sparse_ae",
     "vae",
 ]

@@ -14,7 +14,7 @@ from pyrovae.pair import Pair
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, start_decoder
 
-__all__ = ["ae", "decoder_of", "point_or_gaussian"]
+__all__ = ["ae", "autoencoder", "cross_entropy", "decoder_of", "deep_ae", "point_or_gaussian"]
 
 
 def decoder_of(
@@ -32,6 +32,19 @@ def point_or_gaussian(encoder: nn.Module, relax: float) -> nn.Module:
     if isinstance(relax, bool) or not relax >= 0:
         raise OptionError(f"relax is {relax!r}; expected the scale of a Gaussian around the code, or 0 for a point.")
     return guides.IsotropicGaussian(encoder, float(relax)) if relax else guides.Deterministic(encoder)
+
+
+def autoencoder(model: models.Autoencoder, encoder: nn.Module, relax: float) -> Pair:
+    """The pair of a decoder's model without a prior and an encoder; relaxed, of a VAE and a Gaussian around the encoder."""
+    guide = point_or_gaussian(encoder, relax)
+    if relax:
+        return Pair(models.VAE(model.decoder, model.likelihood, model.latent_dim), guide, "meanfield")
+    return Pair(model, guide, "energy")
+
+
+def cross_entropy(spec: DataSpec) -> str | None:
+    """The likelihood whose energy is the cross-entropy of pixels; None, the usual one, where x may leave [0, 1]."""
+    return {"binary": "bernoulli", "levels": "bernoulli-grey", "unit": "bernoulli-grey"}.get(spec.kind)
 
 
 @recipe("ae", "Rumelhart, Hinton and Williams, Learning Internal Representations by Error Propagation", 1986)
@@ -70,7 +83,41 @@ def ae(
     From Variational to Deterministic Autoencoders, 2020 (the relaxation).
     """
     decoder, law = decoder_of(spec, latent_dim, hidden, activation, likelihood, scale)
-    guide = point_or_gaussian(MLPEncoder(spec.shape, hidden, latent_dim, activation), relax)
-    if relax:
-        return Pair(models.VAE(decoder, law, latent_dim), guide, "meanfield")
-    return Pair(models.Autoencoder(decoder, law, latent_dim), guide, "energy")
+    encoder = MLPEncoder(spec.shape, hidden, latent_dim, activation)
+    return autoencoder(models.Autoencoder(decoder, law, latent_dim), encoder, relax)
+
+
+@recipe("deep-ae", "Hinton and Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks", 2006)
+def deep_ae(
+    spec: DataSpec,
+    *,
+    latent_dim: int = 30,
+    hidden: list[int] | tuple[int, ...] = (1000, 500, 250),
+    activation: Activation = "relu",
+    likelihood: LikelihoodName | None = None,
+    scale: Scale = "shared",
+    relax: float = 0.0,
+) -> Pair:
+    """The deep autoencoder 784-1000-500-250-30 with a linear code: z = f(x), -log p(x | f(x)) the cross-entropy of the pixels.
+
+        energy(x) = -sum_i x_i log p_i + (1 - x_i) log(1 - p_i),    p = sigmoid(g(f(x)))
+
+    The paper's hidden units are logistic (``activation="sigmoid"``), and start from restricted Boltzmann machines, without
+    which its gradients vanish; rectified units need no such start.
+
+    Args:
+        spec: description of the data, ``data.spec``.
+        latent_dim: d, the dimension of z.
+        hidden: sizes of the hidden layers of the encoder, and reversed of the decoder.
+        activation: of the hidden layers.
+        likelihood: law of x given z; by default the paper's cross-entropy, which of binary data is bernoulli, and of data in
+            [0, 1] bernoulli-grey, an energy; gaussian of real data. Relaxed, and then by default, one that is a density.
+        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
+        relax: scale of a Gaussian around the code, which makes of the pair a density (``ae``); 0 for a point.
+
+    References: Hinton and Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, 2006.
+    """
+    likelihood = likelihood or (None if relax else cross_entropy(spec))
+    decoder, law = decoder_of(spec, latent_dim, hidden, activation, likelihood, scale)
+    encoder = MLPEncoder(spec.shape, hidden, latent_dim, activation)
+    return autoencoder(models.Autoencoder(decoder, law, latent_dim), encoder, relax)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from pyrovae import guides, likelihoods
 from pyrovae.data import DataSpec
@@ -16,22 +16,38 @@ from pyrovae.pairs.catalogue import recipe
 
 __all__ = ["conv_vae", "start_decoder", "vae"]
 
-Activation = Literal["tanh", "relu", "elu", "softplus", "silu", "gelu"]
-Posterior = Literal["diagonal", "full-rank"]
+Activation = Literal["tanh", "sigmoid", "relu", "elu", "softplus", "silu", "gelu"]
+Posterior = Literal["diagonal", "full-rank", "mixture"]
 LikelihoodName = Literal[
     "bernoulli", "bernoulli-grey", "continuous-bernoulli", "gaussian", "discretized-logistic", "categorical"
 ]
 Scale = float | Literal["shared", "predicted"]
 
 
-def _num_features(posterior: str, latent_dim: int) -> int:
-    families = {"diagonal": 2 * latent_dim, "full-rank": guides.FullRankGaussian.num_features(latent_dim)}
+class Starting(Protocol):
+    """A decoder that can be told where to start."""
+
+    def start_at(self, h: Tensor) -> None: ...
+
+
+def _num_features(posterior: str, latent_dim: int, num_components: int) -> int:
+    families = {
+        "diagonal": 2 * latent_dim,
+        "full-rank": guides.FullRankGaussian.num_features(latent_dim),
+        "mixture": guides.GaussianMixture.num_features(latent_dim, num_components),
+    }
     if posterior not in families:
         raise nearest("posterior", posterior, families)
     return families[posterior]
 
 
-def start_decoder(decoder: MLPDecoder | ConvDecoder, likelihood: likelihoods.Likelihood, spec: DataSpec) -> None:
+def _guide(encoder: nn.Module, latent_dim: int, posterior: str, num_components: int) -> nn.Module:
+    if posterior == "mixture":
+        return guides.GaussianMixture(encoder, num_components)
+    return guides.DiagonalGaussian(encoder) if posterior == "diagonal" else guides.FullRankGaussian(encoder, latent_dim)
+
+
+def start_decoder(decoder: Starting, likelihood: likelihoods.Likelihood, spec: DataSpec) -> None:
     """Let the decoder start at the mean of the training data, where the likelihood can tell how."""
     start = None if spec.mean is None else likelihood.start(spec.mean)
     if start is not None:
@@ -45,10 +61,10 @@ def _pair(
     encoder: nn.Module,
     latent_dim: int,
     posterior: str,
+    num_components: int,
 ) -> Pair:
     start_decoder(decoder, likelihood, spec)
-    guide = guides.DiagonalGaussian(encoder) if posterior == "diagonal" else guides.FullRankGaussian(encoder, latent_dim)
-    return Pair(VAE(decoder, likelihood, latent_dim), guide)
+    return Pair(VAE(decoder, likelihood, latent_dim), _guide(encoder, latent_dim, posterior, num_components))
 
 
 @recipe("vae", "Kingma and Welling, Auto-Encoding Variational Bayes", 2014)
@@ -61,6 +77,7 @@ def vae(
     likelihood: LikelihoodName | None = None,
     scale: Scale = "shared",
     posterior: Posterior = "diagonal",
+    num_components: int = 5,
 ) -> Pair:
     """A VAE with dense networks, on data of any shape.
 
@@ -73,13 +90,14 @@ def vae(
             continuous-bernoulli for other data in [0, 1].
         scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
         posterior: family of q(z | x).
+        num_components: of a mixture.
 
     References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Appendix C.
     """
     law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
-    encoder = MLPEncoder(spec.shape, hidden, _num_features(posterior, latent_dim), activation)
+    encoder = MLPEncoder(spec.shape, hidden, _num_features(posterior, latent_dim, num_components), activation)
     decoder = MLPDecoder(latent_dim, list(reversed(hidden)), spec.shape, law.num_params, activation)
-    return _pair(spec, decoder, law, encoder, latent_dim, posterior)
+    return _pair(spec, decoder, law, encoder, latent_dim, posterior, num_components)
 
 
 @recipe("conv-vae", "Kingma and Welling, Auto-Encoding Variational Bayes", 2014)
@@ -93,6 +111,7 @@ def conv_vae(
     likelihood: LikelihoodName | None = None,
     scale: Scale = "shared",
     posterior: Posterior = "diagonal",
+    num_components: int = 5,
 ) -> Pair:
     """A VAE with convolutional networks, on images (H, W) or (C, H, W) of any size.
 
@@ -106,10 +125,11 @@ def conv_vae(
             continuous-bernoulli for other data in [0, 1].
         scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
         posterior: family of q(z | x).
+        num_components: of a mixture.
 
     References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
     """
     law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
-    encoder = ConvEncoder(spec.shape, channels, hidden, _num_features(posterior, latent_dim), activation)
+    encoder = ConvEncoder(spec.shape, channels, hidden, _num_features(posterior, latent_dim, num_components), activation)
     decoder = ConvDecoder(latent_dim, channels, hidden, spec.shape, law.num_params, activation)
-    return _pair(spec, decoder, law, encoder, latent_dim, posterior)
+    return _pair(spec, decoder, law, encoder, latent_dim, posterior, num_components)

@@ -1,0 +1,181 @@
+"""Penalties of the code that are no part of any density, as modifiers of an objective: contraction and sparsity."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyrovae.errors import ContractError, OptionError, nearest
+from pyrovae.objectives.elbo import ELBO, MeanField
+from pyrovae.objectives.energy import Energy
+from pyrovae.objectives.objective import Objective, Terms, base_objective
+from pyrovae.pair import Program, describe
+from pyrovae.trace import PairTrace
+
+__all__ = ["Contraction", "Sparsity", "rate_divergence"]
+
+BASES: dict[str, type[Objective]] = {"energy": Energy, "elbo": ELBO, "meanfield": MeanField}
+
+
+class Penalized(Objective):
+    """An objective minus ``weight`` times a penalty: trained is the difference, reported the objective alone."""
+
+    def __init__(self, weight: float, base: str | Mapping[str, Any]) -> None:
+        if isinstance(weight, (bool, str)) or weight < 0:
+            raise OptionError(f"weight is {weight!r}; expected a number of at least 0.")
+        self.inner = base_objective(base, BASES, type(self).__name__.lower())
+        super().__init__(self.inner.num_particles)
+        self.weight, self.base = weight, base
+        self.bound, self.weights_kl = self.inner.bound, self.inner.weights_kl
+
+    @property
+    def networks(self) -> nn.Module | None:  # type: ignore[override]
+        """The base's own parameters."""
+        return self.inner.networks
+
+    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
+        return self.inner.trace(model, guide, batch)
+
+    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+        bound, surrogate = self.inner.terms(traced, ramp)
+        return Terms(bound, surrogate - self.weight * self.penalty(traced))
+
+    @abstractmethod
+    def penalty(self, traced: PairTrace) -> Tensor:
+        """What is subtracted, (B,)."""
+
+
+class Contraction(Penalized):
+    """The base minus weight ||J||_F^2 of each datum, J the Jacobian of the encoder, or of the decoder at the code.
+
+        encoder:  J = dE_q[z]/dx, so that small changes of x change the code little          (Rifai et al. 2011)
+        decoder:  J = dE[x | z]/dz at the guide's draw, so that the reconstruction is smooth  (Ghosh et al. 2020, RAE-GP)
+
+    A scale of the code that the other network can take back makes either penalty void: tie the weights for the first, give the
+    code a prior for the second, as pair ``cae`` does.
+
+    Args:
+        weight: of the penalty.
+        of: "encoder" or "decoder".
+        jacobian: "autograd" for any network, d passes backwards; "closed-form" by the guide's method ``squared_jacobian(x)``,
+            for the encoder of one layer.
+        base: the objective: "energy", "elbo" or "meanfield", with options as a mapping, as in {"name": "elbo", "beta": 2}.
+
+    References: Rifai et al., Contractive Auto-Encoders, 2011, Section 3; Ghosh et al., From Variational to Deterministic
+    Autoencoders, 2020, Section 3.
+    """
+
+    def __init__(
+        self,
+        weight: float = 0.1,
+        of: str = "encoder",
+        jacobian: str = "autograd",
+        base: str | Mapping[str, Any] = "energy",
+    ) -> None:
+        super().__init__(weight, base)
+        for name, value, known in (
+            ("of", of, ("encoder", "decoder")),
+            ("jacobian", jacobian, ("autograd", "closed-form")),
+        ):
+            if value not in known:
+                raise nearest(f"value of {name} in contraction", value, known)
+        if (of, jacobian) == ("decoder", "closed-form"):
+            raise OptionError("jacobian='closed-form' is for of='encoder'; use jacobian='autograd' for the decoder.")
+        self.of, self.jacobian = of, jacobian
+
+    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
+        self.closed = None
+        if self.jacobian == "closed-form":
+            if not callable(closed := getattr(guide, "squared_jacobian", None)):
+                raise ContractError(
+                    f"{describe(guide)} has no method squared_jacobian(x), so its Jacobian has no closed form here; use "
+                    "jacobian='autograd'."
+                )
+            self.closed = closed(batch["x"])
+        elif self.of == "encoder":
+            batch = {**batch, "x": batch["x"].detach().requires_grad_(torch.is_grad_enabled())}
+        self.x = batch["x"]
+        return super().trace(model, guide, batch)
+
+    def penalty(self, traced: PairTrace) -> Tensor:
+        if self.closed is not None:
+            return self.closed
+        if not torch.is_grad_enabled():  # a bound is asked for, and no gradient
+            return self.x.new_zeros(len(self.x))
+        sites = [name for name in traced.guide_sites if name not in traced.sampled + traced.enumerated]
+        if self.of == "encoder":
+            return sum((encoder_jacobian(traced, name, self.x) for name in sites), self.x.new_zeros(len(self.x)))
+        return sum((decoder_jacobian(traced, name) for name in sites), self.x.new_zeros(len(self.x)))
+
+
+def encoder_jacobian(traced: PairTrace, site: str, x: Tensor) -> Tensor:
+    """||dE_q[z]/dx||_F^2, (B,), exact, by as many backward passes as z has dimensions."""
+    mean = traced.guide_sites[site]["fn"].mean.expand(*traced.shape, *traced.latents[site].shape[2:])[0].flatten(1)
+    if not mean.requires_grad:
+        raise ContractError(f"the mean of site {site!r} does not depend on x, so there is no encoder to contract.")
+    return squared_rows(mean, x).flatten(1).sum(1)
+
+
+def decoder_jacobian(traced: PairTrace, site: str) -> Tensor:
+    """||dE[x | z]/dz||_F^2 at the draws, (B,), exact: J v is the derivative of J' u, which is linear in u."""
+    z, x = traced.latents[site], traced.model_sites["x"]["fn"].mean
+    u = torch.zeros_like(x, requires_grad=True)
+    (pulled,) = torch.autograd.grad(x, z, u, create_graph=True)
+    return squared_rows(pulled.flatten(2), u).flatten(2).sum(2).mean(0)
+
+
+def squared_rows(outputs: Tensor, inputs: Tensor) -> Tensor:
+    """sum_i (d outputs[..., i] / d inputs)^2 in the shape of the inputs, for rows that depend on their own inputs only."""
+    chosen = torch.eye(outputs.shape[-1], dtype=outputs.dtype, device=outputs.device)
+    chosen = chosen.reshape(len(chosen), *[1] * (outputs.dim() - 1), -1).expand(-1, *outputs.shape)
+    (grads,) = torch.autograd.grad(outputs, inputs, chosen, create_graph=True, is_grads_batched=True)
+    return grads.square().sum(0)
+
+
+def rate_divergence(codes: Tensor, rate: float) -> Tensor:
+    """sum_j KL(Bernoulli(rate) || Bernoulli(mean of code j)), the mean over all draws and data of codes in (0, 1), (..., d).
+
+        KL_j = rate log(rate / m_j) + (1 - rate) log((1 - rate) / (1 - m_j))
+
+    References: Ng, Sparse Autoencoder (CS294A lecture notes), 2011.
+
+    >>> rate_divergence(torch.tensor([[0.1, 0.0], [0.1, 0.2]]), 0.1).abs() < 1e-6
+    tensor(True)
+    """
+    mean = codes.flatten(0, -2).mean(0).clamp(1e-6, 1 - 1e-6)
+    return (rate * (rate / mean).log() + (1 - rate) * ((1 - rate) / (1 - mean)).log()).sum()
+
+
+class Sparsity(Penalized):
+    """The base minus weight sum_j KL(rate || mean over the batch of code j), for codes in (0, 1).
+
+    Args:
+        weight: of the penalty.
+        rate: the mean activation asked for.
+        base: the objective: "energy", "elbo" or "meanfield", with options as a mapping.
+
+    References: Ng, Sparse Autoencoder (CS294A lecture notes), 2011; Lee, Ekanadham and Ng, Sparse Deep Belief Net Model for
+    Visual Area V2, 2008.
+    """
+
+    def __init__(self, weight: float = 3.0, rate: float = 0.05, base: str | Mapping[str, Any] = "energy") -> None:
+        super().__init__(weight, base)
+        if isinstance(rate, (bool, str)) or not 0 < rate < 1:
+            raise OptionError(f"rate is {rate!r}; expected a number between 0 and 1, the mean of a code that is mostly off.")
+        self.rate = rate
+
+    def penalty(self, traced: PairTrace) -> Tensor:
+        codes = traced.latents
+        if not torch.is_grad_enabled():  # before training and at validation; a compiled step must not look at values
+            for name, z in codes.items():
+                if not bool(((z >= 0) & (z <= 1)).all()):
+                    raise ContractError(
+                        f"site {name!r} has values from {float(z.min()):g} to {float(z.max()):g}, and sparsity needs codes in "
+                        "(0, 1); end the encoder with a sigmoid, or use an L1 penalty (a Laplace prior)."
+                    )
+        total = sum(rate_divergence(z, self.rate) for z in codes.values())
+        return torch.as_tensor(total).expand(traced.shape[1:])
