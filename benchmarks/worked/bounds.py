@@ -79,9 +79,9 @@ example.tell(log_p_grid=float(exact.mean()), grid_error=float(error.mean().abs()
 # %% [markdown]
 r"""
 L_k is estimated afresh many times for small k. What it lacks is averaged datum by datum, so that its error is free of the
-spread of log p(x) over data. Beside it draws of which a tenth are the prior's (`defensive=0.1`): where the weights of the guide
-have heavy tails, as k-hat above 0.7 tells without any grid, the climb of L_k is slow, and such a mixture, whose weights are
-bounded, is the remedy in so few dimensions.
+spread of log p(x) over data. Beside it draws of which a tenth are the prior's (`defensive=0.1`): where the weights of the
+guide have heavy tails, as k-hat above 0.7 tells without any grid, the climb of L_k is slow, and such a mixture, whose weights
+are bounded, is the remedy in so few dimensions.
 """
 
 # %%
@@ -150,8 +150,8 @@ example.show(figure, "bounds")
 
 # %% [markdown]
 r"""
-What the guide misses: the posteriors of four data on the grid (bright), two scales of q (white), and 300 draws of q_IW with k =
-100 (blue). The data are in order of how much the ELBO lacks, at 50, 70, 85 and 95 percent of them.
+What the guide misses: the posteriors of four data on the grid (bright), two scales of q (white), and 300 draws of q_IW with
+k = 100 (blue). The data are in order of how much the ELBO lacks, at 50, 70, 85 and 95 percent of them.
 """
 
 # %%
