@@ -30,7 +30,7 @@ def ring(found):
 
 def linear_gaussian(found):
     assert found["elbo_at_the_posterior"] == pytest.approx(found["log_p"], abs=1e-4)
-    for run in found["elbo"].values() if isinstance(found["elbo"], dict) else []:
+    for run in found["elbo_at"].values():
         assert run["elbo"] == pytest.approx(run["formula"], abs=4 * run["error"] + 1e-4)
     for name in ("a", "s"):
         assert found[name] == pytest.approx(found[f"best_{name}"], abs=0.02)
@@ -45,7 +45,8 @@ def bump(found):
     assert found["rmse"][0] < found["rmse"][1] < found["rmse"][-1]
     assert found["rmse"][-1] == pytest.approx(found["rmse_of_the_mean_picture"], rel=0.02)  # collapse: the mean picture
     moved = found["moved"]
-    assert all(made > 2 * chance for made, chance in zip(moved["autoencoder, made"], moved["autoencoder, random"], strict=True))
+    for made, chance in zip(moved["autoencoder, made"], moved["autoencoder, random"], strict=True):
+        assert made > 2 * chance
     assert moved["denoising autoencoder, made"][0] < moved["autoencoder, made"][0]
 
 
@@ -72,20 +73,24 @@ def pca_family(found):
 
 
 def pca_directions(found):
-    assert min(found["linear"]["diagonal"]["axes"]) > 0.97  # of principal directions, one by one
-    assert min(found["linear"]["full-rank"]["axes"]) < 0.95 < min(found["linear"]["full-rank"]["span"])
+    linear = {name: sum(one["axes"]) / 4 for name, one in found["linear"].items()}
+    assert linear["diagonal"] > 0.93 > 0.9 > linear["full-rank"]  # |cosine| of axes and principal directions
+    assert min(found["linear"]["full-rank"]["span"]) > 0.99  # though both span the same space
+    assert found["linear"]["diagonal"]["cosine"] < found["linear"]["full-rank"]["cosine"]
     diagonal, full = found["VAE"], found["VAE, full-rank guide"]
-    assert diagonal["distance"] < 0.9 * diagonal["rotated"]["distance"]
-    assert diagonal["distance"] < 0.9 * full["distance"]
-    assert full["distance"] > 0.9 * full["rotated"]["distance"]
+    assert diagonal["distance"] + 4 * diagonal["distance_error"] < min(diagonal["rotated"]["distance"], full["distance"])
+    assert full["distance"] > 0.95 * full["rotated"]["distance"]
     assert diagonal["alignment"] > full["alignment"]
     assert found["correlation"] > 0.7 and found["ratio"] == pytest.approx(1, abs=0.2)
 
 
 def frey_faces(found):
-    assert found["elbo"][0] < found["log_p"][0]
-    assert found["vae_error"] < 1.2 * found["pca_error"]
-    assert all(kl > 0.1 for kl in found["kl_per_dim"])
+    plain, drawn_in = found["ELBO"], found["beta = 8"]
+    for one in (plain, drawn_in):
+        value, error, _ = one["ais"]
+        assert one["elbo"][0] < one["importance"][0] < value + 4 * error + 4 * one["importance"][1]
+    assert plain["squared_error"] < 1.2 * found["pca_error"]
+    assert drawn_in["kl"] < 0.8 * plain["kl"] and drawn_in["elbo"][0] < plain["elbo"][0]
 
 
 def rate_distortion(found):

@@ -133,7 +133,7 @@ for name, (fa, fs) in {
     evidence = pv.log_evidence(Model(SIGMA), Guide(fa * a, float(fs * s)), x, num_samples=example.choose(2000, 400))
     error = float(evidence.elbo_stderr.square().sum().sqrt()) / len(x)
     measured[name] = {"elbo": float(evidence.elbo.mean()), "error": error, "formula": bound(fa * a, fs * s, x, SIGMA)}
-example.tell(elbo=measured)
+example.tell(elbo_at=measured)
 
 # %% [markdown]
 r"""

@@ -107,14 +107,16 @@ Reconstructions (upper rows) need rate; samples of the prior (lower rows) need c
 
 # %%
 torch.manual_seed(0)
-shown = [beta for beta in (0.01, 0.1, 1.0, 10.0, 100.0) if beta in pairs]
+shown = [beta for beta in (0.01, 0.1, 1.0, 3.0, 10.0) if beta in pairs]
 x = parts["test"][:10]
 again = [pv.reconstruct(pairs[beta].model, pairs[beta].guide, x) for beta in shown]
 drawn = [pv.sample(pairs[beta].model, 10, mean=True)["x"] for beta in shown]
-figure, (left, right) = panels(9.6, 3.2, 2)
+figure, (left, right) = panels(9.6, 2.9, 2)
 names = [f"beta = {beta:g}" for beta in shown]
 mosaic(left, torch.stack([x, *again]), ["x", *names])
 mosaic(right, torch.stack(drawn), names)
+for axis in (left, right):
+    axis.set_anchor("S")
 left.set_title("E[x | z], z ~ q(z | x)", fontsize=9)
 right.set_title("E[x | z], z ~ p(z)", fontsize=9)
 example.show(figure, "rate-distortion-images")
