@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from pyrovae.plots import BLUE, GREY, ORANGE, save
@@ -46,8 +47,9 @@ class Example:
         return smoke if self.smoke else full
 
     def show(self, figure: Figure, name: str) -> None:
-        """Save a figure as ``name``.png; in a notebook show it too."""
-        save(figure, self.out / f"{name}.png")
+        """Save a figure as ``name``.png, with a palette, which takes a third of the bytes; in a notebook show it too."""
+        path = save(figure, self.out / f"{name}.png")
+        Image.open(path).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
         if self.notebook:
             from IPython.display import display
 
