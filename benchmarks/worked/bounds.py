@@ -167,7 +167,7 @@ for axis, part in zip(axes, (0.5, 0.7, 0.85, 0.95), strict=True):
     spread = (posterior[:, n, None] * (grid - mean).square()).sum(0).sqrt()
     ellipse = moments.mean[n] + 2 * moments.scale[n] * ring
     draws, _ = resampled(x[n].expand(300, *x.shape[1:]), 100)
-    axis.imshow(posterior[:, n].reshape(side, side).T, origin="lower", extent=(-5, 5, -5, 5), cmap="magma")
+    axis.imshow(posterior[:, n].reshape(side, side).T.numpy(), origin="lower", extent=(-5, 5, -5, 5), cmap="magma")
     axis.plot(*ellipse.T, color="white", lw=1)
     axis.scatter(*draws.T, s=3, lw=0, color="#5fb0ff")
     low = torch.minimum(mean - 4 * spread, ellipse.amin(0)) - 0.1

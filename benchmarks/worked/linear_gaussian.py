@@ -121,7 +121,7 @@ SIGMA = 0.5
 x = data(SIGMA, 2000)
 a, s = best(SIGMA)
 exact = pv.log_evidence(Model(SIGMA), Guide(a, float(s)), x, method="exact").mean
-example.tell(log_p=exact, elbo_at_the_posterior=bound(a, s, x, SIGMA))
+example.tell(exact=exact, elbo_at_the_posterior=bound(a, s, x, SIGMA))
 measured = {}
 for name, (fa, fs) in {
     "posterior": (1, 1),

@@ -180,7 +180,7 @@ axes[0].margins(y=0.2)
 axes[0].legend(frameon=False, fontsize=7, loc="upper left")
 for axis, name in zip(axes[1:3], names[::2], strict=True):
     images = torch.nn.functional.normalize(kept[name][1], dim=1)
-    picture = axis.imshow((images.transpose(1, 2) @ images).abs().mean(0), vmin=0, vmax=1, cmap="magma")
+    picture = axis.imshow((images.transpose(1, 2) @ images).abs().mean(0).numpy(), vmin=0, vmax=1, cmap="magma")
     axis.set(xlabel="latent dimension", title=f"{name}: |cos| of $J_i$, $J_j$")
     axis.title.set_size(8)
 figure.colorbar(picture, ax=axes[1:3], shrink=0.7)

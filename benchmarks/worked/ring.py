@@ -200,7 +200,9 @@ axes[0].set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
 axes[0].set_title("z (grey), g(z) (hue: angle of z)", fontsize=9)
 for one, (name, picture) in zip(axes[1:], pictures.items(), strict=True):
     top = float(pictures["quadrature"].max())
-    image = one.imshow(picture.reshape(side, side).T, origin="lower", extent=(-3, 3, -3, 3), vmin=0, vmax=top, cmap="magma")
+    image = one.imshow(
+        picture.reshape(side, side).T.numpy(), origin="lower", extent=(-3, 3, -3, 3), vmin=0, vmax=top, cmap="magma"
+    )
     one.set_title(name, fontsize=9)
 figure.colorbar(image, ax=axes, label="p(x)", shrink=0.6, extend="max")
 example.show(figure, "ring-density")

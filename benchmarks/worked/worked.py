@@ -76,7 +76,7 @@ def mosaic(axes: Axes, images: Tensor, row_names: Sequence[str] = (), column_nam
     """Images in [0, 1], (rows, columns, H, W), as one picture with names at its edges."""
     rows, _, height, width = images.shape
     padded = torch.nn.functional.pad(images.detach().clamp(0, 1), (1, 1, 1, 1), value=1.0)
-    axes.imshow(padded.permute(0, 2, 1, 3).reshape(rows * (height + 2), -1), cmap="gray", vmin=0, vmax=1)
+    axes.imshow(padded.permute(0, 2, 1, 3).reshape(rows * (height + 2), -1).numpy(), cmap="gray", vmin=0, vmax=1)
     axes.set_yticks([(i + 0.5) * (height + 2) - 0.5 for i in range(len(row_names))], row_names)
     axes.set_xticks([(i + 0.5) * (width + 2) - 0.5 for i in range(len(column_names))], column_names)
     axes.spines[:].set_visible(False)
