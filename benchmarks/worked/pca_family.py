@@ -113,7 +113,7 @@ for d in (2, many):
     errors[f"VAE with noise, {d}-d"] = pv.reconstruction_error(pair.model, pair.guide, data.test).to_json()["squared_error"]
 example.tell(squared_error=errors)
 
-figure, (axis,) = panels(7.2, 3.0)
+figure, (axis,) = panels(7.2, 3.4)
 names = ["PCA", *makers]
 rows = [x_test[:12], *(again[name, many][:12] for name in names)]
 labels = ["x", *(f"{name}: {errors[f'{name}, {many}-d']:.2f}" for name in names)]
