@@ -1,0 +1,191 @@
+# %% [markdown]
+r"""
+# VAEs pursue PCA directions (by accident)
+
+    python benchmarks/worked/pca_directions.py [--smoke] [--out FOLDER]
+
+Nothing in the prior N(0, I) tells the axes of a latent space from any rotation of them. The guide does: its diagonal
+covariance. Close to a code, the decoder is about linear, $g(z + \epsilon) \approx g(z) + J \epsilon$, and the model about the
+linear-Gaussian one, whose posterior has the precision
+
+$$\Sigma^{-1} = I + J^T J / s^2.$$
+
+A diagonal q that minimizes KL(q || p) has $\sigma_j^{-2} = 1 + |J_j|^2/s^2$, the diagonal of it, J_j a column, and loses (the
+rest of the KL)
+
+$$\tfrac12 \Big(\sum_j \log \Sigma^{-1}_{jj} - \log\det \Sigma^{-1}\Big) \ge 0,$$
+
+by Hadamard's inequality zero only if $J^T J$ is diagonal: if the columns of J are orthogonal. Then $J = U S P$, P a
+permutation with signs, and the latent axes are the principal axes of the linearised decoder (Rolinek, Zietlow and Martius,
+Variational Autoencoders Pursue PCA Directions (by Accident), 2019). A guide with a full covariance loses nothing either way,
+an autoencoder has no covariance: neither should prefer any axes. That is the experiment.
+"""
+
+# %%
+from __future__ import annotations
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
+
+import pyrovae as pv
+from pyrovae.diagnostics import active_units, posterior_moments
+
+example = Example(__doc__)
+torch.manual_seed(0)
+
+
+# %% [markdown]
+r"""
+## Measures
+
+With $J = U S V^T$ the columns are orthogonal if V is a permutation with signs. The distance to orthogonality is that to the
+nearest one, $\min_P \|V - P\|_F$ (Rolinek et al., Section 4), which an assignment problem finds, for $\|V - P\|^2 = 2d - 2\,
+\mathrm{tr}\, V^T P$. Beside it the mean |cosine| between two columns, and how well each image J_j of an axis is aligned with
+a principal direction of the linearised decoder, a column of U. Chance is J times a random rotation.
+"""
+
+
+# %%
+@torch.no_grad()
+def jacobians(decode: nn.Module, codes: Tensor) -> Tensor:
+    """dg/dz at each code, (N, D, d)."""
+
+    def one(z: Tensor) -> Tensor:
+        return decode(z).flatten()
+
+    return torch.func.vmap(torch.func.jacfwd(one))(codes)
+
+
+def measures(jacobian: Tensor) -> dict[str, float]:
+    """Distance to orthogonality, mean |cosine| of two columns, |cosine| of columns and principal directions; means over N."""
+    d = jacobian.shape[-1]
+    left, _, right = torch.linalg.svd(jacobian, full_matrices=False)
+    distances, aligned = [], []
+    images = torch.nn.functional.normalize(jacobian, dim=1)
+    for u, v, image in zip(left, right, images, strict=True):
+        rows, columns = linear_sum_assignment(-v.abs().numpy())
+        distances.append((2 * d - 2 * float(v.abs()[rows, columns].sum())) ** 0.5)
+        cosine = (u.T @ image).abs()
+        aligned.append(float(cosine[linear_sum_assignment(-cosine.numpy())].mean()))
+    cosines = (images.transpose(1, 2) @ images).abs()
+    off = ~torch.eye(d, dtype=torch.bool)
+    return {
+        "distance": sum(distances) / len(distances),
+        "distance_error": float(torch.tensor(distances).std()) / len(distances) ** 0.5,
+        "cosine": float(cosines[:, off].mean()),
+        "alignment": sum(aligned) / len(aligned),
+    }
+
+
+def rotated(jacobian: Tensor) -> Tensor:
+    """The same decoder seen in randomly rotated latent axes, another rotation for each datum."""
+    q, r = torch.linalg.qr(torch.randn(len(jacobian), *[jacobian.shape[-1]] * 2))
+    return jacobian @ (q * r.diagonal(dim1=1, dim2=2).sign().unsqueeze(1))
+
+
+# %% [markdown]
+r"""
+## Where the answer is known: a linear VAE
+
+Without hidden layers the decoder is linear, and its optimum is probabilistic PCA: the columns of W are the principal
+directions of the data themselves, not only their span (Lucas et al., Don't Blame the ELBO!, 2019). Data in 20 dimensions:
+five directions of variance 9, 5, 3, 2, 1, and noise of variance 1/4. With the full-rank guide W spans the same space in axes
+of no meaning.
+"""
+
+# %%
+variances = torch.tensor([16.0, 6.0, 2.5, 1.0])
+directions = torch.linalg.qr(torch.randn(20, 4))[0]
+cloud = (torch.randn(5000, 4) * variances.sqrt()) @ directions.T + 0.5 * torch.randn(5000, 20)
+principal = torch.as_tensor(PCA(4).fit(cloud.numpy()).components_, dtype=torch.float32).T
+gaussian = pv.data.as_data(cloud)
+linear = {}
+for posterior in ("diagonal", "full-rank"):
+    torch.manual_seed(0)
+    pair = pv.pairs.vae(gaussian.spec, latent_dim=4, hidden=(), likelihood="gaussian", scale=0.5, posterior=posterior)
+    epochs = example.choose(200, 80)
+    falling = {"scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": epochs}}
+    quiet = {"validate": False, "progress": False, "compile": False}
+    objective = {"name": "meanfield", "num_particles": 2}
+    pv.fit(pair, gaussian, objective, epochs=epochs, lr=example.choose(3e-3, 6e-3), **falling, **quiet)
+    weight = pair.model.decoder.mlp[-1].weight.detach()
+    cosine = (principal.T @ torch.nn.functional.normalize(weight, dim=0)).abs()
+    rows, columns = linear_sum_assignment(-cosine.numpy())
+    linear[posterior] = {
+        "axes": cosine[rows, columns].tolist(),  # |cosine| of a latent axis and its principal direction
+        "span": torch.linalg.svdvals(principal.T @ torch.linalg.qr(weight)[0]).tolist(),  # of the principal angles of the two
+        "cosine": measures(weight.unsqueeze(0))["cosine"],
+    }
+example.tell(linear=linear)
+
+# %% [markdown]
+r"""
+## VAEs with hidden layers, a full-rank guide, an autoencoder
+
+The same networks each time, on 5,000 images of MNIST with a Gaussian likelihood; `ae` has a point as guide and no prior. A
+weight beta = 4 on the KL, with which Rolinek et al. see the effect grow, widens q. Jacobians at the codes of test images, in
+the latent dimensions that are in use. (`--smoke` takes the 8x8 digits.)
+"""
+
+# %%
+whole = pv.data.load(example.choose("mnist", "digits"), binarization="none")
+data = pv.data.as_data((whole.train["x"][:5000], whole.valid["x"]))
+x = whole.test[torch.randperm(len(whole.test), generator=torch.Generator().manual_seed(0))[: example.choose(300, 200)]]["x"]
+shared = {"latent_dim": 6, "hidden": example.choose((200,), (64,)), "likelihood": "gaussian"}
+makers = {
+    "VAE": (pv.pairs.vae, {}, "meanfield"),
+    "VAE, beta = 4": (pv.pairs.vae, {}, "meanfield:beta=4"),
+    "VAE, full-rank guide": (pv.pairs.vae, {"posterior": "full-rank"}, "meanfield"),
+    "autoencoder": (pv.pairs.ae, {"scale": 0.2}, "energy"),
+}
+found, kept = {}, {}
+for name, (make, own, objective) in makers.items():
+    torch.manual_seed(0)
+    pair = make(data.spec, **shared, **own)
+    settings = {"epochs": example.choose(150, 100), "batch_size": example.choose(100, 50), "lr": example.choose(1e-3, 2e-3)}
+    pv.fit(pair, data, objective, validate=False, progress=False, compile=False, **settings)
+    moments = posterior_moments(pair.model, pair.guide, x)["z"]
+    used = active_units(moments.mean)
+    jacobian = jacobians(pair.model.decoder, moments.mean)[:, :, used]
+    found[name] = {"active": int(used.sum()), **measures(jacobian), "rotated": measures(rotated(jacobian))}
+    kept[name] = (pair, jacobian, moments.scale[:, used])
+    example.tell(**{name: found[name]})
+
+# %% [markdown]
+r"""
+## The encoder's scales, predicted from the decoder
+
+The formula above, $\sigma_j^{-2} = 1 + |J_j|^2/s^2$, for each image and each dimension in use, with the model's learned s; and
+the cosines between the columns of J, averaged over images.
+"""
+
+# %%
+pair, jacobian, scale = kept["VAE"]
+s = float(pair.model.likelihood(torch.zeros(1, *data.spec.shape)).base_dist.scale.detach().flatten()[0])
+predicted = (1 + jacobian.square().sum(1) / s**2).rsqrt()
+logs = torch.stack([predicted.log().flatten(), scale.log().flatten()])
+example.tell(s=s, correlation=float(torch.corrcoef(logs)[0, 1]), ratio=float((logs[1] - logs[0]).mean().exp()))
+
+figure, axes = panels(11.0, 3.0, 4, width_ratios=(1.6, 1, 1, 1.1))
+names = list(found)
+for i, (name, color) in enumerate(zip(names, (BLUE, BLUE, ORANGE, GREEN), strict=True)):
+    axes[0].bar(i - 0.2, found[name]["distance"], 0.4, color=color, yerr=2 * found[name]["distance_error"], capsize=2)
+    axes[0].bar(i + 0.2, found[name]["rotated"]["distance"], 0.4, color=GREY, label=None if i else "axes rotated at random")
+axes[0].set_xticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=7)
+axes[0].set(ylabel="distance to orthogonality")
+axes[0].margins(y=0.2)
+axes[0].legend(frameon=False, fontsize=7, loc="upper left")
+for axis, name in zip(axes[1:3], names[::2], strict=True):
+    images = torch.nn.functional.normalize(kept[name][1], dim=1)
+    picture = axis.imshow((images.transpose(1, 2) @ images).abs().mean(0).numpy(), vmin=0, vmax=1, cmap="magma")
+    axis.set(xlabel="latent dimension", title=f"{name}: |cos| of $J_i$, $J_j$")
+    axis.title.set_size(8)
+figure.colorbar(picture, ax=axes[1:3], shrink=0.7)
+axes[3].loglog(predicted.flatten(), scale.flatten(), ".", ms=1.5, color=BLUE, alpha=0.4)
+ends = [float(predicted.min()), float(predicted.max())]
+axes[3].plot(ends, ends, color=GREY, lw=1)
+axes[3].set(xlabel="$(1 + |J_j|^2/s^2)^{-1/2}$, of the decoder", ylabel="scale of q, of the encoder")
+example.show(figure, "pca-directions")
