@@ -50,7 +50,8 @@ def vamp_vae(
         activation: of the hidden layers.
         pseudo_inputs: M, how many there are (K in the paper).
         pseudo_range: what keeps them in [0, 1]: by default hardtanh, as in the paper, or none for real data.
-        pseudo_mean, pseudo_std: of the normal law from which their pixels start (the paper's for MNIST).
+        pseudo_mean: of the normal law from which their pixels start (the paper's for MNIST).
+        pseudo_std: of that law.
         likelihood: law of x given z; by default bernoulli for binary data, gaussian for grey levels and real data,
             continuous-bernoulli for other data in [0, 1].
         scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
@@ -92,7 +93,8 @@ def hvae(
         activation: of the hidden layers.
         pseudo_inputs: M, how many there are (K in the paper).
         pseudo_range: what keeps them in [0, 1]: by default hardtanh, as in the paper, or none for real data.
-        pseudo_mean, pseudo_std: of the normal law from which their pixels start (the paper's for MNIST).
+        pseudo_mean: of the normal law from which their pixels start (the paper's for MNIST).
+        pseudo_std: of that law.
         likelihood: law of x; by default bernoulli for binary data, gaussian for grey levels and real data,
             continuous-bernoulli for other data in [0, 1].
         scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
