@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import pyro
 import pyro.distributions as dist
-from torch import Tensor, nn
+from torch import Tensor
 
+from pyrovae.models.adgm import ADGM
 from pyrovae.nets import loc_and_scale
 
 __all__ = ["SDGM"]
 
 
-class SDGM(nn.Module):
+class SDGM(ADGM):
     """p(x, y, z, a) = Cat(y; 1/C) N(z; 0, I_d) N(a; loc(z, y), diag scale(z, y)^2) p(x | decoder(a, z, y)).
 
     Sites: ``y``, one-hot, (C,); ``z``, (d,); ``a``, (e,); ``x``, the shape of a datum.
 
     Args:
         decoder: (..., e), (..., d) and (..., C) to the parameters of the likelihood, (..., P, *shape).
-        likelihood: those parameters to a distribution of x (:mod:`pyrovae.likelihoods`).
         auxiliary: z and y to (..., 2e), for :func:`~pyrovae.nets.loc_and_scale`, of a.
-        latent_dim: d.
-        num_classes: C.
+        likelihood, latent_dim, num_classes: as of :class:`~pyrovae.models.ADGM`.
 
     References: Maaloe et al., Auxiliary Deep Generative Models, 2016.
     """
-
-    def __init__(
-        self, decoder: nn.Module, likelihood: nn.Module, auxiliary: nn.Module, latent_dim: int, num_classes: int
-    ) -> None:
-        super().__init__()
-        self.decoder, self.likelihood, self.auxiliary = decoder, likelihood, auxiliary
-        self.latent_dim, self.num_classes = latent_dim, num_classes
 
     def forward(self, x: Tensor) -> None:
         with pyro.plate("data", x.shape[0], dim=-1):

@@ -70,13 +70,8 @@ def ae(
     ties its codes to a law one could draw from. With ``relax`` above 0 the pair is the one of the formula, with a log p(x).
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
-        hidden: sizes of the hidden layers of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
         likelihood: law of x given z; by default bernoulli for binary data, gaussian (a squared error) for grey levels and
             real data, continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
         relax: scale of a Gaussian around the code, which makes of the pair a density; 0 for a point.
 
     References: Rumelhart, Hinton and Williams, Learning Internal Representations by Error Propagation, 1986; Ghosh et al.,
@@ -106,13 +101,8 @@ def deep_ae(
     which its gradients vanish; rectified units need no such start.
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
-        hidden: sizes of the hidden layers of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
         likelihood: law of x given z; by default the paper's cross-entropy, which of binary data is bernoulli, and of data in
             [0, 1] bernoulli-grey, an energy; gaussian of real data. Relaxed, and then by default, one that is a density.
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
         relax: scale of a Gaussian around the code, which makes of the pair a density (``ae``); 0 for a point.
 
     References: Hinton and Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, 2006.

@@ -41,14 +41,8 @@ def adgm(
     """The auxiliary deep generative model: M2 whose guide is a mixture over a, q(a | x) q(y | x, a) q(z | x, a, y).
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
         auxiliary_dim: e, the dimension of a.
         hidden: sizes of the hidden layers of each network, reversed for the decoder.
-        activation: of the hidden layers.
-        likelihood: law of x; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Maaloe et al., Auxiliary Deep Generative Models, 2016.
     """
@@ -75,14 +69,8 @@ def sdgm(
     """The skip deep generative model: x depends on a, z and y, and a on z and y.
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
         auxiliary_dim: e, the dimension of a.
         hidden: sizes of the hidden layers of each network, reversed for the decoder.
-        activation: of the hidden layers.
-        likelihood: law of x; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Maaloe et al., Auxiliary Deep Generative Models, 2016.
     """

@@ -29,13 +29,6 @@ def beta_vae(
     stays the ELBO. For the capacity to grow in training, as in Burgess et al., give ``fit(kl_warmup=epochs)``.
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
-        hidden: sizes of the hidden layers of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
-        likelihood: law of x given z; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
         beta: weight of the KL, by default 4 where no capacity is given.
         capacity: the KL that is aimed at, nats per datum, in place of beta.
         gamma: weight of the distance from it.

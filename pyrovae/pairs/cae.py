@@ -42,16 +42,12 @@ def cae(
     ||dg/dz||_F^2 at z = f(x) instead, with networks of any depth and a prior N(0, I) of the code, which keeps it from growing.
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
         of: whose Jacobian is penalized.
         jacobian: how it is computed; by default in closed form for the encoder, by autograd for the decoder.
         weight: of the penalty.
         hidden: with of="decoder", sizes of the hidden layers of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
         likelihood: law of x given z; by default the cross-entropy, bernoulli for binary data and bernoulli-grey for others in
             [0, 1], gaussian for real data.
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Rifai et al., Contractive Auto-Encoders, 2011, Section 3; Ghosh et al., From Variational to Deterministic
     Autoencoders, 2020, Section 3 (the decoder's).

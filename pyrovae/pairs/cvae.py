@@ -45,12 +45,7 @@ def cvae(
 
     Args:
         spec: description of data with a condition c (transforms quadrants, holes, low-resolution), ``data.spec``.
-        latent_dim: d, the dimension of z.
         hidden: sizes of the hidden layers of the prior and of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
-        likelihood: law of x; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Sohn, Lee and Yan, Learning Structured Output Representation using Deep Conditional Generative Models, 2015.
     """
@@ -74,12 +69,7 @@ def gsnn(
 
     Args:
         spec: description of data with a condition c (transforms quadrants, holes, low-resolution), ``data.spec``.
-        latent_dim: d, the dimension of z.
         hidden: sizes of the hidden layers of the prior, and reversed of the decoder.
-        activation: of the hidden layers.
-        likelihood: law of x; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Sohn, Lee and Yan, Learning Structured Output Representation using Deep Conditional Generative Models, 2015.
     """

@@ -41,12 +41,6 @@ def dae(
 
     Args:
         spec: description of data with corrupted inputs (transform ``corrupt``), ``data.spec``.
-        latent_dim: d, the dimension of z.
-        hidden: sizes of the hidden layers of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
-        likelihood: law of x given z; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Vincent et al., Extracting and Composing Robust Features with Denoising Autoencoders, 2008; Vincent et al.,
     Stacked Denoising Autoencoders, 2010.
@@ -80,12 +74,6 @@ def dvae(
 
     Args:
         spec: description of data with corrupted inputs (transform ``corrupt``), ``data.spec``.
-        latent_dim: d, the dimension of z.
-        hidden: sizes of the hidden layers of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
-        likelihood: law of x given z; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
         posterior: family of q(z | c).
         num_components: of a mixture.
 

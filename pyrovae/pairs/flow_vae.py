@@ -35,7 +35,6 @@ def flow_vae(
     """The VAE with a posterior q(z | x) that is an amortized diagonal Gaussian bent by a normalizing flow.
 
     Args:
-        spec: description of the data, ``data.spec``.
         flow: the transforms: planar or radial (Rezende and Mohamed 2015), iaf (Kingma et al. 2016), sylvester (van den Berg
             et al. 2018, Householder), spline (Durkan et al. 2019, autoregressive).
         num_flows: how many of them, one after the other.
@@ -45,12 +44,6 @@ def flow_vae(
         context_dim: size of that context.
         bins: of a spline.
         num_reflections: Householder reflections of a sylvester transform.
-        latent_dim: d, the dimension of z.
-        hidden: sizes of the hidden layers of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
-        likelihood: law of x given z; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015, Section 4; and those of
     :mod:`pyrovae.flows`.

@@ -25,10 +25,6 @@ def linear_ae(spec: DataSpec, *, latent_dim: int = 30) -> Pair:
     to a rotation, which the error cannot see. Every other stationary point is a saddle (Baldi and Hornik, Fact 4). The pair
     with a density and the same subspace is ``linear-gaussian``.
 
-    Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
-
     References: Baldi and Hornik, Neural Networks and Principal Component Analysis: Learning from Examples without Local
     Minima, 1989.
     """
@@ -50,7 +46,6 @@ def logistic_pca(spec: DataSpec, *, latent_dim: int = 30) -> Pair:
 
     Args:
         spec: description of data in [0, 1], ``data.spec``: bernoulli for binary ones, bernoulli-grey for grey levels.
-        latent_dim: d, the dimension of z.
 
     References: Collins, Dasgupta and Schapire, A Generalization of Principal Component Analysis to the Exponential Family,
     2001; Schein, Saul and Ungar, A Generalized Linear Model for Principal Component Analysis of Binary Data, 2003.

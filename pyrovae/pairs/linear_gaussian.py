@@ -20,8 +20,6 @@ def linear_gaussian(spec: DataSpec, *, latent_dim: int = 10, noise: Literal["sha
     """z ~ N(0, I), x | z ~ N(W z + m, Psi), with the exact posterior as guide: the ELBO is log p(x).
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
         noise: 'shared' for one variance (probabilistic PCA), 'diagonal' for one a dimension (factor analysis).
 
     References: Tipping and Bishop, Probabilistic Principal Component Analysis, 1999, Eq. (2) and (6).

@@ -25,15 +25,6 @@ def m1(
 ) -> Pair:
     """M1: a VAE, whose posterior means are features for ``evaluate(classifier=...)``.
 
-    Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
-        hidden: sizes of the hidden layers of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
-        likelihood: law of x; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
-
     References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Eq. (1) and (3).
     """
     pair = vae(spec, latent_dim=latent_dim, hidden=hidden, activation=activation, likelihood=likelihood, scale=scale)
@@ -55,15 +46,11 @@ def m1_m2(
     """M1+M2: M2 on features z1 of a VAE, which is trained first, as a stage, and then stands still.
 
     Args:
-        spec: description of the data, ``data.spec``.
         latent_dim: d, the dimension of z2, the style.
         hidden: sizes of the hidden layers of M2's networks.
         feature_dim: e, the dimension of z1.
         feature_hidden: sizes of the hidden layers of the VAE.
         activation: of all hidden layers.
-        likelihood: law of x; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Section 2 (stacked model).
     """

@@ -35,13 +35,7 @@ def m2(
     """M2: y ~ Cat(1/C), z ~ N(0, I), x | y, z; guide q(y | x) q(z | x, y), y summed exactly where it is unknown.
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
         hidden: sizes of the hidden layers of the classifier and of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
-        likelihood: law of x; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Eq. (2) and (4).
     """

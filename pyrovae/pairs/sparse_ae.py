@@ -42,15 +42,10 @@ def sparse_ae(
     (``sparsity``). Its code is a sigmoid; let the optimizer decay the weights, which are free there.
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
         hidden: sizes of the hidden layers of the encoder; the decoder is linear.
-        activation: of the hidden layers.
         penalty: "l1" or "kl-to-rate".
         strength: weight of the penalty.
         rate: mean activation of "kl-to-rate".
-        likelihood: law of x given z; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
         scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood; 1 is half the squared
             error.
         relax: with "l1", scale of a Gaussian around the code, which makes of the pair a density; 0 for a point.

@@ -29,15 +29,10 @@ def two_layer_vae(
     With its defaults on 28 x 28 images, the paper's 784-200-200-[100]-100-100-[50]. Trained there by ``iwae`` or ``elbo``.
 
     Args:
-        spec: description of the data, ``data.spec``.
         latent_dim: e, the dimension of z2.
         lower_dim: d, the dimension of z1.
         hidden: sizes of the hidden layers from x to z1, and reversed from z1 to x.
         upper_hidden: sizes of the hidden layers from z1 to z2, and reversed from z2 to z1.
-        activation: of the hidden layers.
-        likelihood: law of x; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016, Section 5.
     """

@@ -82,13 +82,6 @@ def vae(
     """A VAE with dense networks, on data of any shape.
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
-        hidden: sizes of the hidden layers of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
-        likelihood: law of x given z; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
         posterior: family of q(z | x).
         num_components: of a mixture.
 
@@ -116,14 +109,8 @@ def conv_vae(
     """A VAE with convolutional networks, on images (H, W) or (C, H, W) of any size.
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
         channels: of the 3x3 convolutions of stride 2 of the encoder, and reversed of the decoder.
         hidden: size of the dense layer between the convolutions and z.
-        activation: of the hidden layers.
-        likelihood: law of x given z; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
         posterior: family of q(z | x).
         num_components: of a mixture.
 

@@ -44,17 +44,10 @@ def vamp_vae(
     The pseudo-inputs start at noise; to start them at M data, ``pair.model.prior.pseudo_inputs.start_at(x)`` before training.
 
     Args:
-        spec: description of the data, ``data.spec``.
-        latent_dim: d, the dimension of z.
-        hidden: sizes of the hidden layers of the encoder, and reversed of the decoder.
-        activation: of the hidden layers.
         pseudo_inputs: M, how many there are (K in the paper).
         pseudo_range: what keeps them in [0, 1]: by default hardtanh, as in the paper, or none for real data.
         pseudo_mean: of the normal law from which their pixels start (the paper's for MNIST).
         pseudo_std: of that law.
-        likelihood: law of x given z; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Tomczak and Welling, VAE with a VampPrior, 2018, Eq. (9).
     """
@@ -85,19 +78,14 @@ def hvae(
     """The two-level VAE: p(z2) p(z1 | z2) p(x | z1, z2), guide q(z2 | x) q(z1 | x, z2), p(z2) standard or a VampPrior.
 
     Args:
-        spec: description of the data, ``data.spec``.
         prior: p(z2): standard, N(0, I), or vampprior, (1/M) sum_m q(z2 | u_m).
         latent_dim: e, the dimension of z2.
         lower_dim: d, the dimension of z1.
         hidden: sizes of the hidden layers of every network; those of several inputs have the first layer for each of them.
-        activation: of the hidden layers.
         pseudo_inputs: M, how many there are (K in the paper).
         pseudo_range: what keeps them in [0, 1]: by default hardtanh, as in the paper, or none for real data.
         pseudo_mean: of the normal law from which their pixels start (the paper's for MNIST).
         pseudo_std: of that law.
-        likelihood: law of x; by default bernoulli for binary data, gaussian for grey levels and real data,
-            continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
 
     References: Tomczak and Welling, VAE with a VampPrior, 2018, Section 4.
     """
