@@ -172,8 +172,8 @@ for axis, part in zip(axes, (0.5, 0.7, 0.85, 0.95), strict=True):
     axis.scatter(*draws.T, s=3, lw=0, color="#5fb0ff")
     low = torch.minimum(mean - 4 * spread, ellipse.amin(0)) - 0.1
     high = torch.maximum(mean + 4 * spread, ellipse.amax(0)) + 0.1
-    half, middle = float((high - low).max()) / 2, (high + low) / 2
-    axis.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half), xlabel="z[0]")
+    half, (across, up) = float((high - low).max()) / 2, ((high + low) / 2).tolist()
+    axis.set(xlim=(across - half, across + half), ylim=(up - half, up + half), xlabel="z[0]")
     axis.set_title(f"lacks {float(exact[n] - elbo[n]):.1f} nats", fontsize=9)
 axes[0].set_ylabel("z[1]")
 example.show(figure, "bounds-posteriors")

@@ -32,6 +32,7 @@ from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
 
 import pyrovae as pv
 from pyrovae.diagnostics import active_units, posterior_moments
+from pyrovae.evidence.evidence import mean_and_error
 
 example = Example(__doc__)
 torch.manual_seed(0)
@@ -72,9 +73,10 @@ def measures(jacobian: Tensor) -> dict[str, float]:
         aligned.append(float(cosine[linear_sum_assignment(-cosine.numpy())].mean()))
     cosines = (images.transpose(1, 2) @ images).abs()
     off = ~torch.eye(d, dtype=torch.bool)
+    distance, error = mean_and_error(torch.tensor(distances))
     return {
-        "distance": sum(distances) / len(distances),
-        "distance_error": float(torch.tensor(distances).std()) / len(distances) ** 0.5,
+        "distance": distance,
+        "distance_error": error,
         "cosine": float(cosines[:, off].mean()),
         "alignment": sum(aligned) / len(aligned),
     }
@@ -106,11 +108,11 @@ linear = {}
 for posterior in ("diagonal", "full-rank"):
     torch.manual_seed(0)
     pair = pv.pairs.vae(gaussian.spec, latent_dim=4, hidden=(), likelihood="gaussian", scale=0.5, posterior=posterior)
-    epochs = example.choose(200, 80)
+    epochs = example.choose(200, 60)
     falling = {"scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": epochs}}
     quiet = {"validate": False, "progress": False, "compile": False}
     objective = {"name": "meanfield", "num_particles": 2}
-    pv.fit(pair, gaussian, objective, epochs=epochs, lr=example.choose(3e-3, 6e-3), **falling, **quiet)
+    pv.fit(pair, gaussian, objective, epochs=epochs, lr=example.choose(3e-3, 1e-2), **falling, **quiet)
     weight = pair.model.decoder.mlp[-1].weight.detach()
     cosine = (principal.T @ torch.nn.functional.normalize(weight, dim=0)).abs()
     rows, columns = linear_sum_assignment(-cosine.numpy())
@@ -145,7 +147,7 @@ found, kept = {}, {}
 for name, (make, own, objective) in makers.items():
     torch.manual_seed(0)
     pair = make(data.spec, **shared, **own)
-    settings = {"epochs": example.choose(150, 100), "batch_size": example.choose(100, 50), "lr": example.choose(1e-3, 2e-3)}
+    settings = {"epochs": example.choose(150, 60), "batch_size": example.choose(100, 50), "lr": example.choose(1e-3, 2e-3)}
     pv.fit(pair, data, objective, validate=False, progress=False, compile=False, **settings)
     moments = posterior_moments(pair.model, pair.guide, x)["z"]
     used = active_units(moments.mean)
