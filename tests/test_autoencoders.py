@@ -115,6 +115,18 @@ def test_jacobians_of_deep_encoders_and_decoders_are_exact(digits, relax):
     torch.testing.assert_close(objective.penalty(trace), decoder, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("of", ["encoder", "decoder"])
+def test_probes_estimate_the_jacobians_norm_without_bias(digits, of):
+    pair, x = made("ae", digits.spec, latent_dim=4, hidden=[20]), digits.train["x"][:3]
+    objective, trace, _ = traced({"name": "contraction", "of": of}, pair, {"x": x})
+    truth = objective.penalty(trace).detach()
+    objective, trace, _ = traced({"name": "contraction", "of": of, "num_probes": 2}, pair, {"x": x})
+    torch.manual_seed(0)
+    estimates = torch.stack([objective.penalty(trace).detach() for _ in range(2000)])
+    error = estimates.std(0) / len(estimates) ** 0.5
+    assert ((estimates.mean(0) - truth).abs() < 4.5 * error).all() and (error < 0.05 * truth).all()
+
+
 def test_the_contraction_contracts(digits):
     norms = []
     for weight in (0.0, 3.0):

@@ -63,10 +63,12 @@ class Contraction(Penalized):
         of: "encoder" or "decoder".
         jacobian: "autograd" for any network, d passes backwards; "closed-form" by the guide's method ``squared_jacobian(x)``,
             for the encoder of one layer.
+        num_probes: of "autograd", estimate E||J v||^2 = ||J||_F^2 by so many v ~ N(0, I) a datum, without bias, in as many
+            passes; 0 for the exact norm.
         base: the objective: "energy", "elbo" or "meanfield", with options as a mapping, as in {"name": "elbo", "beta": 2}.
 
     References: Rifai et al., Contractive Auto-Encoders, 2011, Section 3; Ghosh et al., From Variational to Deterministic
-    Autoencoders, 2020, Section 3.
+    Autoencoders, 2020, Section 3; Hutchinson, A Stochastic Estimator of the Trace of the Influence Matrix, 1990 (the probes).
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Contraction(Penalized):
         weight: float = 0.1,
         of: str = "encoder",
         jacobian: str = "autograd",
+        num_probes: int = 0,
         base: str | Mapping[str, Any] = "energy",
     ) -> None:
         super().__init__(weight, base)
@@ -85,7 +88,8 @@ class Contraction(Penalized):
                 raise nearest(f"value of {name} in contraction", value, known)
         if (of, jacobian) == ("decoder", "closed-form"):
             raise OptionError("jacobian='closed-form' is for of='encoder'; use jacobian='autograd' for the decoder.")
-        self.of, self.jacobian = of, jacobian
+        self.require("num_probes", num_probes, at_least=0)
+        self.of, self.jacobian, self.num_probes = of, jacobian, num_probes
 
     def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
         self.closed = None
@@ -108,30 +112,35 @@ class Contraction(Penalized):
             return self.x.new_zeros(len(self.x))
         sites = [name for name in traced.guide_sites if name not in traced.sampled + traced.enumerated]
         if self.of == "encoder":
-            return sum((encoder_jacobian(traced, name, self.x) for name in sites), self.x.new_zeros(len(self.x)))
-        return sum((decoder_jacobian(traced, name) for name in sites), self.x.new_zeros(len(self.x)))
+            norms = (encoder_jacobian(traced, name, self.x, self.num_probes) for name in sites)
+        else:
+            norms = (decoder_jacobian(traced, name, self.num_probes) for name in sites)
+        return sum(norms, self.x.new_zeros(len(self.x)))
 
 
-def encoder_jacobian(traced: PairTrace, site: str, x: Tensor) -> Tensor:
-    """||dE_q[z]/dx||_F^2, (B,), exact, by as many backward passes as z has dimensions."""
+def encoder_jacobian(traced: PairTrace, site: str, x: Tensor, num_probes: int = 0) -> Tensor:
+    """||dE_q[z]/dx||_F^2, (B,), by as many backward passes as z has dimensions, or as there are probes."""
     mean = traced.guide_sites[site]["fn"].mean.expand(*traced.shape, *traced.latents[site].shape[2:])[0].flatten(1)
     if not mean.requires_grad:
         raise ContractError(f"the mean of site {site!r} does not depend on x, so there is no encoder to contract.")
-    return squared_rows(mean, x).flatten(1).sum(1)
+    return squared_rows(mean, x, num_probes).flatten(1).sum(1)
 
 
-def decoder_jacobian(traced: PairTrace, site: str) -> Tensor:
-    """||dE[x | z]/dz||_F^2 at the draws, (B,), exact: J v is the derivative of J' u, which is linear in u."""
+def decoder_jacobian(traced: PairTrace, site: str, num_probes: int = 0) -> Tensor:
+    """||dE[x | z]/dz||_F^2 at the draws, (B,): J v is the derivative of J' u, which is linear in u."""
     z, x = traced.latents[site], traced.model_sites["x"]["fn"].mean
     u = torch.zeros_like(x, requires_grad=True)
     (pulled,) = torch.autograd.grad(x, z, u, create_graph=True)
-    return squared_rows(pulled.flatten(2), u).flatten(2).sum(2).mean(0)
+    return squared_rows(pulled.flatten(2), u, num_probes).flatten(2).sum(2).mean(0)
 
 
-def squared_rows(outputs: Tensor, inputs: Tensor) -> Tensor:
+def squared_rows(outputs: Tensor, inputs: Tensor, num_probes: int) -> Tensor:
     """sum_i (d outputs[..., i] / d inputs)^2 in the shape of the inputs, for rows that depend on their own inputs only."""
-    chosen = torch.eye(outputs.shape[-1], dtype=outputs.dtype, device=outputs.device)
-    chosen = chosen.reshape(len(chosen), *[1] * (outputs.dim() - 1), -1).expand(-1, *outputs.shape)
+    if num_probes:
+        chosen = torch.randn(num_probes, *outputs.shape, device=outputs.device) / num_probes**0.5
+    else:
+        chosen = torch.eye(outputs.shape[-1], dtype=outputs.dtype, device=outputs.device)
+        chosen = chosen.reshape(len(chosen), *[1] * (outputs.dim() - 1), -1).expand(-1, *outputs.shape)
     (grads,) = torch.autograd.grad(outputs, inputs, chosen, create_graph=True, is_grads_batched=True)
     return grads.square().sum(0)
 

@@ -28,6 +28,7 @@ def cae(
     of: Literal["encoder", "decoder"] = "encoder",
     jacobian: Literal["closed-form", "autograd"] | None = None,
     weight: float = 0.1,
+    num_probes: int = 0,
     hidden: list[int] | tuple[int, ...] = (200,),
     activation: Activation = "tanh",
     likelihood: LikelihoodName | None = None,
@@ -45,6 +46,7 @@ def cae(
         of: whose Jacobian is penalized.
         jacobian: how it is computed; by default in closed form for the encoder, by autograd for the decoder.
         weight: of the penalty.
+        num_probes: estimate the norm by so many random directions, for "autograd" in high dimensions; 0 for the exact norm.
         hidden: with of="decoder", sizes of the hidden layers of the encoder, and reversed of the decoder.
         likelihood: law of x given z; by default the cross-entropy, bernoulli for binary data and bernoulli-grey for others in
             [0, 1], gaussian for real data.
@@ -56,7 +58,7 @@ def cae(
         raise OptionError(f"of is {of!r}; expected 'encoder' or 'decoder'.")
     likelihood = likelihood or cross_entropy(spec)
     how = jacobian or {"encoder": "closed-form", "decoder": "autograd"}[of]
-    objective = {"name": "contraction", "weight": weight, "of": of, "jacobian": how}
+    objective = {"name": "contraction", "weight": weight, "of": of, "jacobian": how, "num_probes": num_probes}
     encoder: nn.Module
     if of == "decoder":
         decoder, law = decoder_of(spec, latent_dim, hidden, activation, likelihood, scale)
