@@ -22,8 +22,8 @@ demo: $(READY)  ## train, evaluate and picture a VAE on the embedded digits, in 
 	$(BIN)/pyrovae sample runs/demo --num 64 --out runs/demo/samples.png
 	$(BIN)/pyrovae report runs/demo
 
-test: $(READY) lint  ## tests, doctests and lint
-	$(BIN)/python -m pytest
+test: $(READY) lint  ## tests, doctests and lint, a process for each core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(READY)  ## ruff's checks and format
 	$(BIN)/ruff check .
