@@ -133,9 +133,7 @@ The same networks each time, with a Gaussian likelihood, on the 8x8 digits and o
 
 
 # %%
-def experiment(
-    name: str, num_train: int, hidden: int, epochs: int, batch_size: int
-) -> dict[str, tuple[pv.Pair, Tensor, Tensor]]:
+def experiment(name: str, num_train: int, hidden: int, epochs: int, batch_size: int) -> dict[str, tuple]:
     """The three pairs trained on a data set: each with its Jacobians and scales of q at the codes of test images."""
     whole = pv.data.load(name, binarization="none")
     data = pv.data.as_data((whole.train["x"][:num_train], whole.valid["x"]))
@@ -190,15 +188,15 @@ labels = []
 for data, results in found.items():
     for (name, result), color in zip(results.items(), (BLUE, ORANGE, GREEN), strict=True):
         place = len(labels)
-        style = {"width": 0.4, "capsize": 2}
-        axes[0].bar(place - 0.2, result["distance"], color=color, yerr=2 * result["distance_error"], **style)
-        chance, error = result["rotated"]["distance"], result["rotated"]["distance_error"]
+        chance = result["rotated"]
+        style = {"fmt": "o", "ms": 4, "capsize": 2}
+        axes[0].errorbar(place - 0.1, result["distance"], 2 * result["distance_error"], color=color, **style)
         label = None if place else "axes rotated at random"
-        axes[0].bar(place + 0.2, chance, color=GREY, yerr=2 * error, label=label, **style)
+        axes[0].errorbar(place + 0.1, chance["distance"], 2 * chance["distance_error"], color=GREY, label=label, **style)
         labels.append(f"{name}, {data}".replace("full-rank guide", "full rank").replace("autoencoder", "AE"))
 axes[0].set_xticks(range(len(labels)), labels, fontsize=7, rotation=25, ha="right")
-axes[0].set(ylabel="distance to orthogonality", ylim=(1.2, 2.2))
-axes[0].legend(frameon=False, fontsize=7, loc="upper left")
+axes[0].set(ylabel="distance to orthogonality")
+axes[0].legend(frameon=False, fontsize=7, loc="lower right")
 for axis, name in zip(axes[1:3], ("VAE", "full-rank guide"), strict=True):
     images = torch.nn.functional.normalize(kept["digits"][name][1], dim=1)
     picture = axis.imshow((images.transpose(1, 2) @ images).abs().mean(0).numpy(), vmin=0, vmax=1, cmap="magma")
