@@ -77,7 +77,7 @@ def pca_directions(found):
     assert linear["diagonal"] > 0.93 > 0.9 > linear["full-rank"]  # |cosine| of axes and principal directions
     assert min(found["linear"]["full-rank"]["span"]) > 0.99  # though both span the same space
     assert found["linear"]["diagonal"]["cosine"] < found["linear"]["full-rank"]["cosine"]
-    diagonal, full = found["VAE"], found["VAE, full-rank guide"]
+    diagonal, full = found["digits"]["VAE"], found["digits"]["full-rank guide"]
     assert diagonal["distance"] + 4 * diagonal["distance_error"] < min(diagonal["rotated"]["distance"], full["distance"])
     assert full["distance"] > 0.95 * full["rotated"]["distance"]
     assert diagonal["alignment"] > full["alignment"]
