@@ -57,7 +57,7 @@ def jacobians(decode: nn.Module, codes: Tensor) -> Tensor:
     def one(z: Tensor) -> Tensor:
         return decode(z).flatten()
 
-    return torch.func.vmap(torch.func.jacfwd(one))(codes)
+    return torch.func.vmap(torch.func.jacrev(one), chunk_size=25)(codes)
 
 
 def measures(jacobian: Tensor) -> dict[str, float]:
@@ -127,13 +127,14 @@ example.tell(linear=linear)
 r"""
 ## VAEs with hidden layers, a full-rank guide, an autoencoder
 
-The same networks each time, with a Gaussian likelihood, on the 8x8 digits and on 5,000 images of MNIST (`--smoke`: digits only);
-`ae` has a point as guide and no prior. Jacobians at the codes of test images, in the latent dimensions that are in use.
+The same networks each time, with a Gaussian likelihood, on the 8x8 digits and on 5,000 images of MNIST (`--smoke`: digits
+only); `ae` has a point as guide and no prior. Jacobians at the codes of test images, in the latent dimensions that are in
+use.
 """
 
 
 # %%
-def experiment(name: str, num_train: int, hidden: int, epochs: int, batch_size: int) -> dict[str, tuple]:
+def trained(name: str, num_train: int, hidden: int, epochs: int, batch_size: int) -> dict[str, tuple]:
     """The three pairs trained on a data set: each with its Jacobians and scales of q at the codes of test images."""
     whole = pv.data.load(name, binarization="none")
     data = pv.data.as_data((whole.train["x"][:num_train], whole.valid["x"]))
@@ -156,9 +157,9 @@ def experiment(name: str, num_train: int, hidden: int, epochs: int, batch_size: 
     return kept
 
 
-kept = {"digits": experiment("digits", 1297, 64, example.choose(200, 60), 50)}
+kept = {"digits": trained("digits", 1297, 64, example.choose(200, 60), 50)}
 if not example.smoke:
-    kept["mnist"] = experiment("mnist", 5000, 200, 130, 100)
+    kept["mnist"] = trained("mnist", 5000, 200, 130, 100)
 found = {
     data: {
         name: {"active": jacobian.shape[-1], **measures(jacobian), "rotated": measures(rotated(jacobian))}
