@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import exact
 import pyro
@@ -370,9 +371,19 @@ TRAINS = dict.fromkeys(objectives.OBJECTIVES, "sigmoid-decoder 1d") | {
 }
 
 
+def sigmoid_codes():
+    """A sparse autoencoder, whose codes lie in (0, 1)."""
+    torch.manual_seed(0)
+    pair = pv.pairs.sparse_ae(pv.data.DataSpec("toy", (4,), "real"), latent_dim=3, hidden=[8], penalty="kl-to-rate")
+    return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": torch.randn(9, 4)})
+
+
+MAKES = {"semisupervised": exact.labelled_mixture, "sparsity": sigmoid_codes}
+
+
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
 def test_every_objective_trains_through_fit_and_through_svi(name, tmp_path):
-    pair = exact.labelled_mixture() if name == "semisupervised" else exact.PAIRS[TRAINS[name]]()
+    pair = MAKES[name]() if name in MAKES else exact.PAIRS[TRAINS[name]]()
     batch = {key: torch.cat([value] * 20) for key, value in pair.batch.items()}
     run = pv.fit(
         (pair.model, pair.guide), (batch, batch), name, epochs=6, lr=0.02, batch_size=20, progress=False, out=tmp_path / "run"

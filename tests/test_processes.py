@@ -32,6 +32,20 @@ class Model(nn.Module):
             pyro.sample("x", dist.Normal(self.net(z), 0.5).to_event(1), obs=x)
 
 
+class Carried(dist.Normal):
+    """A normal law whose noise is given."""
+
+    def __init__(self, loc, scale, noise):
+        super().__init__(loc, scale, validate_args=False)
+        self.noise = noise
+
+    def expand(self, batch_shape, _instance=None):
+        return Carried(*(value.expand(batch_shape) for value in (self.loc, self.scale, self.noise)))
+
+    def rsample(self, sample_shape=()):
+        return self.loc + self.scale * self.noise
+
+
 class Guide(nn.Module):
     """q(z | x), whose noise rides along with the data, so that each datum has the same in any process."""
 
@@ -42,10 +56,8 @@ class Guide(nn.Module):
     def forward(self, x, noise):
         loc, scale = self.net(x).chunk(2, -1)
         scale = nn.functional.softplus(scale)
-        z = loc + scale * noise
-        score = dist.Normal(loc, scale).log_prob(z).sum(-1)
         with pyro.plate("data", len(x), dim=-1):
-            pyro.sample("z", dist.Delta(z, score, event_dim=1))
+            pyro.sample("z", Carried(loc, scale, noise).to_event(1))
 
 
 def build():

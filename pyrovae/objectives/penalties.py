@@ -38,7 +38,13 @@ class Penalized(Objective):
         return self.inner.networks
 
     def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
-        return self.inner.trace(model, guide, batch)
+        traced = self.inner.trace(model, guide, batch)
+        if discrete := [*traced.enumerated, *(name for name, z in traced.latents.items() if not z.is_floating_point())]:
+            raise ContractError(
+                f"site {discrete[0]!r} is discrete, and {type(self).__name__.lower()} is a penalty of continuous codes; use "
+                "its base objective alone."
+            )
+        return traced
 
     def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
         bound, surrogate = self.inner.terms(traced, ramp)
@@ -120,10 +126,11 @@ class Contraction(Penalized):
 
 def encoder_jacobian(traced: PairTrace, site: str, x: Tensor, num_probes: int = 0) -> Tensor:
     """||dE_q[z]/dx||_F^2, (B,), by as many backward passes as z has dimensions, or as there are probes."""
-    mean = traced.guide_sites[site]["fn"].mean.expand(*traced.shape, *traced.latents[site].shape[2:])[0].flatten(1)
+    mean = traced.guide_sites[site]["fn"].mean.expand(*traced.shape, *traced.latents[site].shape[2:])[0]
+    mean = mean.reshape(len(mean), -1)
     if not mean.requires_grad:
         raise ContractError(f"the mean of site {site!r} does not depend on x, so there is no encoder to contract.")
-    return squared_rows(mean, x, num_probes).flatten(1).sum(1)
+    return squared_rows(mean, x, num_probes).reshape(len(x), -1).sum(1)
 
 
 def decoder_jacobian(traced: PairTrace, site: str, num_probes: int = 0) -> Tensor:
@@ -131,7 +138,8 @@ def decoder_jacobian(traced: PairTrace, site: str, num_probes: int = 0) -> Tenso
     z, x = traced.latents[site], traced.model_sites["x"]["fn"].mean
     u = torch.zeros_like(x, requires_grad=True)
     (pulled,) = torch.autograd.grad(x, z, u, create_graph=True)
-    return squared_rows(pulled.flatten(2), u, num_probes).flatten(2).sum(2).mean(0)
+    squares = squared_rows(pulled.reshape(*traced.shape, -1), u, num_probes)
+    return squares.reshape(*traced.shape, -1).sum(2).mean(0)
 
 
 def squared_rows(outputs: Tensor, inputs: Tensor, num_probes: int) -> Tensor:
