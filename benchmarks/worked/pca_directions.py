@@ -43,7 +43,7 @@ r"""
 ## Measures
 
 With $J = U S V^T$ the columns are orthogonal if V is a permutation with signs. The distance to orthogonality is that to the
-nearest one, $\min_P \|V - P\|_F$ (Rolinek et al., Section 4), which an assignment problem finds, for $\|V - P\|^2 = 2d - 2\,
+nearest one, $\min_P \|V - P\|_F$ (Rolinek et al.), which an assignment problem finds, for $\|V - P\|^2 = 2d - 2\,
 \mathrm{tr}\, V^T P$. Beside it the mean |cosine| between two columns, and how well each image J_j of an axis is aligned with
 a principal direction of the linearised decoder, a column of U. Chance is J times a random rotation.
 """

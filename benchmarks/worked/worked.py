@@ -49,7 +49,8 @@ class Example:
     def show(self, figure: Figure, name: str) -> None:
         """Save a figure as ``name``.png, with a palette, which takes a third of the bytes; in a notebook show it too."""
         path = save(figure, self.out / f"{name}.png")
-        Image.open(path).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+        picture = Image.open(path).convert("RGB")
+        picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
         if self.notebook:
             from IPython.display import display
 
