@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import inspect
-import json
 import math
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import torch
+from records import Records, finished
 from sklearn.decomposition import PCA
 
 import pyrovae as pv
@@ -66,7 +66,7 @@ def train(recipe: str, options: dict[str, Any], data: pv.data.Data, seed: int, g
     pair = pv.pairs.get(recipe).build(data.spec, **options)
     schedule = {"scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": given.epochs}}
     objective = "meanfield" if recipe == "vae" else None  # the KL analytic, as in its rivals
-    return pv.fit(pair, data, objective, epochs=given.epochs, seed=seed, validate=False, progress=False, **schedule)
+    return finished(pv.fit(pair, data, objective, epochs=given.epochs, seed=seed, validate=False, progress=False, **schedule))
 
 
 def cell(kind: str, name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
@@ -78,11 +78,10 @@ def cell(kind: str, name: str, seed: int, given: argparse.Namespace) -> dict[str
     test = data.test.subset(slice(0, given.test))
     run = train(recipe, {"latent_dim": 30 if grey else 50, **options}, data, seed, given)
     seconds = round(sum(row["seconds"] for row in run.history), 1)
-    made = {"kind": kind, "name": name, "seed": seed, "data": source, "epochs": given.epochs, "seconds": seconds}
     if kind == "reconstruction":
-        return made | pv.reconstruction_error(run.model, run.guide, test).to_json()
+        return {"seconds": seconds, **pv.reconstruction_error(run.model, run.guide, test).to_json()}
     evidence = pv.log_evidence(run.model, run.guide, test, num_samples=given.samples, seed=seed)
-    return made | {**evidence.to_json(), "elbo": float(evidence.elbo.mean()), "values": evidence.value.tolist()}
+    return {"seconds": seconds, **evidence.to_json(), "elbo": float(evidence.elbo.mean()), "values": evidence.value.tolist()}
 
 
 def pca(given: argparse.Namespace) -> dict[str, Any]:
@@ -91,8 +90,7 @@ def pca(given: argparse.Namespace) -> dict[str, Any]:
     x, test = (part["x"].flatten(1).double() for part in (data.train, data.test.subset(slice(0, given.test))))
     fitted = PCA(30, svd_solver="covariance_eigh").fit(x.numpy())
     again = torch.from_numpy(fitted.inverse_transform(fitted.transform(test.numpy())))
-    error = ReconstructionError((test - again).square().sum(1), None, x.shape[1])
-    return {"kind": "reconstruction", "name": "pca", "seed": 0, "data": given.grey, "epochs": 0, **error.to_json()}
+    return ReconstructionError((test - again).square().sum(1), None, x.shape[1]).to_json()
 
 
 def lines(program: object) -> int:
@@ -168,22 +166,16 @@ def main(args: list[str] | None = None) -> None:
     if given.smoke:
         given.epochs, given.samples, given.test, given.grey, given.binary = 1, 5, 50, "digits", "digits"
     torch.set_num_threads(given.threads)
-    path = Path(given.out)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    known = {(row["kind"], row["name"], row["seed"], row["data"], row["epochs"]) for row in rows}
-    wanted = [(kind, name, seed) for kind in given.kinds for seed in given.seeds for name in names(kind)]
-    for kind, name, seed in wanted:
+    records = Records(given.out, silent=("values",))
+    for kind, seed, name in [(k, seed, name) for k in given.kinds for seed in given.seeds for name in names(k)]:
         data = given.grey if kind == "reconstruction" else given.binary
-        epochs, seed = (0, 0) if name == "pca" else (given.epochs, seed)
-        if (kind, name, seed, data, epochs) in known:
-            continue
-        rows.append(pca(given) if name == "pca" else cell(kind, name, seed, given))
-        known.add((kind, name, seed, data, epochs))
-        with open(path, "a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-        print(json.dumps({key: value for key, value in rows[-1].items() if key != "values"}), flush=True)
+        if name == "pca":
+            key, make = {"seed": 0, "epochs": 0}, functools.partial(pca, given)
+        else:
+            key, make = {"seed": seed, "epochs": given.epochs}, functools.partial(cell, kind, name, seed, given)
+        records.cell({"kind": kind, "name": name, "data": data, **key}, make)
     for kind, table in (("reconstruction", reconstructions), ("log p", densities)):
-        if chosen := [row for row in rows if row["kind"] == kind]:
+        if chosen := [row for row in records.rows if row["kind"] == kind]:
             print(f"\n{table(chosen)}")
     print(f"\n{lengths()}")
 

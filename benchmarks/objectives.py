@@ -11,11 +11,11 @@ interrupted table continues. Prints a Markdown table: test log p(x) by importanc
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import statistics
-from pathlib import Path
 
 import torch
+from records import Records, finished
 
 import pyrovae as pv
 
@@ -36,9 +36,8 @@ def cell(name: str, seed: int, options: argparse.Namespace, data: pv.data.Data) 
     def run(epochs: int) -> tuple[pv.Pair, pv.Run]:
         torch.manual_seed(seed)
         pair = pv.pairs.vae(data.spec)
-        return pair, pv.fit(
-            pair, data, {"name": name, **CELLS[name]}, epochs=epochs, seed=seed, validate=False, progress=False, compile=True
-        )
+        shared = {"seed": seed, "validate": False, "progress": False, "compile": True}
+        return pair, finished(pv.fit(pair, data, {"name": name, **CELLS[name]}, epochs=epochs, **shared))
 
     epochs = options.epochs
     if options.seconds:
@@ -49,9 +48,6 @@ def cell(name: str, seed: int, options: argparse.Namespace, data: pv.data.Data) 
     evidence = pv.log_evidence(pair.model, pair.guide, data.test.subset(rows), num_samples=options.samples, seed=seed)
     seconds = [row["seconds"] for row in trained.history]
     return {
-        "budget": f"{options.seconds:g} s" if options.seconds else f"{epochs} epochs",
-        "objective": name,
-        "seed": seed,
         "epochs": epochs,
         "seconds_an_epoch": round(statistics.median(seconds), 2),
         "seconds": round(sum(seconds), 1),
@@ -90,19 +86,13 @@ def main() -> None:
     parser.add_argument("--out", default="objectives.jsonl")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    data = pv.data.load(options.data)
-    path = Path(options.out)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    data, records = pv.data.load(options.data), Records(options.out)
     budget = f"{options.seconds:g} s" if options.seconds else f"{options.epochs} epochs"
     for seed in options.seeds:
         for name in options.objectives:
-            if any((row["budget"], row["objective"], row["seed"]) == (budget, name, seed) for row in rows):
-                continue
-            rows.append(cell(name, seed, options, data))
-            with open(path, "a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-            print(json.dumps(rows[-1]), flush=True)
-    print(table(rows))
+            key = {"budget": budget, "objective": name, "seed": seed}
+            records.cell(key, functools.partial(cell, name, seed, options, data))
+    print(table(records.rows))
 
 
 if __name__ == "__main__":

@@ -11,24 +11,25 @@ bf16 changes, paired over seeds.
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import statistics
-from pathlib import Path
 
 import torch
+from records import Records, finished
 
 import pyrovae as pv
 
 CELLS = {"elbo": 30, "iwae:num_particles=50": 5}  # epochs
 
 
-def cell(objective: str, precision: str, seed: int, options: argparse.Namespace, data: pv.data.Data) -> dict[str, object]:
+def cell(
+    objective: str, precision: str, seed: int, epochs: int, options: argparse.Namespace, data: pv.data.Data
+) -> dict[str, object]:
     """Train in one precision, evaluate in both."""
     torch.manual_seed(seed)
     pair = pv.pairs.vae(data.spec)
-    epochs = options.epochs or CELLS[objective]
     shared = {"validate": False, "progress": False, "compile": True}
-    run = pv.fit(pair, data, objective, epochs=epochs, seed=seed, precision=precision, **shared)
+    run = finished(pv.fit(pair, data, objective, epochs=epochs, seed=seed, precision=precision, **shared))
     rows = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[: options.test]
     found = {
         f"log_p_{how}": pv.log_evidence(
@@ -37,8 +38,7 @@ def cell(objective: str, precision: str, seed: int, options: argparse.Namespace,
         for how in ("float32", "bf16")
     }
     pace = statistics.median(row["seconds"] for row in run.history)
-    key = {"objective": objective, "precision": precision, "seed": seed}
-    return {**key, "epochs": epochs, **found, "seconds_an_epoch": round(pace, 2), "test": len(rows)}
+    return {**found, "seconds_an_epoch": round(pace, 2), "test": len(rows)}
 
 
 def table(rows: list[dict]) -> str:
@@ -73,18 +73,14 @@ def main() -> None:
     parser.add_argument("--out", default="precision.jsonl")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    data, path = pv.data.load(options.data), Path(options.out)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    done = {(row["objective"], row["precision"], row["seed"]) for row in rows}
+    data, records = pv.data.load(options.data), Records(options.out)
     for objective in CELLS:
         for seed in options.seeds:
             for precision in ("float32", "bf16"):
-                if (objective, precision, seed) not in done:
-                    rows.append(cell(objective, precision, seed, options, data))
-                    with open(path, "a") as file:
-                        file.write(json.dumps(rows[-1]) + "\n")
-                    print(json.dumps(rows[-1]), flush=True)
-    print(table(rows))
+                epochs = options.epochs or CELLS[objective]
+                key = {"objective": objective, "precision": precision, "seed": seed, "epochs": epochs}
+                records.cell(key, functools.partial(cell, objective, precision, seed, epochs, options, data))
+    print(table(records.rows))
 
 
 if __name__ == "__main__":

@@ -20,12 +20,10 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +32,7 @@ import pyro.distributions as dist
 import pyro.infer
 import pyro.optim
 import torch
+from records import Records, finished
 from scipy.stats import t
 from torch import nn
 
@@ -73,7 +72,7 @@ ESTIMATORS = {
     "drawn, baselines": {"y": "sampled", "base": "nvil"},
     "relaxed": {"y": "relaxed", "base": "meanfield"},
 }
-SETTINGS = ("data", "pixels", "epochs", "alpha", "share", "batch", "lr")
+SETTINGS = ("data", "pixels", "epochs", "alpha", "share", "batch", "lr", "precision")
 Cell = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
 
 
@@ -97,16 +96,22 @@ def settings_of(options: argparse.Namespace, method: str, *names: str) -> dict[s
 
 
 def train(pair: pv.Pair, data: pv.data.Data, objective: Any, seed: int, options: argparse.Namespace, lr: float) -> pv.Run:
-    return pv.fit(
-        pair,
-        data,
-        objective,
-        epochs=options.epochs,
-        batch_size=options.batch,
-        lr=lr,
-        seed=seed,
-        validate=False,
-        progress=options.progress,
+    """A run whose learning rate falls to zero along half a cosine."""
+    return finished(
+        pv.fit(
+            pair,
+            data,
+            objective,
+            epochs=options.epochs,
+            batch_size=options.batch,
+            lr=lr,
+            scheduler="CosineAnnealingLR",
+            scheduler_options={"T_max": options.epochs},
+            precision=options.precision,
+            seed=seed,
+            validate=False,
+            progress=options.progress,
+        )
     )
 
 
@@ -376,7 +381,7 @@ def evidence(options: argparse.Namespace) -> Iterator[Cell]:
 
 # ------------------------------------------------------------------------------------------------ 5: quadrants
 def quadrants(options: argparse.Namespace) -> Iterator[Cell]:
-    settings = settings_of(options, "m1", "data", "epochs", "batch", "lr", "samples", "test")
+    settings = settings_of(options, "m1", "data", "epochs", "batch", "lr", "precision", "samples", "test")
     binary = argparse.Namespace(**{**vars(options), "pixels": "dynamic" if options.pixels == "grey" else options.pixels})
 
     def cell(name: str, given: int, seed: int) -> dict[str, Any]:
@@ -456,6 +461,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=None, help="of a batch, the labelled rows")
     parser.add_argument("--batch", type=int, default=200)
     parser.add_argument("--lr", type=float, default=None)
+    parser.add_argument("--precision", default="float32", choices=["float32", "bf16"], help="of the networks, in training")
     parser.add_argument("--steps", type=int, default=100, help="of the step times")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--test", type=int, default=10_000, help="how many test images, of the quadrants")
@@ -469,18 +475,12 @@ def main() -> None:
         options.data, options.epochs, options.seeds = "digits", 2, [0, 1]
         options.samples, options.test, options.annealed = 50, 50, 5
     torch.set_num_threads(options.threads)
-    path = Path(options.out)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    records = Records(options.out)
     for what in options.what:
-        for key, run in WHAT[what](options):
-            if any(key.items() <= row.items() for row in rows):
-                continue
-            rows.append({**key, **run()})
-            with open(path, "a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-            print(json.dumps(rows[-1]), flush=True)
+        for key, make in WHAT[what](options):
+            records.cell(key, make)
     for what in options.what:
-        if some := [row for row in rows if row["what"] == what]:
+        if some := [row for row in records.rows if row["what"] == what]:
             print(f"\n{what}\n\n{table(what, some)}")
 
 
