@@ -46,15 +46,23 @@ def _float32(output: Any) -> Any:
 def bf16_networks(*programs: Program) -> Iterator[None]:
     """Networks compute in bfloat16 and return float32, so that every density and gradient sum stays float32.
 
-    A network is an outermost module called inside a program: autocast is entered before it and left after it.
+    A network is an outermost module called inside a program: autocast is entered before it and left after it. A module that
+    holds one of the programs, or whose ``forward`` uses ``pyro``, is a program itself.
     """
-    roots = {id(module) for module in modules(*programs)}
+    roots = set(modules(*programs))
+    known: dict[nn.Module, bool] = {}
     depth = 0
     entered: list[torch.autocast] = []
 
+    def is_program(module: nn.Module) -> bool:
+        if module not in known:
+            names = getattr(getattr(module.forward, "__code__", None), "co_names", ())
+            known[module] = "pyro" in names or not roots.isdisjoint(module.modules())
+        return known[module]
+
     def before(module: nn.Module, args: Any) -> None:
         nonlocal depth
-        if id(module) in roots:
+        if depth == 0 and is_program(module):
             return
         if depth == 0:
             device = next((p.device.type for p in module.parameters()), "cpu")
@@ -64,7 +72,7 @@ def bf16_networks(*programs: Program) -> Iterator[None]:
 
     def after(module: nn.Module, args: Any, output: Any) -> Any:
         nonlocal depth
-        if id(module) in roots:
+        if depth == 0:
             return None
         depth -= 1
         if depth == 0:

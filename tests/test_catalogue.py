@@ -7,6 +7,7 @@ import torch
 
 import pyrovae as pv
 from pyrovae import guides, models
+from pyrovae.modes import precision_context
 from pyrovae.pair import parameters
 from pyrovae.train.files import load_state
 
@@ -142,6 +143,22 @@ def test_trains_evaluates_generates_saves_and_exports(row, tmp_path):
     same = [pv.reconstruct(p.model, p.guide, x) if not has_density(row) else evidence(p, few) for p in (pair, again.pair)]
     assert torch.equal(*same)
     assert load_state(tmp_path / "run" / "checkpoint.safetensors")["step"] == 2 * data.train.num_batches(100)
+
+
+def test_in_bf16_draws_and_densities_stay_float32(row):
+    pair, data = build(*row)
+    batch = data.train[torch.arange(50)]
+    objective = pv.objectives.get(pair.objective)
+    objective.build(batch)
+    bounds = []
+    for precision in ("float32", "bf16"):
+        torch.manual_seed(0)
+        with torch.no_grad(), precision_context(precision, pair.model, pair.guide):
+            traced = objective.trace(pair.model, pair.guide, batch)
+            bounds.append(objective.terms(traced).bound.mean())
+        numbers = [site["value"] for site in [*traced.model_sites.values(), *traced.guide_sites.values()]]
+        assert {number.dtype for number in [*numbers, traced.log_joint, bounds[-1]]} == {torch.float32}
+    assert torch.allclose(*bounds, rtol=2e-3, atol=0.05)
 
 
 def evidence(pair, data):
