@@ -6,7 +6,7 @@
 
 labels      test error of M1 + a classifier, M2, M1+M2, ADGM, SDGM; a seed draws the labels, the parameters and the noise
 estimators  M2 with y summed out, drawn (score function, with baselines) and relaxed: test error and variance of the gradient
-speed       milliseconds a step of M2: fit, a hand-written PyTorch loop, stock Pyro's TraceEnum_ELBO
+speed       milliseconds a step of M2, in turns: compiled, eager, a hand-written PyTorch loop, stock Pyro's TraceEnum_ELBO
 evidence    log p(x) of an M2 with two latent dimensions against quadrature over z and the sum over y
 quadrants   log p(x_rest | 1, 2, 3 quadrants) of CVAE and GSNN by importance sampling; "ais" is how much higher
             annealed importance sampling estimates it on the first images
@@ -34,10 +34,13 @@ import pyro.optim
 import torch
 from records import Records, finished
 from scipy.stats import t
+from speed_row import alternate, summary
 from torch import nn
 
 import pyrovae as pv
 from pyrovae import objectives
+from pyrovae.compile.step import PyroStep
+from pyrovae.pair import parameters
 
 # test error in percent with its sources: [1] the table of Salimans et al. 2016, [2] the README of Pyro's ss-vae tutorial
 PUBLISHED: dict[Any, str] = {
@@ -74,6 +77,7 @@ ESTIMATORS = {
 }
 SETTINGS = ("data", "pixels", "epochs", "alpha", "share", "batch", "lr", "precision")
 Cell = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
+Step = Callable[[dict[str, torch.Tensor]], Any]
 
 
 # ------------------------------------------------------------------------------------------------ parts
@@ -279,37 +283,21 @@ class StockM2(nn.Module):
 
 def speed(options: argparse.Namespace) -> Iterator[Cell]:
     steps = 5 if options.smoke else options.steps
-    settings = settings_of(options, "m2", "data", "pixels", "batch", "share", "threads")
+    settings = settings_of(options, "m2", "data", "pixels", "batch", "share", "precision", "threads")
     data = load(options, f"few-labels:num_labels={options.labels[0]},share={settings['share']}")
     width, latent = (30, 5) if options.smoke else (500, 50)
     batches = [b for b, _ in zip(data.train.epoch(options.batch, seed=0, epoch=0), range(8), strict=False)]
     labelled = int((batches[0]["y"] >= 0).sum())
 
-    def timed(step: Callable[[dict[str, torch.Tensor]], Any]) -> dict[str, Any]:
-        """Median milliseconds a step, after a warm-up."""
-        times = []
-        for number in range(steps + 3):
-            start = time.perf_counter()
-            step(batches[number % len(batches)])
-            times.append(1000 * (time.perf_counter() - start))
-        return {"ms": round(statistics.median(times[3:]), 3), "steps": steps}
-
-    def ours(compile: bool) -> dict[str, Any]:
-        """Milliseconds a step of fit itself, data included: the second epoch of two."""
+    def ours(compile: bool) -> Step:
         pair = build("m2", data, 0, options, hidden=[width], latent_dim=latent)
-        whole = pv.fit(
-            pair,
-            data,
-            {"name": "semisupervised", "base": "meanfield"},
-            epochs=2,
-            batch_size=options.batch,
-            validate=False,
-            progress=False,
-            compile=compile,
-        )
-        return {"ms": round(1000 * whole.history[-1]["seconds"] / data.train.num_batches(options.batch), 3)}
+        objective = {"name": "semisupervised", "base": "meanfield"}
+        if compile:
+            return pv.compile_step(objective, pair.model, pair.guide, batches[0], precision=options.precision)
+        optimizer = torch.optim.Adam(parameters(pair.model, pair.guide).values(), fused=True)
+        return PyroStep(objectives.get(objective), pair.model, pair.guide, optimizer, precision=options.precision)
 
-    def plain() -> dict[str, Any]:
+    def plain() -> Step:
         model = PlainM2(math.prod(data.spec.shape), data.spec.classes or 10, latent, width)
         optimizer = torch.optim.Adam(model.parameters(), fused=True)
 
@@ -318,9 +306,9 @@ def speed(options: argparse.Namespace) -> Iterator[Cell]:
             model.loss(batch["x"].flatten(1), batch["y"], labelled, 0.1).backward()
             optimizer.step()
 
-        return timed(step)
+        return step
 
-    def stock() -> dict[str, Any]:
+    def stock() -> Step:
         """Pyro's example: a step on labelled rows with the auxiliary loss, and one on the others."""
         pyro.clear_param_store()
         classes = data.spec.classes or 10
@@ -336,17 +324,37 @@ def speed(options: argparse.Namespace) -> Iterator[Cell]:
             bound.step(x[:labelled], y)
             auxiliary.step(x[:labelled], y)
 
-        with pyro.validation_enabled(False):
-            return timed(step)
+        return step
 
-    runs: dict[str, Callable[[], dict[str, Any]]] = {
-        "fit, compiled": lambda: ours(compile=True),
-        "fit, eager": lambda: ours(compile=False),
+    makers: dict[str, Callable[[], Step]] = {
+        "compiled": lambda: ours(compile=True),
+        "eager": lambda: ours(compile=False),
         "hand-written PyTorch": plain,
         "stock Pyro": stock,
     }
-    for name, run in runs.items():
-        yield {"what": "speed", "method": name, "width": width, **settings}, run
+
+    @functools.cache
+    def measured() -> dict[str, list[float]]:
+        """Milliseconds a step of each contender, of rounds in which they take turns."""
+
+        def turn(step: Step, num: int) -> float:
+            start = time.perf_counter()
+            for number in range(num):
+                step(batches[number % len(batches)])
+            return 1000 * (time.perf_counter() - start) / num
+
+        with pyro.validation_enabled(False):
+            turns = {name: functools.partial(turn, make()) for name, make in makers.items()}
+            return alternate(turns, steps, options.rounds)
+
+    def cell(name: str) -> dict[str, Any]:
+        found = summary(measured()[name])
+        ours = measured()["compiled"]
+        ratio = statistics.median(other / own for other, own in zip(measured()[name], ours, strict=True))
+        return {"ms": found["median"], "quartiles": found["quartiles"], "times_compiled": round(ratio, 3), "steps": steps}
+
+    for name in makers:
+        yield {"what": "speed", "method": name, "width": width, **settings}, functools.partial(cell, name)
 
 
 # ------------------------------------------------------------------------------------------------ 4: log p(x)
@@ -406,7 +414,7 @@ def quadrants(options: argparse.Namespace) -> Iterator[Cell]:
 COLUMNS = {
     "labels": ["error", "calibration", "seconds"],
     "estimators": ["error", "variance", "seconds"],
-    "speed": ["ms"],
+    "speed": ["ms", "times_compiled"],
     "evidence": ["exact", "estimate", "mc_stderr", "largest_gap_in_errors"],
     "quadrants": ["log_p", "elbo", "ais", "seconds"],
 }
@@ -463,6 +471,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=None)
     parser.add_argument("--precision", default="float32", choices=["float32", "bf16"], help="of the networks, in training")
     parser.add_argument("--steps", type=int, default=100, help="of the step times")
+    parser.add_argument("--rounds", type=int, default=5, help="of the step times, in which the contenders take turns")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--test", type=int, default=10_000, help="how many test images, of the quadrants")
     parser.add_argument("--annealed", type=int, default=100, help="how many of those by annealed importance sampling too")
@@ -473,7 +482,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.smoke:
         options.data, options.epochs, options.seeds = "digits", 2, [0, 1]
-        options.samples, options.test, options.annealed = 50, 50, 5
+        options.samples, options.test, options.annealed, options.rounds = 50, 50, 5, 1
     torch.set_num_threads(options.threads)
     records = Records(options.out)
     for what in options.what:
