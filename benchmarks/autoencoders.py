@@ -69,8 +69,8 @@ def train(recipe: str, options: dict[str, Any], data: pv.data.Data, seed: int, g
     return finished(pv.fit(pair, data, objective, epochs=given.epochs, seed=seed, validate=False, progress=False, **schedule))
 
 
-def cell(kind: str, name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
-    """Train and measure one pair with one seed."""
+def cell(kind: str, name: str, seed: int, given: argparse.Namespace, plain: dict[str, Any] | None) -> dict[str, Any]:
+    """Train and measure one pair with one seed; ``plain`` is the VAE's row, with which log p(x) is compared."""
     recipe, options, transform = {"reconstruction": RECONSTRUCTION, "log p": DENSITY}[kind][name]
     source = given.grey if kind == "reconstruction" else given.binary
     grey = {"binarization": "none"} if kind == "reconstruction" else {}
@@ -81,7 +81,11 @@ def cell(kind: str, name: str, seed: int, given: argparse.Namespace) -> dict[str
     if kind == "reconstruction":
         return {"seconds": seconds, **pv.reconstruction_error(run.model, run.guide, test).to_json()}
     evidence = pv.log_evidence(run.model, run.guide, test, num_samples=given.samples, seed=seed)
-    return {"seconds": seconds, **evidence.to_json(), "elbo": float(evidence.elbo.mean()), "values": evidence.value.tolist()}
+    found = {"seconds": seconds, **evidence.to_json(), "elbo": float(evidence.elbo.mean())}
+    if name == "vae":
+        return found | {"values": [round(value, 2) for value in evidence.value.tolist()]}
+    more = (None, None) if plain is None else mean_and_error(evidence.value - torch.tensor(plain["values"]))
+    return found | dict(zip(("more_than_vae", "more_than_vae_stderr"), more, strict=True))
 
 
 def pca(given: argparse.Namespace) -> dict[str, Any]:
@@ -119,14 +123,14 @@ def lengths() -> str:
 def reconstructions(rows: list[dict[str, Any]]) -> str:
     """Markdown: errors of each pair, and the published ones."""
     table = [
-        "| pair, d = 30 | squared error an image | a pixel | cross-entropy (nats) | published squared error |",
-        "|---|---|---|---|---|",
+        "| pair, d = 30 | epochs | squared error an image | a pixel | cross-entropy (nats) | published squared error |",
+        "|" + "---|" * 6,
     ]
     for row in sorted(rows, key=lambda row: row["squared_error"]):
         entropy = "" if "cross_entropy" not in row else f"{row['cross_entropy']:.2f} +- {row['cross_entropy_stderr']:.2f}"
         published = f"{PUBLISHED[row['name']]:.2f}" if row["data"] == "mnist" and row["name"] in PUBLISHED else ""
         table.append(
-            f"| {row['name']} | {row['squared_error']:.2f} +- {row['squared_error_stderr']:.2f} | "
+            f"| {row['name']} | {row['epochs'] or ''} | {row['squared_error']:.2f} +- {row['squared_error_stderr']:.2f} | "
             f"{row['squared_error_per_value']:.5f} | {entropy} | {published} |"
         )
     return "\n".join(table)
@@ -134,17 +138,13 @@ def reconstructions(rows: list[dict[str, Any]]) -> str:
 
 def densities(rows: list[dict[str, Any]]) -> str:
     """Markdown: log p(x) of each pair, and its difference from the VAE's over the same images."""
-    table = ["| pair | seed | ELBO | log p(x) | more than the VAE | k-hat > 0.7 |", "|---|---|---|---|---|---|"]
-    plain = {row["seed"]: torch.tensor(row["values"]) for row in rows if row["name"] == "vae"}
+    table = ["| pair | epochs | seed | ELBO | log p(x) | more than the VAE | k-hat > 0.7 |", "|" + "---|" * 7]
     for row in rows:
-        gain = ""
-        if row["name"] != "vae" and row["seed"] in plain:
-            mean, error = mean_and_error(torch.tensor(row["values"]) - plain[row["seed"]])
-            gain = f"{mean:+.2f} +- {error:.2f}"
+        gain = f"{row['more_than_vae']:+.2f} +- {row['more_than_vae_stderr']:.2f}" if row.get("more_than_vae") else ""
         error = row["mean_stderr"] if row["mean_stderr"] is not None else math.nan
         table.append(
-            f"| {row['name']} | {row['seed']} | {row['elbo']:.2f} | {row['mean']:.2f} +- {error:.2f} | {gain} | "
-            f"{row['heavy_tails']} of {row['num_data']} |"
+            f"| {row['name']} | {row['epochs']} | {row['seed']} | {row['elbo']:.2f} | {row['mean']:.2f} +- {error:.2f} | "
+            f"{gain} | {row['heavy_tails']} of {row['num_data']} |"
         )
     return "\n".join(table)
 
@@ -157,6 +157,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--test", type=int, default=10_000, help="how many test images, the first")
     parser.add_argument("--samples", type=int, default=1000, help="of log p(x) an image")
     parser.add_argument("--kinds", nargs="+", default=["reconstruction", "log p"], choices=["reconstruction", "log p"])
+    parser.add_argument("--names", nargs="+", help="of cells; all by default")
     parser.add_argument("--grey", default="mnist", help="data of the reconstructions, without binarization")
     parser.add_argument("--binary", default="binary-mnist", help="data of log p(x)")
     parser.add_argument("--threads", type=int, default=2)
@@ -168,11 +169,16 @@ def main(args: list[str] | None = None) -> None:
     torch.set_num_threads(given.threads)
     records = Records(given.out, silent=("values",))
     for kind, seed, name in [(k, seed, name) for k in given.kinds for seed in given.seeds for name in names(k)]:
+        if given.names and name not in given.names:
+            continue
         data = given.grey if kind == "reconstruction" else given.binary
         if name == "pca":
             key, make = {"seed": 0, "epochs": 0}, functools.partial(pca, given)
         else:
-            key, make = {"seed": seed, "epochs": given.epochs}, functools.partial(cell, kind, name, seed, given)
+            key = {"seed": seed, "epochs": given.epochs}
+            like = {"kind": kind, "name": "vae", "data": data, **key}
+            plain = next((row for row in records.rows if like.items() <= row.items()), None)
+            make = functools.partial(cell, kind, name, seed, given, plain)
         records.cell({"kind": kind, "name": name, "data": data, **key}, make)
     for kind, table in (("reconstruction", reconstructions), ("log p", densities)):
         if chosen := [row for row in records.rows if row["kind"] == kind]:

@@ -78,7 +78,7 @@ r"""
 
 |x - x'|^2 for an image, a mean over the test images. For the VAE x' is once the picture of a drawn z, noise and all, and once
 that of the mean m(x). Hinton and Salakhutdinov have 13.87 for PCA, 8.01 for logistic PCA and 3.00 for their autoencoder at 30
-dimensions (quoted from memory; that of PCA is what scikit-learn gives below), after long training of 784-1000-500-250-30.
+dimensions (caption of Fig. 2B; PCA's is what scikit-learn gives below), after long training of 784-1000-500-250-30.
 """
 
 
