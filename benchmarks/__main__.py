@@ -2,7 +2,7 @@
 
     python -m benchmarks iwae --budget smoke
     python -m benchmarks iwae --budget cpu --seeds 0 1 2 --threads 2
-    python -m benchmarks iwae --budget cpu --minutes 120 --cells "1 layer, IWAE, k = 5*fixed" --threads 2
+    python -m benchmarks iwae --budget cpu --minutes 120 --cells "1 layer, IWAE, k = 5 binary-mnist" --threads 2
     python -m benchmarks iwae --pair my_pair.py:build --cells "my_pair*"
     python -m benchmarks iwae --budget cpu --table --write        # all seeds that are finished
 

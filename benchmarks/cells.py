@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["BUDGETS", "Budget", "Cell", "Published", "Table", "cosine", "joined"]
 
 BUDGETS = ("smoke", "cpu", "paper")
-EVALUATION = 6.0  # minutes of a cell's time that are kept for its log p(x) by 5,000 samples and for compiling
+EVALUATION = 3.0  # minutes of a cell's time that are kept for its log p(x) by 5,000 samples and for compiling
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def schedule(budget: Budget, layers: int, particles: int, data: str) -> dict[str
         return dict(PAPER_FIT)
     epochs = budget.epochs(1.1 * STEP_MS[layers, particles] * IMAGES[data] / 100 / 1000 + REST_S[data])
     if particles >= 50:  # no time to overfit, nor for validation
-        return cosine(epochs, batch_size=100, lr=2e-3, precision="bf16", validate=False)
+        return cosine(epochs, batch_size=100, lr=3e-3, precision="bf16", validate=False)
     if data == "fixed":  # ends with the best parameters by the validation bound
         epochs = min(epochs, round(ENOUGH * budget.minutes / 30))
         return cosine(epochs, batch_size=100, lr=2e-3, patience=epochs)
