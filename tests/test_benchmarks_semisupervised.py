@@ -1,0 +1,59 @@
+"""The semi-supervised benchmark runs on small data, and its hand-written M2 has the bound of the package's."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import semisupervised
+import torch
+
+import pyrovae as pv
+
+
+def test_the_smoke_run_fills_every_cell_once(tmp_path, capsys):
+    threads, out = torch.get_num_threads(), tmp_path / "smoke.jsonl"
+    arguments = ["--smoke", "--threads", str(threads), "--out", str(out), "--what", "labels", "speed", "evidence"]
+    semisupervised.main([*arguments, "--methods", "m1-knn", "m2", "m1-m2"])
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    errors = [(row["method"], row["seed"]) for row in rows if row["what"] == "labels"]
+    assert errors == [(method, seed) for seed in (0, 1) for method in ("m1-knn", "m2", "m1-m2")]
+    assert all(0 < row["error"] < 100 for row in rows if row["what"] == "labels")
+    assert [row["method"] for row in rows if row["what"] == "speed"] == [
+        "compiled",
+        "eager",
+        "hand-written PyTorch",
+        "stock Pyro",
+    ]
+    (evidence,) = [row for row in rows if row["what"] == "evidence"]
+    assert abs(evidence["estimate"] - evidence["exact"]) < 5 * evidence["mc_stderr"] + 0.02
+    capsys.readouterr()
+    semisupervised.main([*arguments, "--methods", "m1-knn", "m2", "m1-m2"])
+    assert len(out.read_text().splitlines()) == len(rows) and '"what"' not in capsys.readouterr().out
+
+
+def test_the_hand_written_m2_is_m2():
+    """Without style noise (scales near 0) both are deterministic, and must agree on labelled and unlabelled rows."""
+    data = pv.data.load("digits", transforms=["few-labels:num_labels=100,share=0.3"])
+    torch.manual_seed(0)
+    pair = pv.pairs.m2(data.spec, latent_dim=4, hidden=[20])
+    plain = semisupervised.PlainM2(64, 10, 4, 20)
+    for ours, theirs in ((pair.guide.classifier, plain.classifier), (pair.guide.encoder, plain.encoder)):
+        with torch.no_grad():
+            for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+                b.copy_(a)
+    with torch.no_grad():
+        for a, b in zip(pair.model.decoder.parameters(), plain.decoder.parameters(), strict=True):
+            b.copy_(a)
+        for encoder in (pair.guide.encoder.mlp, plain.encoder):
+            encoder[-1].bias[4:] = -30.0
+    batch = next(data.train.epoch(50, seed=0, epoch=0))
+    objective = pv.objectives.get({"name": "semisupervised", "alpha": 0.3, "base": "meanfield"})
+    objective.build(batch)
+    with torch.no_grad():
+        ours = objective.terms(objective.trace(pair.model, pair.guide, batch)).surrogate.mean()
+        theirs = -plain.loss(batch["x"].flatten(1), batch["y"], int((batch["y"] >= 0).sum()), 0.3)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=0)
