@@ -13,14 +13,29 @@ from pyro.distributions import Categorical, OneHotCategorical, TorchDistribution
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import constraints
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 
 from pyrovae.errors import ContractError
 from pyrovae.pair import Program, describe, inputs
 
-__all__ = ["TREATMENTS", "Labelled", "LabelledGuide", "LabelledModel", "RelaxedGuide", "RelaxedModel"]
+__all__ = ["TREATMENTS", "Labelled", "LabelledGuide", "LabelledModel", "RelaxedGuide", "RelaxedModel", "leading_labels"]
 
 TREATMENTS = ("enumerated", "sampled", "relaxed")
 NEVER = -1e9  # log 0 for what carries no weight: exp gives exactly 0, and 0 x NEVER is 0 where 0 x -inf would be NaN
+
+
+def leading_labels(labels: Tensor) -> int:
+    """How many rows have a label, if those are the first ones and there are others after them, else 0.
+
+    Looks at the values, also while a step is traced.
+
+    >>> [leading_labels(torch.tensor(labels)) for labels in ([3, 1, -1], [3, -1, 1], [3, 1], [-1])]
+    [2, 0, 0, 0]
+    """
+    with disable_proxy_modes_tracing():
+        known = (labels >= 0).tolist()
+    first = sum(known)
+    return first if all(known[:first]) and first < len(known) else 0
 
 
 class _LabelledLaw(TorchDistribution):
@@ -88,6 +103,18 @@ class LabelledModel(_LabelledLaw):
         return torch.where(excluded, NEVER, self.base.log_prob(value))
 
 
+class FixedGuide(LabelledGuide):
+    """All mass on the label, for rows that all have one: nothing to enumerate, and no score to take."""
+
+    has_rsample = True
+    has_enumerate_support = False
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        return self.label.expand(*sample_shape, *self.base.logits.shape)
+
+    sample = rsample
+
+
 class RelaxedGuide(LabelledGuide):
     """softmax((log q(y | x) + Gumbel noise) / temperature), reparameterized; scored by the entropy of q(y | x).
 
@@ -127,6 +154,7 @@ LAWS = {
     "enumerated": (LabelledModel, LabelledGuide),
     "sampled": (LabelledModel, LabelledGuide),
     "relaxed": (RelaxedModel, RelaxedGuide),
+    "known": (LabelledModel, FixedGuide),  # in every row
 }
 
 
@@ -156,7 +184,7 @@ class Labelled(nn.Module):
     Args:
         program: the model or the guide, of which y is a latent OneHotCategorical site.
         part: "model" or "guide".
-        treatment: of y where it is unknown: "enumerated", "sampled" or "relaxed".
+        treatment: of y where it is unknown: "enumerated", "sampled" or "relaxed"; "known" if that is nowhere.
         temperature: of the relaxed y.
     """
 

@@ -12,9 +12,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import pyrovae as pv
 from pyrovae import objectives
+from pyrovae.compile.step import Step
 from pyrovae.data import DataSpec
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.labels import Labelled
+from pyrovae.objectives.semisupervised import Parts
 from pyrovae.pair import parameters
 
 SPEC = DataSpec("toy", (4,), "binary", classes=3)
@@ -301,3 +303,75 @@ def test_a_step_traced_once_serves_any_labels(name, options):
                 results.append(run(1 - x, labels))
             for eager, traced in zip(*results, strict=True):
                 torch.testing.assert_close(eager, traced)
+
+
+@pytest.mark.parametrize("name", ["m2", "m1-m2", "adgm", "sdgm"])
+@pytest.mark.parametrize("base", ["elbo", {"name": "meanfield", "beta": 2.0}, {"name": "iwae", "num_particles": 3}])
+def test_labelled_rows_apart_have_the_same_bound_and_gradient(name, base, monkeypatch):
+    """At draws of zero noise, where whatever is drawn more than once is drawn alike."""
+    monkeypatch.setattr("torch.distributions.normal._standard_normal", lambda shape, dtype, device: torch.zeros(shape))
+    data = pv.data.load("digits", transforms=["few-labels:num_labels=100,share=0.3"])
+    torch.manual_seed(0)
+    pair = pv.pairs.get(name).build(data.spec, latent_dim=3, hidden=[20])
+    batch = next(data.train.epoch(50, seed=0, epoch=0))
+    objective = objectives.get({"name": "semisupervised", "alpha": 0.7, "base": base})
+    params = [p for p in parameters(pair.model, pair.guide).values() if p.requires_grad]
+    found = []
+    for apart in (False, True):
+        objective.labelled_first = apart
+        traced = objective.trace(pair.model, pair.guide, batch)
+        assert isinstance(traced, Parts) == apart
+        terms = objective.terms(traced)
+        found.append((terms.bound, *torch.autograd.grad(terms.surrogate.mean(), params)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-4, atol=2e-4)
+
+
+def test_labelled_rows_are_apart_only_where_they_come_first_and_no_penalty_joins_the_rows():
+    data = pv.data.load("digits", transforms=["few-labels:num_labels=100,share=0.3"])
+    pair = pv.pairs.m2(data.spec, latent_dim=3, hidden=[20])
+    batch = next(data.train.epoch(50, seed=0, epoch=0))
+    mixed = {key: value.flip(0) for key, value in batch.items()}
+    whole = data.valid[torch.arange(50)]
+    for given, base, apart in (
+        (batch, "elbo", True),
+        (mixed, "elbo", False),
+        (whole, "elbo", False),
+        (batch, {"name": "elbo", "free_bits": 0.1}, False),
+        (batch, {"name": "meanfield", "capacity": 3.0}, False),
+    ):
+        objective = objectives.get({"name": "semisupervised", "base": base})
+        objective.labelled_first = True
+        assert isinstance(objective.trace(pair.model, pair.guide, given), Parts) == apart
+
+
+def test_a_compiled_step_with_labelled_rows_apart_is_the_eager_one_and_refuses_other_batches_by_nan():
+    data = pv.data.load("digits", transforms=["few-labels:num_labels=100,share=0.3"])
+    batch = next(data.train.epoch(50, seed=0, epoch=0))
+    bounds = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        pair = pv.pairs.m2(data.spec, latent_dim=3, hidden=[20])
+        objective = objectives.get({"name": "semisupervised", "base": "meanfield"})
+        objective.labelled_first = True
+        if compiled:
+            step = pv.compile_step(objective, pair.model, pair.guide, batch, backend="graph", matmul="mkl")
+            assert step.backend == "graph"
+        else:
+            optimizer = torch.optim.Adam(parameters(pair.model, pair.guide).values())
+            step = Step(objective, pair.model, pair.guide, optimizer)
+        torch.manual_seed(1)
+        bounds.append([float(step(batch)) for _ in range(3)])
+    assert bounds[0] == pytest.approx(bounds[1], rel=1e-4)
+    before = {name: p.detach().clone() for name, p in parameters(pair.model, pair.guide).items()}
+    assert math.isnan(step({key: value.flip(0) for key, value in batch.items()}))
+    assert all(torch.equal(p, before[name]) for name, p in parameters(pair.model, pair.guide).items())
+
+
+def test_fit_has_labelled_rows_apart_for_data_with_a_fixed_number_of_them():
+    objective = objectives.get("semisupervised")
+    few, whole = (pv.data.load("digits", transforms=t) for t in (["few-labels:num_labels=100"], []))
+    for data, apart in ((few, True), (whole, False)):
+        pair = pv.pairs.m2(data.spec, latent_dim=3, hidden=[20])
+        run = pv.fit(pair, data, objective, epochs=1, progress=False)
+        assert objective.labelled_first == apart and math.isfinite(run.history[-1]["valid"])

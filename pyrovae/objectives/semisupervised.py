@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pyrovae.errors import ContractError, OptionError, nearest
-from pyrovae.labels import TREATMENTS, Labelled, LabelledGuide
+from pyrovae.labels import TREATMENTS, Labelled, LabelledGuide, leading_labels
 from pyrovae.objectives.discrete import NVIL, VIMCO
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.importance import IWAE
@@ -36,6 +38,24 @@ BASES: dict[str, type[Objective]] = {
 }
 
 
+@dataclass
+class Parts:
+    """A batch whose first rows have labels, and whose others have none, in two traces: only the second enumerates y.
+
+    Attributes:
+        as_expected: whether the labels lie so, which a compiled step finds out batch by batch; if not, its bound is NaN.
+    """
+
+    labelled: PairTrace
+    rest: PairTrace
+    as_expected: Tensor
+
+    @property
+    def scale(self) -> float | Tensor:
+        """That of the sites, :attr:`~pyrovae.trace.PairTrace.scale`."""
+        return self.rest.scale
+
+
 class SemiSupervised(Objective):
     """A bound on log p(x, y) of labelled rows and on log p(x) of the others, plus alpha times the classifier's log q(y | x).
 
@@ -57,9 +77,16 @@ class SemiSupervised(Objective):
             base: named estimators are "nvil" and "vimco") or "relaxed" (Gumbel-softmax: what it reports is no bound).
         temperature: of the relaxed y.
 
+    Attributes:
+        labelled_first: whether batches whose labelled rows come first are to be traced in two parts, so that y is enumerated
+            in the other rows alone. :func:`~pyrovae.fit` says so of the data of ``few-labels``, each of whose batches has as
+            many. A step compiled for one number gives NaN where a batch has another.
+
     References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Eq. (6) to (9); Jang, Gu and Poole,
     Categorical Reparameterization with Gumbel-Softmax, 2017.
     """
+
+    labelled_first = False
 
     def __init__(
         self,
@@ -93,18 +120,44 @@ class SemiSupervised(Objective):
     def build(self, batch: Mapping[str, Tensor]) -> None:
         self.inner.build(batch)
 
-    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
+    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace | Parts:  # type: ignore[override]
         if "y" not in batch:
             raise ContractError("semisupervised needs y in the batch, (B,): a label, or -1 where there is none; data lack y.")
-        programs = (Labelled(p, part, self.y, self.temperature) for p, part in ((model, "model"), (guide, "guide")))
+        first = leading_labels(batch["y"]) if self.labelled_first and self.splits else 0
+        if not first:
+            return self.trace_rows(model, guide, batch, self.y)
+        labelled, rest = ({k: v[rows] for k, v in batch.items()} for rows in (slice(first), slice(first, None)))
+        as_expected = (labelled["y"] >= 0).all() & (rest["y"] < 0).all()
+        return Parts(
+            self.trace_rows(model, guide, labelled, "known"), self.trace_rows(model, guide, rest, "enumerated"), as_expected
+        )
+
+    def trace_rows(self, model: Program, guide: Program, batch: Mapping[str, Tensor], treatment: str) -> PairTrace:
+        """The base's trace with y fixed where it is known, and treated so elsewhere."""
+        programs = (Labelled(p, part, treatment, self.temperature) for p, part in ((model, "model"), (guide, "guide")))
         traced = self.inner.trace(*programs, batch)
         if "y" not in traced.guide_sites:
             raise ContractError("semisupervised needs a latent site 'y' in both programs; this pair has none.")
         return traced
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
-        bound, surrogate = self.inner.terms(traced, ramp)
-        return Terms(bound, surrogate + self.alpha * self.classification(traced))
+    @property
+    def splits(self) -> bool:
+        """Whether the bound of a batch is made of those of its rows: a penalty on the batch's mean KL is not."""
+        return (
+            self.y == "enumerated"
+            and not getattr(self.inner, "free_bits", 0)
+            and getattr(self.inner, "capacity", None) is None
+        )
+
+    def terms(self, traced: PairTrace | Parts, ramp: float | Tensor = 1.0) -> Terms:  # type: ignore[override]
+        if isinstance(traced, PairTrace):
+            bound, surrogate = self.inner.terms(traced, ramp)
+            return Terms(bound, surrogate + self.alpha * self.classification(traced))
+        labelled, rest = self.inner.terms(traced.labelled, ramp), self.inner.terms(traced.rest, ramp)
+        size = len(labelled.bound) + len(rest.bound)
+        scores = self.classification(traced.labelled) * (size / len(labelled.bound))
+        bound = torch.cat([labelled.bound, rest.bound]).where(traced.as_expected, math.nan)
+        return Terms(bound, torch.cat([labelled.surrogate + self.alpha * scores, rest.surrogate]))
 
     @staticmethod
     def classification(traced: PairTrace) -> Tensor:

@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from pyrovae.check import find_non_finite
 from pyrovae.compile import CompiledStep, PyroStep, registered
+from pyrovae.data.labelled import LabelledSplit
 from pyrovae.errors import NonFiniteError, OptionError, RunError
 from pyrovae.modes import evaluating, precision_context
-from pyrovae.objectives import Objective
+from pyrovae.objectives import Objective, SemiSupervised
 from pyrovae.optimizers import build_optimizer, build_scheduler
 from pyrovae.pair import Batch, parameters, running
 from pyrovae.trace import trace_pair
@@ -62,6 +63,8 @@ class Trainer:
             settings["optimizer"], self.params, settings["lr"], settings["optimizer_options"] or {}
         )
         self.scheduler = build_scheduler(settings["scheduler"], self.optimizer, settings["scheduler_options"] or {})
+        if isinstance(objective, SemiSupervised):
+            objective.labelled_first = isinstance(self.train_data, LabelledSplit) and processes is None
         kind = CompiledStep if isinstance(objective, Objective) else PyroStep
         self.stepper = kind(
             objective,
