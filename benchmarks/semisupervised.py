@@ -22,25 +22,19 @@ import argparse
 import functools
 import math
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import m2_step
 import numpy as np
-import pyro
 import pyro.distributions as dist
-import pyro.infer
-import pyro.optim
 import torch
 from records import Records, finished
 from scipy.stats import t
-from speed_row import alternate, summary
-from torch import nn
+from speed_row import summary
 
 import pyrovae as pv
 from pyrovae import objectives
-from pyrovae.compile.step import Step
-from pyrovae.pair import parameters
 
 # test error in percent with its sources: [1] the table of Salimans et al. 2016, [2] the README of Pyro's ss-vae tutorial, [3]
 # Kingma et al. 2014, Table 1, as restated by the README of tijiang13/Semi-supervised-VAE and (M1+TSVM) by other reproductions
@@ -84,7 +78,6 @@ ESTIMATORS = {
 }
 SETTINGS = ("data", "pixels", "epochs", "alpha", "share", "batch", "lr", "precision")
 Cell = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
-Update = Callable[[dict[str, torch.Tensor]], Any]
 
 
 # ------------------------------------------------------------------------------------------------ parts
@@ -222,148 +215,29 @@ def gradient_variance(pair: pv.Pair, data: pv.data.Data, name: str, options: arg
 
 
 # ------------------------------------------------------------------------------------------------ 3: step time
-class PlainM2(nn.Module):
-    """M2 without Pyro: classes by repeating rows, labelled rows apart, analytic KL."""
-
-    def __init__(self, data_dim: int, classes: int, latent_dim: int, hidden: int) -> None:
-        super().__init__()
-
-        def mlp(inputs: int, outputs: int) -> nn.Sequential:
-            return nn.Sequential(nn.Linear(inputs, hidden), nn.Softplus(), nn.Linear(hidden, outputs))
-
-        self.classifier = mlp(data_dim, classes)
-        self.encoder, self.decoder = mlp(data_dim + classes, 2 * latent_dim), mlp(latent_dim + classes, data_dim)
-        self.classes = classes
-
-    def bound(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """L(x, y), rows of x and one-hot y."""
-        loc, raw = self.encoder(torch.cat([x, y], -1)).chunk(2, -1)
-        scale = nn.functional.softplus(raw) + 1e-3
-        z = loc + scale * torch.randn_like(loc)
-        logits = self.decoder(torch.cat([z, y], -1))
-        fit = -nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
-        kl = 0.5 * (loc.square() + scale.square() - 1 - 2 * scale.log()).sum(-1)
-        return fit - kl - math.log(self.classes)
-
-    def loss(self, x: torch.Tensor, y: torch.Tensor, labelled: int, alpha: float) -> torch.Tensor:
-        one_hot = torch.eye(self.classes)
-        log_q = self.classifier(x).log_softmax(-1)
-        rest = x[labelled:]
-        every = self.bound(rest.repeat(self.classes, 1), one_hot.repeat_interleave(len(rest), 0))
-        free = log_q[labelled:]
-        unlabelled = (free.exp() * (every.view(self.classes, -1).T - free)).sum(-1)
-        known = self.bound(x[:labelled], one_hot[y[:labelled]])
-        chosen = log_q[:labelled].gather(1, y[:labelled, None])
-        return -(unlabelled.sum() + known.sum()) / len(x) - alpha * chosen.mean()
-
-
-class StockM2(nn.Module):
-    """M2 as Pyro's tutorial has it: y observed or enumerated by a branch, inputs concatenated."""
-
-    def __init__(self, plain: PlainM2, latent_dim: int) -> None:
-        super().__init__()
-        self.plain, self.latent_dim = plain, latent_dim
-
-    def model(self, x: torch.Tensor, y: torch.Tensor | None = None) -> None:
-        pyro.module("m2", self.plain)
-        with pyro.plate("data", len(x)):
-            y = pyro.sample("y", dist.OneHotCategorical(torch.ones(self.plain.classes) / self.plain.classes), obs=y)
-            z = pyro.sample("z", dist.Normal(torch.zeros(self.latent_dim), 1.0).to_event(1))
-            y = y.expand(*z.shape[:-1], -1)
-            pyro.sample(
-                "x", dist.Bernoulli(logits=self.plain.decoder(torch.cat([z, y], -1)), validate_args=False).to_event(1), obs=x
-            )
-
-    def guide(self, x: torch.Tensor, y: torch.Tensor | None = None) -> None:
-        with pyro.plate("data", len(x)):
-            if y is None:
-                y = pyro.sample("y", dist.OneHotCategorical(logits=self.plain.classifier(x)))
-            shape = torch.broadcast_shapes(x.shape[:-1], y.shape[:-1])
-            both = torch.cat([x.expand(*shape, -1), y.expand(*shape, -1)], -1)
-            loc, raw = self.plain.encoder(both).chunk(2, -1)
-            pyro.sample("z", dist.Normal(loc, nn.functional.softplus(raw) + 1e-3).to_event(1))
-
-    def classify(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        pyro.module("m2", self.plain)
-        with pyro.plate("data", len(x)):
-            pyro.sample("y_aux", dist.OneHotCategorical(logits=self.plain.classifier(x)), obs=y)
-
-
 def speed(options: argparse.Namespace) -> Iterator[Cell]:
-    steps = 5 if options.smoke else options.steps
-    settings = settings_of(options, "m2", "data", "pixels", "batch", "share", "precision", "threads")
-    data = load(options, f"few-labels:num_labels={options.labels[0]},share={settings['share']}")
+    settings = settings_of(options, "m2", "data", "pixels", "batch", "precision", "threads")
     width, latent = (30, 5) if options.smoke else (500, 50)
-    batches = [b for b, _ in zip(data.train.epoch(options.batch, seed=0, epoch=0), range(8), strict=False)]
-    labelled = int((batches[0]["y"] >= 0).sum())
-
-    def ours(compile: bool) -> Update:
-        pair = build("m2", data, 0, options, hidden=[width], latent_dim=latent)
-        objective = objectives.get({"name": "semisupervised", "base": "meanfield"})
-        objective.labelled_first = True  # as fit says of these data
-        if compile:
-            return pv.compile_step(objective, pair.model, pair.guide, batches[0], precision=options.precision)
-        optimizer = torch.optim.Adam(parameters(pair.model, pair.guide).values(), fused=True)
-        return Step(objective, pair.model, pair.guide, optimizer, precision=options.precision)
-
-    def plain() -> Update:
-        model = PlainM2(math.prod(data.spec.shape), data.spec.classes or 10, latent, width)
-        optimizer = torch.optim.Adam(model.parameters(), fused=True)
-
-        def step(batch: dict[str, torch.Tensor]) -> None:
-            optimizer.zero_grad(set_to_none=True)
-            model.loss(batch["x"].flatten(1), batch["y"], labelled, 0.1).backward()
-            optimizer.step()
-
-        return step
-
-    def stock() -> Update:
-        """Pyro's example: a step on labelled rows with the auxiliary loss, and one on the others."""
-        pyro.clear_param_store()
-        classes = data.spec.classes or 10
-        m2 = StockM2(PlainM2(math.prod(data.spec.shape), classes, latent, width), latent)
-        optimizer = pyro.optim.Adam({"lr": 1e-3})
-        guide = pyro.infer.config_enumerate(m2.guide, "parallel", expand=True)
-        bound = pyro.infer.SVI(m2.model, guide, optimizer, pyro.infer.TraceEnum_ELBO(max_plate_nesting=1))
-        auxiliary = pyro.infer.SVI(m2.classify, lambda x, y: None, optimizer, pyro.infer.Trace_ELBO())
-
-        def step(batch: dict[str, torch.Tensor]) -> None:
-            x, y = batch["x"].flatten(1), torch.eye(classes)[batch["y"][:labelled]]
-            bound.step(x[labelled:])
-            bound.step(x[:labelled], y)
-            auxiliary.step(x[:labelled], y)
-
-        return step
-
-    makers: dict[str, Callable[[], Update]] = {
-        "compiled": lambda: ours(compile=True),
-        "eager": lambda: ours(compile=False),
-        "hand-written PyTorch": plain,
-        "stock Pyro": stock,
-    }
+    steps = 5 if options.smoke else options.steps
 
     @functools.cache
-    def measured() -> dict[str, list[float]]:
-        """Milliseconds a step of each contender, of rounds in which they take turns."""
+    def measured(share: float) -> dict[str, list[float]]:
+        data = load(options, f"few-labels:num_labels={options.labels[0]},share={share}")
+        batches = [b for b, _ in zip(data.train.epoch(options.batch, seed=0, epoch=0), range(8), strict=False)]
+        make = functools.partial(build, "m2", data, 0, options, hidden=[width], latent_dim=latent)
+        sizes = (math.prod(data.spec.shape), data.spec.classes or 10, latent, width)
+        return m2_step.measure(make, batches, sizes, options.precision, steps, options.rounds)
 
-        def turn(step: Update, num: int) -> float:
-            start = time.perf_counter()
-            for number in range(num):
-                step(batches[number % len(batches)])
-            return 1000 * (time.perf_counter() - start) / num
-
-        with pyro.validation_enabled(False):
-            turns = {name: functools.partial(turn, make()) for name, make in makers.items()}
-            return alternate(turns, steps, options.rounds)
-
-    def cell(name: str) -> dict[str, Any]:
-        found = summary(measured()[name])
-        ours = measured()["compiled"]
-        ratio = statistics.median(other / own for other, own in zip(measured()[name], ours, strict=True))
+    def cell(name: str, share: float) -> dict[str, Any]:
+        times, base = measured(share)[name], measured(share)["compiled"]
+        ratio = statistics.median(other / own for other, own in zip(times, base, strict=True))
+        found = summary(times)
         return {"ms": found["median"], "quartiles": found["quartiles"], "times_compiled": round(ratio, 3), "steps": steps}
 
-    for name in makers:
-        yield {"what": "speed", "method": name, "width": width, **settings}, functools.partial(cell, name)
+    for share in (0.1, 0.5) if options.share is None else (options.share,):
+        for name in ("compiled", "eager", "hand-written PyTorch", "stock Pyro"):
+            key = {"what": "speed", "method": name, "width": width, "share": share, **settings}
+            yield key, functools.partial(cell, name, share)
 
 
 # ------------------------------------------------------------------------------------------------ 4: log p(x)
