@@ -23,12 +23,8 @@ def test_the_smoke_run_fills_every_cell_once(tmp_path, capsys):
     errors = [(row["method"], row["seed"]) for row in rows if row["what"] == "labels"]
     assert errors == [(method, seed) for seed in (0, 1) for method in ("m1-knn", "m2", "m1-m2")]
     assert all(0 < row["error"] < 100 for row in rows if row["what"] == "labels")
-    assert [row["method"] for row in rows if row["what"] == "speed"] == [
-        "compiled",
-        "eager",
-        "hand-written PyTorch",
-        "stock Pyro",
-    ]
+    timed = [row["method"] for row in rows if row["what"] == "speed"]
+    assert timed == 2 * ["compiled", "eager", "hand-written PyTorch", "stock Pyro"]  # a tenth and a half of a batch labelled
     (evidence,) = [row for row in rows if row["what"] == "evidence"]
     assert abs(evidence["estimate"] - evidence["exact"]) < 5 * evidence["mc_stderr"] + 0.02
     capsys.readouterr()
