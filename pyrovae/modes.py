@@ -42,12 +42,20 @@ def _float32(output: Any) -> Any:
     return {k: _float32(v) for k, v in output.items()} if isinstance(output, dict) else output
 
 
+def _uses_pyro(function: Any) -> bool:
+    """Whether a function names pyro, or what comes from it."""
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    found = [function.__globals__[name] for name in names if name in function.__globals__]
+    homes = [getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in found]
+    return any(str(home).partition(".")[0] == "pyro" for home in homes)
+
+
 @contextmanager
 def bf16_networks(*programs: Program) -> Iterator[None]:
     """Networks compute in bfloat16 and return float32, so that every density and gradient sum stays float32.
 
     A network is an outermost module called inside a program: autocast is entered before it and left after it. A module that
-    holds one of the programs, or whose ``forward`` uses ``pyro``, is a program itself.
+    holds one of the programs, or whose ``forward`` uses Pyro, is a program itself.
     """
     roots = set(modules(*programs))
     known: dict[nn.Module, bool] = {}
@@ -56,8 +64,7 @@ def bf16_networks(*programs: Program) -> Iterator[None]:
 
     def is_program(module: nn.Module) -> bool:
         if module not in known:
-            names = getattr(getattr(module.forward, "__code__", None), "co_names", ())
-            known[module] = "pyro" in names or not roots.isdisjoint(module.modules())
+            known[module] = _uses_pyro(module.forward) or not roots.isdisjoint(module.modules())
         return known[module]
 
     def before(module: nn.Module, args: Any) -> None:

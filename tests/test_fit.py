@@ -18,10 +18,12 @@ import pyro.distributions as dist
 import pyro.infer
 import pytest
 import torch
+from pyro import sample
 from torch.utils.data import DataLoader, TensorDataset
 
 import pyrovae as pv
 from pyrovae.errors import NonFiniteError, OptionError, RunError
+from pyrovae.modes import precision_context
 from pyrovae.pair import parameters
 from pyrovae.train.files import load_state
 
@@ -218,6 +220,37 @@ def test_bf16_networks_keep_float32_densities(digits):
     assert seen == {torch.bfloat16, torch.float32}
     assert all(p.dtype is torch.float32 for p in state(pair).values())
     assert run.history[-1]["valid"] == pytest.approx(plain.history[-1]["valid"], abs=0.5)
+
+
+class Nested(torch.nn.Module):
+    """A program within a program, whose draws come from an imported function."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = torch.nn.Sequential(torch.nn.Linear(64, 4))
+
+    def forward(self, x):
+        loc, raw = self.network(x.flatten(1)).chunk(2, -1)
+        with pyro.plate("data", len(x), dim=-1):
+            return sample("z", dist.Normal(loc, 0.1 + raw.exp()).to_event(1))
+
+
+def test_bf16_leaves_a_program_within_a_program_in_float32(digits):
+    inner, seen = Nested(), []
+    inner.network[0].register_forward_hook(lambda m, a, out: seen.append(out.dtype))
+
+    class Outer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            return self.inner(x)
+
+    outer = Outer()
+    with precision_context("bf16", outer):
+        assert outer(digits.test["x"][:5]).dtype is torch.float32
+    assert seen == [torch.bfloat16]
 
 
 def test_dataloaders_and_datasets_train(digits):
