@@ -303,12 +303,26 @@ COLUMNS = {
 }
 
 
+SHOWN = ("method", "labels", "given", "data", "pixels", "epochs", "alpha", "beta", "share", "batch", "precision", "threads")
+
+
 def table(what: str, rows: list[dict[str, Any]]) -> str:
     """Markdown: means over seeds with their 95% intervals (Student's t)."""
-    fixed = [k for k in rows[0] if k not in ("seed", "what") and k not in COLUMNS[what] and not k.endswith("_stderr")]
-    names = [
-        k for k in fixed if k in ("method", "labels", "given", "data", "pixels", "epochs", "alpha", "beta", "batch", "threads")
-    ]
+    shown = (
+        "method",
+        "labels",
+        "given",
+        "data",
+        "pixels",
+        "epochs",
+        "alpha",
+        "beta",
+        "share",
+        "batch",
+        "precision",
+        "threads",
+    )
+    names = [k for k in rows[0] if k in shown]
     published = ["published"] if what == "labels" else []
     lines = [f"| {' | '.join([*names, 'seeds', *COLUMNS[what], *published])} |"]
     lines.append("|" + "---|" * (len(names) + 1 + len(COLUMNS[what]) + len(published)))
