@@ -66,7 +66,8 @@ def classify_features(
     "logistic", "knn" (5 neighbours, weighted by distance) and "svm" (radial basis functions) learn from the labelled rows
     only. "self-training" (logistic regression that takes up its own labels where it is sure to 95%) and "label-spreading"
     (over the graph of 7 nearest neighbours) learn from the unlabelled rows too: they stand where the paper has a transductive
-    SVM, which scikit-learn does not. Features are standardized. "svm" gives no probabilities: its classes count as certain.
+    SVM, which scikit-learn does not. Features are centred and divided by one number, the largest standard deviation of a
+    dimension: dimensions that the guide does not use stay small. "svm" gives no probabilities: its classes count as certain.
 
     Args:
         pair: whose guide gives the features.
@@ -92,7 +93,7 @@ def classify_features(
         raise DataError("classify_features needs labels y, in the training and in the test data.")
     rows = np.ones(len(y), bool) if uses_all and (y < 0).any() else y >= 0
     x_test, y_test = x_test[y_test >= 0], y_test[y_test >= 0]
-    center, spread = x.mean(0), x.std(0) + 1e-8
+    center, spread = x.mean(0), x.std(0).max() + 1e-8
     model = make()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of scikit-learn's iterations

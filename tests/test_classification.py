@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 
@@ -97,6 +99,28 @@ def test_what_a_classifier_of_features_needs():
         pv.classify_features(pair, data.train["x"], data.test)
     with pytest.raises(OptionError, match="needs a run"):
         pv.evaluate(pair, data.test, num_samples=2, classifier="svm")
+
+
+@pytest.mark.parametrize("classifier", ["knn", "svm", "logistic", "label-spreading"])
+def test_latent_dimensions_out_of_use_do_not_drown_the_others(classifier):
+    """Two dimensions tell the three classes; thirty more hold what is left of the prior's noise."""
+    torch.manual_seed(0)
+    y = torch.arange(3).repeat(100)
+    corners = torch.tensor([[0.0, 1.0], [0.9, -0.5], [-0.9, -0.5]])
+    x = torch.cat([corners[y] + 0.2 * torch.randn(300, 2), 0.02 * torch.randn(300, 30)], 1)
+
+    def model(x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros(32), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z, 0.1).to_event(1), obs=x)
+
+    def guide(x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(x, 0.1).to_event(1))
+
+    labels = torch.where(torch.arange(300) < 15, y, -1)
+    found = pv.classify_features((model, guide), {"x": x, "y": labels}, {"x": x, "y": y}, classifier)
+    assert found.accuracy > 0.97
 
 
 # ------------------------------------------------------------------------------------------------ stages
