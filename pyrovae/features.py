@@ -98,11 +98,11 @@ def classify_features(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of scikit-learn's iterations
         model.fit((x[rows] - center) / spread, y[rows])
-        standardized = (x_test - center) / spread
-        scores = model.predict_proba(standardized) if hasattr(model, "predict_proba") else None
+        scaled = (x_test - center) / spread
+        scores = model.predict_proba(scaled) if hasattr(model, "predict_proba") else None
         classes = np.asarray(model.classes_)
         if scores is None:
-            scores = (model.predict(standardized)[:, None] == classes).astype(float)
+            scores = (model.predict(scaled)[:, None] == classes).astype(float)
     scores = np.where(np.isfinite(scores), scores, 1 / len(classes))  # where no label reaches a datum over the graph
     probabilities = np.zeros((len(x_test), int(max(classes.max(), y_test.max())) + 1))
     probabilities[:, classes] = scores
