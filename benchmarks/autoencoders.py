@@ -158,7 +158,8 @@ def densities(rows: list[dict[str, Any]]) -> str:
     """Markdown: log p(x) of each pair, and its difference from the VAE's over the same images."""
     table = ["| pair | epochs | seed | ELBO | log p(x) | more than the VAE | k-hat > 0.7 |", "|" + "---|" * 7]
     for row in rows:
-        gain = f"{row['more_than_vae']:+.2f} +- {row['more_than_vae_stderr']:.2f}" if row.get("more_than_vae") else ""
+        more = row.get("more_than_vae")
+        gain = "" if more is None else f"{more:+.2f} +- {row['more_than_vae_stderr']:.2f}"
         error = row["mean_stderr"] if row["mean_stderr"] is not None else math.nan
         table.append(
             f"| {row['name']} | {row['epochs']} | {row['seed']} | {row['elbo']:.2f} | {row['mean']:.2f} +- {error:.2f} | "
