@@ -29,7 +29,7 @@ from benchmarks.tables import TABLES
 from pyrovae import plots
 from pyrovae.cli.user_file import load_builder
 from pyrovae.errors import OptionError, PyrovaeError
-from pyrovae.train.files import write_json
+from pyrovae.train.files import read_json, write_json
 from pyrovae.train.fit import resolve_device
 
 README = Path(__file__).with_name("README.md")
@@ -100,11 +100,13 @@ def compute(cells: list[Cell], options: argparse.Namespace, how: How) -> None:
 
 
 def publish(cells: list[Cell], budget: Budget, options: argparse.Namespace) -> str:
-    """Write the table of what is finished; its Markdown."""
-    content = report.document(TABLES[options.name], budget, cells, options.out)
-    stem, folders = f"{options.name}-{budget.label}", [(options.out, options.out)]
+    """Write the table of what is finished, here or, with --write, by the JSON beside the README too; its Markdown."""
+    stem, folders, recorded = f"{options.name}-{budget.label}", [(options.out, options.out)], None
     if options.write:
         folders.append((options.write.parent / "results", options.write.parent / "figures"))
+        kept = folders[-1][0] / f"{stem}.json"
+        recorded = read_json(kept) if kept.exists() else None
+    content = report.document(TABLES[options.name], budget, cells, options.out, recorded)
     finished = any(row["results"] for row in content["rows"])
     for results, figures in folders:
         for folder in (results, figures):
@@ -112,7 +114,7 @@ def publish(cells: list[Cell], budget: Budget, options: argparse.Namespace) -> s
         write_json(results / f"{stem}.json", content)
         if finished:
             plots.save(report.points(content), figures / f"{stem}.png")
-            plots.save(report.curves(cells, options.out), figures / f"{stem}-curves.png")
+            plots.save(report.curves(content), figures / f"{stem}-curves.png")
     if options.write:
         shown = [f"figures/{stem}.png", f"figures/{stem}-curves.png"] if finished else []
         report.write_block(options.write, content, shown)
@@ -131,17 +133,17 @@ def main(arguments: list[str] | None = None) -> int:
             load_builder(pair)
         budget = Budget(options.budget, options.minutes)
         cells = joined(TABLES[options.name].cells(budget), options.pair)
-        cells = [cell for cell in cells if fnmatch.fnmatch(f"{cell.label} {cell.data['name']}", options.cells)]
-        if not cells:
+        chosen = [cell for cell in cells if fnmatch.fnmatch(f"{cell.label} {cell.data['name']}", options.cells)]
+        if not chosen:
             raise OptionError(f"no cell of {options.name} matches {options.cells!r}.")
         device = resolve_device(options.device)
         fabric = None
         if not options.table:
             fabric = launch(options.devices, device)
             how = How(options.out, command(options), device, options.threads, not options.quiet, fabric)
-            compute(cells, options, how)
+            compute(chosen, options, how)
         if fabric is None or fabric.global_rank == 0:
-            print(publish(cells, budget, options))
+            print(publish(cells if options.write else chosen, budget, options))
     except Interrupted as stopped:
         print(f"{stopped}; the same command continues it.", file=sys.stderr)
         return 130

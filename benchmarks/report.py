@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.cells import Budget, Cell, Table
-from benchmarks.runner import folder_of, results_of
+from benchmarks.runner import results_of
 from pyrovae.errors import OptionError
-from pyrovae.train.run import METRICS
 
 __all__ = ["block", "curves", "document", "points", "render", "write_block"]
 
@@ -25,11 +23,20 @@ COLORS = ("#1f5a96", "#d1731c", "#5a8f3c", "#8a4fa3", "#b8485c", "#4b9aa5", "#8c
 
 
 # ------------------------------------------------------------------------------------------------ JSON
-def document(table: Table, budget: Budget, cells: Sequence[Cell], out: Path) -> dict[str, Any]:
-    """What is known of a table: a row for each cell, with the results of its finished seeds and their summary."""
+def document(
+    table: Table, budget: Budget, cells: Sequence[Cell], out: Path, recorded: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What is known of a table: a row for each cell, with the results of its finished seeds and their summary.
+
+    Args:
+        recorded: an earlier document, say of another machine, whose results of the same settings are kept where ``out`` has
+            none of their seed.
+    """
+    before = {row["fingerprint"]: row["results"] for row in (recorded or {"rows": []})["rows"]}
     rows = []
     for cell in cells:
-        results = results_of(cell, out)
+        found = {result["seed"]: result for result in [*before.get(cell.fingerprint, []), *results_of(cell, out)]}
+        results = [found[seed] for seed in sorted(found)]
         rows.append(
             {
                 "label": cell.label,
@@ -193,27 +200,24 @@ def _named(row: dict[str, Any], with_data: bool) -> str:
     return row["label"] + (f" ({row['results'][0]['data']['name']})" if with_data else "")
 
 
-def curves(cells: Sequence[Cell], out: Path) -> Figure:
-    """The training bound of each epoch, and the validation bound dashed, of each cell's run of its first seed."""
+def curves(content: dict[str, Any]) -> Figure:
+    """The training bound of each epoch, and the validation bound dashed, of each row's first seed."""
     figure = Figure(figsize=(7.0, 4.6), layout="constrained")
     axes = figure.add_subplot()
     best = []
-    for number, cell in enumerate(cells):
-        results = results_of(cell, out)
-        if not results:
+    for number, row in enumerate(content["rows"]):
+        curve = row["results"][0].get("curve") if row["results"] else None
+        if curve is None:
             continue
-        path = folder_of(cell, results[0]["seed"], out) / "run" / METRICS
-        with open(path, newline="") as file:
-            history = list(csv.DictReader(file))
         color = COLORS[number % len(COLORS)]
         for part, line in (("train", "-"), ("valid", "--")):
-            drawn = [(int(row["epoch"]), float(row[part])) for row in history if row[part]]
+            drawn = [(epoch, value) for epoch, value in zip(curve["epoch"], curve[part], strict=True) if value is not None]
             if drawn:
-                name = {"label": f"{cell.label} ({cell.data['name']})"} if part == "train" else {}
+                name = {"label": _named(row, True)} if part == "train" else {}
                 axes.plot(*zip(*drawn, strict=True), line, color=color, lw=1.2, **name)
                 best += [value for _, value in drawn[len(drawn) // 2 :]]
     if best:
         axes.set_ylim(min(best) - 1, max(best) + 1)
+        axes.legend(frameon=False, fontsize=6, ncols=2)
     axes.set(xlabel="epoch", ylabel="bound (nats per datum)", xscale="log")
-    axes.legend(frameon=False, fontsize=6, ncols=2)
     return figure

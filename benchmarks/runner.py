@@ -14,11 +14,13 @@ import json
 import re
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jsonargparse import Namespace
 
@@ -197,6 +199,7 @@ def _result(cell: Cell, seed: int, folder: Path, run: pv.Run, how: How) -> dict[
         "weights": run.weights,
         "best_epoch": run.best_epoch,
         "train_bound": run.history[-1]["train"],
+        "curve": _curve(run.history),
         "seconds": {
             "train": round(sum(row["seconds"] for row in run.history), 2),
             "evaluate": round(evaluated, 2),
@@ -214,3 +217,9 @@ def _result(cell: Cell, seed: int, folder: Path, run: pv.Run, how: How) -> dict[
     write_json(folder / RESULT, result)
     (folder / EVIDENCE).unlink(missing_ok=True)
     return result
+
+
+def _curve(history: Sequence[Mapping[str, Any]], num: int = 60) -> dict[str, list[Any]]:
+    """The bounds of at most so many epochs, spaced as on a logarithmic axis."""
+    chosen = [history[index - 1] for index in np.unique(np.geomspace(1, len(history), num).round().astype(int))]
+    return {name: [row.get(name) for row in chosen] for name in ("epoch", "train", "valid")}

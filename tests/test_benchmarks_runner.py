@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -286,13 +288,38 @@ def test_a_block_of_the_readme_is_replaced_and_nothing_else(content, tmp_path):
 
 def test_write_puts_all_beside_the_readme(how, tmp_path, capsys):
     words = ["rainforth", "--cells", "*MIWAE*", "--out", str(how.out), "--quiet"]
-    (tmp_path / "docs").mkdir()
-    assert main([*words, "--write", str(tmp_path / "docs" / "README.md")]) == 0
+    readme = tmp_path / "docs" / "README.md"
+    readme.parent.mkdir()
+    assert main([*words, "--write", str(readme)]) == 0
     told = (tmp_path / "docs" / "results" / "rainforth-smoke.json").read_text()
-    assert (tmp_path / "docs" / "README.md").read_text().startswith("<!-- table: rainforth smoke -->")
-    assert report.render(json.loads(told)) in (tmp_path / "docs" / "README.md").read_text()
-    assert main([*words, "--table"]) == 0
+    assert readme.read_text().startswith("<!-- table: rainforth smoke -->")
+    assert report.render(json.loads(told)) in readme.read_text()
+    assert main([*words, "--table", "--out", str(tmp_path / "another machine"), "--write", str(readme)]) == 0
     assert capsys.readouterr().out.strip().endswith(report.render(json.loads(told)))
+    assert (tmp_path / "docs" / "results" / "rainforth-smoke.json").read_text() == told
+
+
+def test_results_of_another_machine_are_kept_unless_their_seed_was_run_here(content, how, tmp_path):
+    cells = [replace(each, published=None) for each in TABLES["iwae"].cells(SMOKE)]
+    foreign = copy.deepcopy(content)
+    for result in foreign["rows"][0]["results"]:
+        result["log_p"] = -1.0
+    shutil.rmtree(folder_of(cells[0], 1, how.out))
+    shutil.rmtree(folder_of(cells[10], 0, how.out))
+    merged = report.document(TABLES["iwae"], SMOKE, [cells[0], cells[10], cells[2]], how.out, foreign)["rows"]
+    assert merged[0]["results"] == [content["rows"][0]["results"][0], foreign["rows"][0]["results"][1]]
+    assert merged[0]["summary"]["log_p"] == (content["rows"][0]["results"][0]["log_p"] - 1) / 2
+    assert merged[1]["results"] == content["rows"][1]["results"] and merged[2]["summary"] is None
+
+
+def test_curves_are_drawn_from_the_json(content):
+    axes = report.curves(content).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        f"{row['label']} (digits)" for row in content["rows"][:2]
+    ]
+    curve = content["rows"][0]["results"][0]["curve"]
+    assert curve["epoch"] == [1, 2] and axes.lines[0].get_ydata().tolist() == curve["train"]
+    assert curve["train"][-1] == content["rows"][0]["results"][0]["train_bound"]
 
 
 def test_the_readmes_tables_are_those_of_the_json_beside_it():
