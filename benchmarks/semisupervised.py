@@ -12,8 +12,9 @@ quadrants   log p(x_rest | 1, 2, 3 quadrants) of CVAE and GSNN by importance sam
             annealed importance sampling estimates it on the first images
 
 Each cell is a line of JSON in --out; cells that stand there are not run again, so that an interrupted table continues. Pixels
-are grey levels in [0, 1] under a Bernoulli cross-entropy (an energy, as in Pyro's tutorial) with --pixels grey, and binary
-otherwise. Prints Markdown tables, published figures beside ours where their source was read.
+are grey levels in [0, 1] under a Bernoulli cross-entropy (an energy, as in Pyro's tutorials) with --pixels grey, as they are
+but for the quadrants if nothing is said, and binary otherwise. Prints Markdown tables, published figures beside ours where
+their source was read.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from pyrovae import objectives
 from pyrovae.pair import set_trainable
 
 # test error in percent with its sources: [1] the table of Salimans et al. 2016, [2] the README of Pyro's ss-vae tutorial, [3]
-# Kingma et al. 2014, Table 1, as restated by the README of tijiang13/Semi-supervised-VAE and (M1+TSVM) by other reproductions
+# Kingma et al. 2014, Table 1, as restated by the README of tijiang13/Semi-supervised-VAE and (M1+TSVM) by other reproductions;
+# [4] Pyro's tutorial on the CVAE, of grey pixels: nats, a bound
 PUBLISHED: dict[Any, str] = {
     ("m1-svm", 100): "11.82 (TSVM) [3]",
     ("m1-svm", 600): "5.72 (TSVM) [3]",
@@ -51,6 +53,9 @@ PUBLISHED: dict[Any, str] = {
     ("m2", 600): "5.63 +- 0.70 [2]",
     ("m2", 1000): "5.13 +- 0.38 [2]",
     ("m2", 3000): "4.18 +- 0.12 [2]",
+    ("cvae", 1): "-71.8 [4]",
+    ("cvae", 2): "-51.0 [4]",
+    ("cvae", 3): "-24.2 [4]",
 }
 FEATURES = ("m1-svm", "m1-logistic", "m1-knn", "m1-label-spreading")
 METHODS = {
@@ -84,20 +89,20 @@ Cell = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
 
 # ------------------------------------------------------------------------------------------------ parts
 def load(options: argparse.Namespace, *transforms: str) -> pv.data.Data:
-    binarization = "none" if options.pixels == "grey" else options.pixels
+    binarization = "none" if options.pixels in (None, "grey") else options.pixels
     return pv.data.load(options.data, binarization=binarization, transforms=transforms)
 
 
 def build(name: str, data: pv.data.Data, seed: int, options: argparse.Namespace, **more: Any) -> pv.Pair:
     """A pair, its parameters drawn by the seed."""
     torch.manual_seed(seed)
-    likelihood = {"likelihood": "bernoulli-grey"} if options.pixels == "grey" else {}
+    likelihood = {"likelihood": "bernoulli-grey"} if options.pixels in (None, "grey") else {}
     return pv.pairs.get(name).build(data.spec, **likelihood, **more)
 
 
 def settings_of(options: argparse.Namespace, method: str, *names: str) -> dict[str, Any]:
     """Options by name, those of training the method's own where the command line leaves them open."""
-    own = TRAINING.get(method, TRAINING["m1"])
+    own = {"pixels": "grey", **TRAINING.get(method, TRAINING["m1"])}
     return {name: own[name] if name in own and getattr(options, name) is None else getattr(options, name) for name in names}
 
 
@@ -277,11 +282,11 @@ def evidence(options: argparse.Namespace) -> Iterator[Cell]:
 # ------------------------------------------------------------------------------------------------ 5: quadrants
 def quadrants(options: argparse.Namespace) -> Iterator[Cell]:
     settings = settings_of(options, "m1", "data", "epochs", "batch", "lr", "precision", "samples", "test")
-    binary = argparse.Namespace(**{**vars(options), "pixels": "dynamic" if options.pixels == "grey" else options.pixels})
+    options = argparse.Namespace(**{**vars(options), "pixels": options.pixels or "dynamic"})
 
     def cell(name: str, given: int, seed: int) -> dict[str, Any]:
-        data = load(binary, f"quadrants:given={given}")
-        pair = build(name, data, seed, binary, **(SMALL if options.smoke else {}))
+        data = load(options, f"quadrants:given={given}")
+        pair = build(name, data, seed, options, **(SMALL if options.smoke else {}))
         run = train(pair, data, None, seed, options, settings)
         test = data.test.subset(torch.arange(min(len(data.test), options.test)))
         found = pv.log_evidence(pair.model, pair.guide, test, num_samples=options.samples)
@@ -293,7 +298,7 @@ def quadrants(options: argparse.Namespace) -> Iterator[Cell]:
     for seed in options.seeds:
         for given in (1, 2, 3):
             for name in ("gsnn", "cvae"):
-                key = {"what": "quadrants", "method": name, "given": given, "seed": seed, "pixels": binary.pixels, **settings}
+                key = {"what": "quadrants", "method": name, "given": given, "seed": seed, "pixels": options.pixels, **settings}
                 yield key, functools.partial(cell, name, given, seed)
 
 
@@ -313,16 +318,21 @@ SHOWN = ("method", "labels", "given", "data", "pixels", "epochs", "alpha", "beta
 def table(what: str, rows: list[dict[str, Any]]) -> str:
     """Markdown: means over seeds with their 95% intervals (Student's t)."""
     names = [k for k in rows[0] if k in SHOWN]
-    published = ["published"] if what == "labels" else []
+    published = ["published"] if what in ("labels", "quadrants") else []
     lines = [f"| {' | '.join([*names, 'seeds', *COLUMNS[what], *published])} |"]
     lines.append("|" + "---|" * (len(names) + 1 + len(COLUMNS[what]) + len(published)))
     for group in dict.fromkeys(tuple(row.get(k) for k in names) for row in rows):
         cells = [row for row in rows if tuple(row.get(k) for k in names) == group]
         shown = [_interval([row[k] for row in cells if k in row]) for k in COLUMNS[what]]
-        named = (cells[0]["method"], cells[0].get("labels")) if cells[0].get("data") == "mnist" else None
-        known = [PUBLISHED.get(named, "")] if published else []
+        known = [_known(what, cells[0])] if published else []
         lines.append(f"| {' | '.join([*map(str, group), str(len(cells)), *shown, *known])} |")
     return "\n".join(lines)
+
+
+def _known(what: str, row: dict[str, Any]) -> str:
+    """The published figure of a row's data and pixels."""
+    compared = row["data"] == "mnist" and (what == "labels" or row["pixels"] == "grey")
+    return PUBLISHED.get((row["method"], row.get("labels", row.get("given"))), "") if compared else ""
 
 
 def _interval(values: list[float]) -> str:
@@ -352,7 +362,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--labels", type=int, nargs="+", default=[100])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--data", default="mnist")
-    parser.add_argument("--pixels", default="grey", choices=["grey", "dynamic", "threshold"])
+    parser.add_argument("--pixels", default=None, choices=["grey", "dynamic", "threshold"])
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--alpha", type=float, default=None, help="by default each method's own, as beta, share, batch and lr")
     parser.add_argument("--beta", type=float, default=None, help="weight of the KL in training, of the labels' table")
