@@ -15,19 +15,28 @@ __all__ = ["named"]
 def named(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None, dict[str, Any]]:
     """Name and options of ``"name:option=value,..."``, or of a mapping with ``name``; ``what`` begins the message.
 
+    An option that is itself something named takes its own options after a dot.
+
     >>> named("iwae:num_particles=50", "objective")
     ('iwae', {'num_particles': 50})
+    >>> named("semisupervised:alpha=3,base=meanfield,base.beta=10", "objective")
+    ('semisupervised', {'alpha': 3, 'base': {'name': 'meanfield', 'beta': 10}})
     """
     if isinstance(chosen, Mapping):
         options = dict(chosen)
         return options.pop("name", None), options
     name, _, text = str(chosen).partition(":")
-    options = {}
+    options: dict[str, Any] = {}
     for item in filter(None, text.split(",")):
         key, equals, value = item.partition("=")
         if not equals:
             raise OptionError(f"{what} {chosen!r}: {item!r} is not option=value.")
-        options[key.strip()] = _value(value)
+        outer, dot, inner = key.strip().partition(".")
+        if dot:
+            own = options.get(outer, {})
+            options[outer] = {**(own if isinstance(own, dict) else {"name": own}), inner: _value(value)}
+        else:
+            options[outer] = _value(value)
     return name, options
 
 

@@ -240,6 +240,8 @@ def test_what_it_refuses():
         objectives.get("semisupervised:base=mean-field")
     with pytest.raises(OptionError, match="did you mean 'beta'"):
         objectives.get("semisupervised", base={"name": "elbo", "bet": 2})
+    with pytest.raises(OptionError, match="no option of objective meanfield is called 'betta'; did you mean 'beta'"):
+        objectives.get("semisupervised:base=meanfield,base.betta=2")
     with pytest.raises(ContractError, match="data lack y"):
         objectives.get("semisupervised").loss(pair.model, pair.guide, x=batch["x"])
     vae = pv.pairs.vae(SPEC, latent_dim=2)
@@ -247,6 +249,12 @@ def test_what_it_refuses():
         objectives.get("semisupervised").loss(vae.model, vae.guide, **batch)
     with pytest.raises(OptionError, match="has no labels y"):
         pv.pairs.m2(DataSpec("toy", (4,), "binary"))
+
+
+def test_options_of_the_base_in_one_text():
+    objective = objectives.get("semisupervised:alpha=2,base=meanfield,base.beta=3,base.num_particles=4")
+    assert type(objective.inner) is objectives.MeanField and (objective.alpha, objective.num_particles) == (2, 4)
+    assert objective.inner.beta == 3 and objectives.get("semisupervised:base.beta=5").inner.beta == 5
 
 
 # ------------------------------------------------------------------------------------------------ training

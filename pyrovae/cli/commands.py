@@ -56,7 +56,8 @@ def _train(args: list[str]) -> int:
         "--objective",
         type=str | None,
         default=None,
-        help=f"{', '.join(OBJECTIVES)}, with options as in iwae:num_particles=50; by default the pair's own",
+        help=f"{', '.join(OBJECTIVES)}, with options as in iwae:num_particles=50 or "
+        "semisupervised:base=meanfield,base.beta=3; by default the pair's own",
     )
     group.add_argument("--optimizer", type=str, default="Adam", help=texts["optimizer"])
     group.add_argument("--scheduler", type=str | None, default=None, help=texts["scheduler"])
