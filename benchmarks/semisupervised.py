@@ -316,10 +316,12 @@ SHOWN = ("method", "labels", "given", "data", "pixels", "epochs", "alpha", "beta
 
 
 def table(what: str, rows: list[dict[str, Any]]) -> str:
-    """Markdown: means over seeds with their 95% intervals (Student's t)."""
-    names = [k for k in rows[0] if k in SHOWN]
+    """Markdown: means over seeds with their 95% intervals (Student's t); settings that all rows share stand above it."""
+    names = [k for k in SHOWN if len({row.get(k) for row in rows}) > 1 or k == "method"]
+    shared = [f"{k} {rows[0][k]}" for k in SHOWN if k in rows[0] and k not in names]
     published = ["published"] if what in ("labels", "quadrants") else []
-    lines = [f"| {' | '.join([*names, 'seeds', *COLUMNS[what], *published])} |"]
+    lines = [", ".join(shared), ""] if shared else []
+    lines.append(f"| {' | '.join([*names, 'seeds', *COLUMNS[what], *published])} |")
     lines.append("|" + "---|" * (len(names) + 1 + len(COLUMNS[what]) + len(published)))
     for group in dict.fromkeys(tuple(row.get(k) for k in names) for row in rows):
         cells = [row for row in rows if tuple(row.get(k) for k in names) == group]
@@ -342,7 +344,7 @@ def _interval(values: list[float]) -> str:
     if len(values) < 2:
         return f"{mean:.4g}"
     half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:.4g} +- {half:.2g}"
+    return f"{mean:.4g} +- {half:.2g}" if half < 10 else f"{mean:.4g} +- {half:.0f}"
 
 
 WHAT: dict[str, Callable[[argparse.Namespace], Iterator[Cell]]] = {
