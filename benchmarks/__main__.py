@@ -100,7 +100,7 @@ def compute(cells: list[Cell], options: argparse.Namespace, how: How) -> None:
 
 
 def publish(cells: list[Cell], budget: Budget, options: argparse.Namespace) -> str:
-    """Write the table of what is finished, here or, with --write, by the JSON beside the README too; its Markdown."""
+    """Write the table of what is finished, with --write also of what the JSON beside the README has; its Markdown."""
     stem, folders, recorded = f"{options.name}-{budget.label}", [(options.out, options.out)], None
     if options.write:
         folders.append((options.write.parent / "results", options.write.parent / "figures"))

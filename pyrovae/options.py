@@ -32,11 +32,11 @@ def named(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None, dict[
         if not equals:
             raise OptionError(f"{what} {chosen!r}: {item!r} is not option=value.")
         outer, dot, inner = key.strip().partition(".")
+        own = options.get(outer, {})
         if dot:
-            own = options.get(outer, {})
             options[outer] = {**(own if isinstance(own, dict) else {"name": own}), inner: _value(value)}
         else:
-            options[outer] = _value(value)
+            options[outer] = {**own, "name": _value(value)} if own and isinstance(own, dict) else _value(value)
     return name, options
 
 

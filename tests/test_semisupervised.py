@@ -255,6 +255,7 @@ def test_options_of_the_base_in_one_text():
     objective = objectives.get("semisupervised:alpha=2,base=meanfield,base.beta=3,base.num_particles=4")
     assert type(objective.inner) is objectives.MeanField and (objective.alpha, objective.num_particles) == (2, 4)
     assert objective.inner.beta == 3 and objectives.get("semisupervised:base.beta=5").inner.beta == 5
+    assert repr(objectives.get("semisupervised:base.beta=3,base=meanfield").base) == "{'beta': 3, 'name': 'meanfield'}"
 
 
 # ------------------------------------------------------------------------------------------------ training
