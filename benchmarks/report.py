@@ -30,9 +30,10 @@ def document(
 
     Args:
         recorded: an earlier document, say of another machine, whose results of the same settings are kept where ``out`` has
-            none of their seed.
+            none of their seed, as are its rows of pairs of the user's own that ``cells`` lacks.
     """
-    before = {row["fingerprint"]: row["results"] for row in (recorded or {"rows": []})["rows"]}
+    old = [row for row in (recorded or {"rows": []})["rows"] if row["results"]]
+    before = {row["fingerprint"]: row["results"] for row in old}
     rows = []
     for cell in cells:
         found = {result["seed"]: result for result in [*before.get(cell.fingerprint, []), *results_of(cell, out)]}
@@ -46,6 +47,9 @@ def document(
                 "results": results,
             }
         )
+    known = {(cell.label, cell.data["name"]) for cell in cells}
+    own = [row for row in old if "pair_sha256" in row["results"][0]["settings"]]
+    rows += [row for row in own if (row["label"], row["results"][0]["settings"]["data"]["name"]) not in known]
     return {"table": table.name, "title": table.title, "about": table.about, "budget": budget.label, "rows": rows}
 
 

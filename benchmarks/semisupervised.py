@@ -61,8 +61,8 @@ FEATURES = ("m1-svm", "m1-logistic", "m1-knn", "m1-label-spreading")
 METHODS = {
     "m2": {"hidden": [500, 500], "latent_dim": 50, "activation": "relu"},
     "m1-m2": {"hidden": [500], "latent_dim": 10, "activation": "relu"},
-    "adgm": {"hidden": [500, 500], "latent_dim": 100, "auxiliary_dim": 100, "activation": "relu"},
-    "sdgm": {"hidden": [500, 500], "latent_dim": 100, "auxiliary_dim": 100, "activation": "relu"},
+    "adgm": {"hidden": [500, 500], "latent_dim": 50, "auxiliary_dim": 50, "activation": "relu"},
+    "sdgm": {"hidden": [500, 500], "latent_dim": 50, "auxiliary_dim": 50, "activation": "relu"},
 }
 # M2, ADGM, SDGM: half of each batch is labelled, as in the code of Maaloe et al., where a labelled row's class has
 # 0.1 N / N_labelled = 60 times the weight of its bound: alpha = 30 in such a batch. M2 was tried with one and two layers,

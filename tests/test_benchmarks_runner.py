@@ -312,6 +312,19 @@ def test_results_of_another_machine_are_kept_unless_their_seed_was_run_here(cont
     assert merged[1]["results"] == content["rows"][1]["results"] and merged[2]["summary"] is None
 
 
+def test_rows_of_own_pairs_are_kept_when_the_table_is_written_without_them(content, how):
+    foreign = copy.deepcopy(content)
+    mine, gone = foreign["rows"][0], foreign["rows"][1]
+    mine["label"], mine["fingerprint"] = gone["label"], gone["fingerprint"] = "mine.py:build, ELBO", "0123456789ab"
+    gone["label"] = "a row that the table no longer has"
+    mine["results"][0]["settings"]["pair_sha256"] = "of the file"
+    cells = [replace(each, published=None) for each in TABLES["iwae"].cells(SMOKE)]
+    merged = report.document(TABLES["iwae"], SMOKE, cells, how.out, foreign)["rows"]
+    assert merged[len(cells) :] == [mine]
+    same = replace(cells[0], label=mine["label"])
+    assert len(report.document(TABLES["iwae"], SMOKE, [same], how.out, foreign)["rows"]) == 1
+
+
 def test_curves_are_drawn_from_the_json(content):
     axes = report.curves(content).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
