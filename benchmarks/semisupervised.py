@@ -65,7 +65,7 @@ METHODS = {
     "sdgm": {"hidden": [500, 500], "latent_dim": 50, "auxiliary_dim": 50, "activation": "relu"},
 }
 SMALL = {"feature_hidden": [30], "feature_dim": 5, "hidden": [30], "latent_dim": 5, "auxiliary_dim": 5}
-# M2, ADGM, SDGM: half of each batch is labelled, as in the code of Maaloe et al. Tried by the test error of the first two draws
+# M2, ADGM, SDGM: half of each batch is labelled, as in the code of Maaloe et al. Tried by the test error of the first draws
 # after 6 to 30 epochs, as benchmarks/README.md tells: M2 with one to four layers, softplus and relu, a hundredth to a half
 # labelled, alpha from 0.1 to 1000, the KL times 1 to 10, decay of 0.1 to 3, batches of 50 to 200; M1+M2 with the KL times 1 to
 # 30, 3 to 50 dimensions of style, a tenth and a half labelled. A heavier KL leaves the style less, and the class more, to say.
