@@ -60,7 +60,7 @@ PUBLISHED: dict[Any, str] = {
 FEATURES = ("m1-svm", "m1-logistic", "m1-knn", "m1-label-spreading")
 METHODS = (*FEATURES, "m2", "m1-m2", "adgm", "sdgm")
 NETWORKS = {
-    "m2": {"hidden": [500, 500, 500], "latent_dim": 50, "activation": "relu"},
+    "m2": {"hidden": [500, 500], "latent_dim": 50, "activation": "relu"},
     "m1-m2": {"feature_hidden": [600, 600], "feature_dim": 50, "hidden": [500], "latent_dim": 10, "activation": "relu"},
     "adgm": {"hidden": [500, 500], "latent_dim": 50, "auxiliary_dim": 50, "activation": "relu"},
     "sdgm": {"hidden": [500, 500], "latent_dim": 50, "auxiliary_dim": 50, "activation": "relu"},
