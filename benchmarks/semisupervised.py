@@ -336,6 +336,8 @@ SHOWN = ("method", "network", "labels", "given", *SETTINGS, "beta", "threads")
 
 def table(what: str, rows: list[dict[str, Any]]) -> str:
     """Markdown: means over seeds with their 95% intervals (Student's t); settings that all rows share stand above it."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    rows = sorted(rows, key=lambda row: (methods.index(row["method"]), row.get("labels", row.get("given", 0))))
     names = [k for k in SHOWN if len({row.get(k) for row in rows}) > 1 or k == "method"]
     shared = [f"{k} {rows[0][k]}" for k in SHOWN if k in rows[0] and k not in names]
     published = ["published"] if what in ("labels", "quadrants") else []
