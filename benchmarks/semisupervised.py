@@ -40,7 +40,7 @@ from pyrovae.pair import set_trainable
 
 # test error in percent with its sources: [1] the table of Salimans et al. 2016, [2] the README of Pyro's ss-vae tutorial, [3]
 # Kingma et al. 2014, Table 1, as restated by the README of tijiang13/Semi-supervised-VAE and (M1+TSVM) by other reproductions;
-# [4] Pyro's tutorial on the CVAE, of grey pixels: nats, a bound
+# [4] Pyro's tutorial on the CVAE, of grey pixels: nats, a bound; [5] Jang, Gu and Poole 2017, y marginalized
 PUBLISHED: dict[Any, str] = {
     ("m1-svm", 100): "11.82 (TSVM) [3]",
     ("m1-svm", 600): "5.72 (TSVM) [3]",
@@ -49,7 +49,7 @@ PUBLISHED: dict[Any, str] = {
     ("m1-m2", 100): "3.33 +- 0.14 [1]",
     ("adgm", 100): "0.96 +- 0.02 [1]",
     ("sdgm", 100): "1.32 +- 0.07 [1]",
-    ("m2", 100): "11.97 +- 1.71 [3]; 6.81 +- 0.60 [2]",
+    ("m2", 100): "11.97 +- 1.71 [3]; grey 6.81 +- 0.60 [2]; binary, convolutional 7.4 [5]",
     ("m2", 600): "5.63 +- 0.70 [2]",
     ("m2", 1000): "5.13 +- 0.38 [2]",
     ("m2", 3000): "4.18 +- 0.12 [2]",
