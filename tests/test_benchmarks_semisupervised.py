@@ -32,6 +32,17 @@ def test_the_smoke_run_fills_every_cell_once(tmp_path, capsys):
     assert len(out.read_text().splitlines()) == len(rows) and '"what"' not in capsys.readouterr().out
 
 
+def test_networks_of_binary_pixels_are_tested_on_grey_ones_too(tmp_path):
+    rows = {}
+    for pixels in ("grey", "threshold"):
+        out = tmp_path / f"{pixels}.jsonl"
+        arguments = ["--smoke", "--what", "labels", "--methods", "m2", "--pixels", pixels]
+        semisupervised.main([*arguments, "--threads", str(torch.get_num_threads()), "--out", str(out)])
+        rows[pixels] = [json.loads(line) for line in out.read_text().splitlines()]
+    assert all("grey_error" not in row for row in rows["grey"])
+    assert any(row["grey_error"] != row["error"] for row in rows["threshold"])
+
+
 def test_the_hand_written_m2_is_m2():
     """Without style noise (scales near 0) both are deterministic, and must agree on labelled and unlabelled rows."""
     data = pv.data.load("digits", transforms=["few-labels:num_labels=100,share=0.3"])
