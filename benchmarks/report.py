@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from scipy.stats import ttest_ind
 
 from benchmarks.cells import Budget, Cell, Table
 from benchmarks.runner import results_of
@@ -47,6 +48,10 @@ def document(
                 "results": results,
             }
         )
+    firsts: dict[str, list[dict[str, Any]]] = {}
+    for cell, row in zip(cells, rows, strict=True):
+        first = firsts.setdefault(str(cell.data), row["results"])
+        row["difference"] = None if first is row["results"] else difference(row["results"], first)
     known = {(cell.label, cell.data["name"]) for cell in cells}
     own = [row for row in old if "pair_sha256" in row["results"][0]["settings"]]
     rows += [row for row in own if (row["label"], row["results"][0]["settings"]["data"]["name"]) not in known]
@@ -74,6 +79,20 @@ def summarize(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def difference(results: Sequence[dict[str, Any]], first: Sequence[dict[str, Any]]) -> dict[str, float] | None:
+    """How much higher log p(x) is than in the first row of the data set: difference of the means over seeds, its standard
+    error, and p of Welch's t-test; None where either has one seed."""
+    if min(len(results), len(first)) < 2:
+        return None
+    ours, theirs = ([result["log_p"] for result in some] for some in (results, first))
+    variances = [statistics.variance(some) / len(some) for some in (ours, theirs)]
+    return {
+        "mean": statistics.mean(ours) - statistics.mean(theirs),
+        "stderr": math.sqrt(sum(variances)),
+        "p": float(ttest_ind(ours, theirs, equal_var=False).pvalue),
+    }
+
+
 # ------------------------------------------------------------------------------------------------ Markdown
 def render(content: dict[str, Any]) -> str:
     """The tables of a :func:`document` as Markdown: one for each data set and binarization, which are never mixed."""
@@ -92,6 +111,11 @@ def render(content: dict[str, Any]) -> str:
     notes = [f"[{number}] {source}." for number, source in enumerate(sources, 1)]
     if missing:
         notes.append(f"{missing} of {len(content['rows'])} cells are not finished.")
+    killed = [
+        f"{row['label']} ({row['results'][0]['data']['name']})" for row in rows if max(r["starts"] for r in row["results"]) > 1
+    ]
+    if killed:
+        notes.append(f"Stopped in the middle and continued from the last checkpoint: {'; '.join(killed)}.")
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in [*notes, *_provenance(rows)])])
 
 
@@ -108,14 +132,15 @@ def _group(rows: Sequence[dict[str, Any]], sources: Sequence[str]) -> str:
         f"samples at most {noise:.3f}."
     )
     bound = next((each["results"][0]["settings"]["bound_samples"] for each in rows if each["summary"]["bound"] is not None), 0)
-    heads = ["", "log p(x)", "published", "ours - published", *([f"L_{bound}"] if bound else []), "ELBO", "active units"]
-    heads += ["seeds", "epochs", "minutes", "MiB"]
-    lines = [_line(row, sources, bool(bound)) for row in rows]
+    compared = any(row.get("difference") for row in rows)
+    heads = ["", "log p(x)", *(["- first row"] if compared else []), "published", "ours - published"]
+    heads += [*([f"L_{bound}"] if bound else []), "ELBO", "active units", "seeds", "epochs", "minutes", "MiB"]
+    lines = [_line(row, sources, compared, bool(bound)) for row in rows]
     return "\n".join([about, "", *(f"| {' | '.join(line)} |" for line in [heads, ["---"] * len(heads), *lines])])
 
 
-def _line(row: dict[str, Any], sources: Sequence[str], bound: bool) -> list[str]:
-    summary, published = row["summary"], row["published"]
+def _line(row: dict[str, Any], sources: Sequence[str], compared: bool, bound: bool) -> list[str]:
+    summary, published, gap = row["summary"], row["published"], row.get("difference")
     error = "" if summary["log_p_seed_stderr"] is None else f" +- {summary['log_p_seed_stderr']:.2f}"
     told = difference = "-"
     if published:
@@ -127,6 +152,7 @@ def _line(row: dict[str, Any], sources: Sequence[str], bound: bool) -> list[str]
     return [
         row["label"],
         f"{summary['log_p']:.2f}{error}",
+        *([f"{gap['mean']:+.2f} +- {gap['stderr']:.2f} (p = {gap['p']:.2g})" if gap else "-"] if compared else []),
         told,
         difference,
         *(["-" if summary["bound"] is None else f"{summary['bound']:.2f}"] if bound else []),

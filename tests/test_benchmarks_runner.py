@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import shutil
 import signal
@@ -270,6 +271,30 @@ def test_markdown_and_json_agree(content):
     result = content["rows"][0]["results"][0]
     for told in (result["date"], result["machine"]["processor"], result["versions"]["torch"], "`a test`"):
         assert told in text
+
+
+def test_rows_of_several_seeds_are_held_against_the_first_of_their_data_set(content, how):
+    cells = TABLES["iwae"].cells(SMOKE)
+    assert "first row" not in report.render(content)
+    for seed in (0, 1):
+        run_cell(cells[2], seed, how)
+    again = report.document(TABLES["iwae"], SMOKE, [cells[0], cells[10], cells[2]], how.out)
+    first, other, row = again["rows"]
+    assert first["difference"] is None and other["difference"] is None  # another data set, one seed
+    a, b = ([result["log_p"] for result in each["results"]] for each in (row, first))
+    assert row["difference"]["mean"] == pytest.approx((a[0] + a[1] - b[0] - b[1]) / 2)
+    assert row["difference"]["stderr"] == pytest.approx(0.5 * math.hypot(a[0] - a[1], b[0] - b[1]))
+    assert 0 < row["difference"]["p"] < 1
+    heads, _, line, last = next(part for part in report.render(again).split("\n\n") if part.startswith("|")).splitlines()
+    place = cells_of(heads).index("- first row")
+    assert cells_of(line)[place] == "-" and cells_of(last)[place].startswith(f"{row['difference']['mean']:+.2f} +- ")
+
+
+def test_cells_that_were_killed_are_told(content):
+    assert "Stopped in the middle" not in report.render(content)
+    content["rows"][1]["results"][0]["starts"] = 2
+    label = content["rows"][1]["label"]
+    assert f"continued from the last checkpoint: {label} (digits)." in report.render(content)
 
 
 def test_a_block_of_the_readme_is_replaced_and_nothing_else(content, tmp_path):
