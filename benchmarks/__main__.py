@@ -23,7 +23,7 @@ from typing import Any
 import joblib
 
 from benchmarks import report
-from benchmarks.cells import BUDGETS, Budget, Cell, joined
+from benchmarks.cells import BUDGETS, Budget, Cell, joined, waves
 from benchmarks.runner import How, Interrupted, run_cell
 from benchmarks.tables import TABLES
 from pyrovae import plots
@@ -87,15 +87,14 @@ def launch(devices: int, device: str) -> Any:
 
 
 def compute(cells: list[Cell], options: argparse.Namespace, how: How) -> None:
-    """Run what is not finished; with several jobs first what others start from."""
+    """Run what is not finished."""
     if options.jobs == 1:
         for seed in options.seeds:
             for cell in cells:
                 run_cell(cell, seed, how)
         return
-    starts = {cell.start.fingerprint: cell.start for cell in cells if cell.start is not None}
-    for some in (list(starts.values()), list({cell.fingerprint: cell for cell in cells}.values())):
-        tasks = (joblib.delayed(run_cell)(cell, seed, how) for seed in options.seeds for cell in some)
+    for wave in waves(cells):
+        tasks = (joblib.delayed(run_cell)(cell, seed, how) for seed in options.seeds for cell in wave)
         joblib.Parallel(n_jobs=options.jobs)(tasks)
 
 

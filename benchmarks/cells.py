@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BUDGETS", "Budget", "Cell", "Published", "Table", "cosine", "joined"]
+__all__ = ["BUDGETS", "Budget", "Cell", "Published", "Table", "cosine", "joined", "waves"]
 
 BUDGETS = ("smoke", "cpu", "paper")
 EVALUATION = 3.0  # minutes of a cell's time that are kept for its log p(x) by 5,000 samples and for compiling
@@ -140,3 +140,18 @@ def joined(cells: list[Cell], pairs: list[str]) -> list[Cell]:
         own = {cell.fingerprint: cell for pair in pairs for cell in (each.of_pair(pair) for each in group)}
         rows += [*group, *own.values()]
     return rows
+
+
+def waves(cells: list[Cell]) -> list[list[Cell]]:
+    """The cells and all that they start from, each once, so that what a cell starts from is in an earlier wave."""
+    found: list[dict[str, Cell]] = []
+
+    def place(cell: Cell) -> int:
+        wave = 0 if cell.start is None else place(cell.start) + 1
+        found.extend({} for _ in range(wave + 1 - len(found)))
+        found[wave][cell.fingerprint] = cell
+        return wave
+
+    for cell in cells:
+        place(cell)
+    return [list(wave.values()) for wave in found]

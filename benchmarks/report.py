@@ -59,11 +59,12 @@ def document(
 
 
 def summarize(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds, of log p(x) with its standard error (None for one seed)."""
+    """Means over seeds, of log p(x) with its standard error (None for one seed); minutes are with those of a cell's start."""
     log_p = [result["log_p"] for result in results]
     error = statistics.stdev(log_p) / math.sqrt(len(log_p)) if len(log_p) > 1 else None
     bounds = [result["bound"] for result in results]
     sites = results[0]["active_units"]
+    before = [result.get("before") or {"epochs": 0, "wall": 0.0} for result in results]
     return {
         "log_p": statistics.mean(log_p),
         "log_p_seed_stderr": error,
@@ -73,7 +74,8 @@ def summarize(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "bound": None if None in bounds else statistics.mean(bounds),
         "active_units": {site: statistics.mean(result["active_units"][site] for result in results) for site in sites},
         "epochs": statistics.mean(result["epochs"] for result in results),
-        "minutes": statistics.mean(result["seconds"]["wall"] for result in results) / 60,
+        "epochs_before": statistics.mean(each["epochs"] for each in before),
+        "minutes": statistics.mean(r["seconds"]["wall"] + each["wall"] for r, each in zip(results, before, strict=True)) / 60,
         "peak_mib": max((result["peak_mib"] for result in results if result["peak_mib"] is not None), default=None),
         "seeds": [result["seed"] for result in results],
     }
@@ -159,7 +161,7 @@ def _line(row: dict[str, Any], sources: Sequence[str], compared: bool, bound: bo
         f"{summary['elbo']:.2f}",
         "+".join(f"{number:.3g}" for _, number in sorted(summary["active_units"].items())),
         str(len(summary["seeds"])),
-        f"{summary['epochs']:.0f}",
+        (f"{summary['epochs_before']:.0f} + " if summary["epochs_before"] else "") + f"{summary['epochs']:.0f}",
         f"{summary['minutes']:.1f}",
         "-" if summary["peak_mib"] is None else str(summary["peak_mib"]),
     ]

@@ -161,6 +161,12 @@ def _seconds(folder: Path) -> tuple[float, int]:
     return sum((time.time() if end is None else end) - begin for begin, end in starts), len(starts)
 
 
+def _spent(start: Mapping[str, Any]) -> dict[str, float]:
+    """Epochs and seconds of the cell that another starts from, and of what that one started from."""
+    before = start.get("before") or {"epochs": 0, "wall": 0.0}
+    return {"epochs": before["epochs"] + start["epochs"], "wall": before["wall"] + start["seconds"]["wall"]}
+
+
 def _result(cell: Cell, seed: int, folder: Path, run: pv.Run, how: How) -> dict[str, Any]:
     """Evaluate a trained run and write its result."""
     began = time.perf_counter()
@@ -194,6 +200,7 @@ def _result(cell: Cell, seed: int, folder: Path, run: pv.Run, how: How) -> dict[
         "num_samples": figures["num_samples"],
         "bound": bound,
         **{name: figures[name] for name in ("elbo", "elbo_stderr", "median_ess", "active_units", "latent_dims", "kl")},
+        "before": None if cell.start is None else _spent(result_of(cell.start, seed, how.out)),
         "epochs": run.history[-1]["epoch"],
         "steps": run.history[-1]["step"],
         "weights": run.weights,

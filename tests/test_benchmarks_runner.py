@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import pyrovae as pv
 from benchmarks import report
 from benchmarks.__main__ import main
-from benchmarks.cells import Budget, joined
+from benchmarks.cells import Budget, joined, waves
 from benchmarks.runner import How, folder_of, result_of, run_cell
 from benchmarks.tables import TABLES, iwae
 from pyrovae.optimizers import build_scheduler
@@ -155,6 +155,22 @@ def test_a_swapped_cell_goes_on_from_the_others_parameters(how):
     swapped = TABLES["iwae-swap"].cells(SMOKE)[0]
     still = replace(swapped, fit={**swapped.fit, "lr": 1e-12})
     assert run_cell(still, 0, how)["log_p"] == pytest.approx(run_cell(swapped.start, 0, how)["log_p"], abs=1e-3)
+
+
+def test_what_a_cell_starts_from_comes_first_and_counts(how):
+    _, back = TABLES["iwae-swap"].cells(SMOKE)  # the IWAE of 5 particles, then of 50, then the VAE
+    assert [[each.objective for each in wave] for wave in waves([back, back.start])] == [
+        ["iwae:num_particles=5"],
+        ["iwae:num_particles=50"],
+        ["elbo:num_particles=1"],
+    ]
+    result = run_cell(back, 0, how)
+    chain = [result_of(each, 0, how.out) for each in (back.start.start, back.start)]
+    assert [each["before"] and each["before"]["epochs"] for each in [*chain, result]] == [None, 2, 4]
+    content = report.document(TABLES["iwae-swap"], SMOKE, [back], how.out)
+    seconds = sum(each["seconds"]["wall"] for each in [*chain, result])
+    assert content["rows"][0]["summary"]["minutes"] == pytest.approx(seconds / 60)
+    assert "| 4 + 2 |" in report.render(content)
 
 
 def test_own_pairs_join_each_protocol_once(tmp_path):
