@@ -43,6 +43,19 @@ def test_networks_of_binary_pixels_are_tested_on_grey_ones_too(tmp_path):
     assert any(row["grey_error"] != row["error"] for row in rows["threshold"])
 
 
+def test_quadrants_of_grey_pixels_have_a_bound_and_no_log_p(tmp_path):
+    out = tmp_path / "grey.jsonl"
+    threads = str(torch.get_num_threads())
+    semisupervised.main(["--smoke", "--what", "quadrants", "--pixels", "grey", "--threads", threads, "--out", str(out)])
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == 12 and all(-64 < row["elbo"] < 0 and "log_p" not in row for row in rows)
+    data = pv.data.load("digits", transforms=["quadrants:given=1"])
+    torch.manual_seed(0)
+    pair = pv.pairs.cvae(data.spec, latent_dim=2, hidden=[8])
+    found = pv.log_evidence(pair.model, pair.guide, data.test, num_samples=100)
+    assert abs(semisupervised.elbo_of(pair, data.test, 100) - float(found.elbo.mean())) < 0.1
+
+
 def test_the_hand_written_m2_is_m2():
     """Without style noise (scales near 0) both are deterministic, and must agree on labelled and unlabelled rows."""
     data = pv.data.load("digits", transforms=["few-labels:num_labels=100,share=0.3"])
