@@ -58,12 +58,12 @@ def schedule(budget: Budget, layers: int, particles: int, data: str, started: bo
     if budget.name == "paper":
         return dict(PAPER_FIT)
     epochs = budget.epochs(1.1 * STEP_MS[layers, particles] * IMAGES[data] / 100 / 1000 + REST_S[data])
-    if particles >= 50 and not started:  # no time to overfit, nor for validation
-        return cosine(epochs, batch_size=100, lr=3e-3, precision="bf16", validate=False)
-    if particles >= 50:
-        best = {"patience": epochs} if data == "fixed" else {}
+    best = {"patience": epochs} if data == "fixed" else {}  # ends with the best parameters by the validation bound
+    if started:
         return cosine(epochs, batch_size=100, lr=1e-3, precision="bf16", **best)
-    if data == "fixed":  # ends with the best parameters by the validation bound
+    if particles >= 50:  # no time to overfit, nor for validation
+        return cosine(epochs, batch_size=100, lr=3e-3, precision="bf16", validate=False)
+    if data == "fixed":
         epochs = min(epochs, round(ENOUGH * budget.minutes / 30))
         return cosine(epochs, batch_size=100, lr=2e-3, patience=epochs)
     return cosine(epochs, batch_size=100, lr=2e-3)
