@@ -112,9 +112,9 @@ class Budget:
         """The figure to compare with; none beside the digits of "smoke"."""
         return None if self.name == "smoke" else figure
 
-    def samples(self, number: int = 5000) -> int:
+    def samples(self, cpu: int = 5000) -> int:
         """How many samples of log p(x)."""
-        return self.choose(smoke=10, paper=number)
+        return self.choose(smoke=10, cpu=cpu, paper=5000)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def schedule(budget: Budget, flow: str) -> dict[str, Any]:
 
 def cells(budget: Budget) -> list[Cell]:
     """The diagonal Gaussian, then each flow."""
-    data, samples = budget.data(iwae.DATA["fixed"], "fixed"), budget.samples()
+    data, samples = budget.data(iwae.DATA["fixed"], "fixed"), budget.samples(cpu=1000)
     shared = {"protocol": "ELBO", "data": data, "objective": "elbo:num_particles=1", "samples": samples}
     tiny = budget.choose(smoke=iwae.TINY[1], paper={})
     published = budget.published(Published(-88.71, iwae.SOURCE["fixed"], active="19"))

@@ -53,7 +53,7 @@ def cells(budget: Budget) -> list[Cell]:
                     data=budget.data(name, binarization),
                     objective="elbo",
                     fit=schedule(budget, row),
-                    samples=budget.samples(),
+                    samples=budget.samples(cpu=1000),
                     published=budget.published(PAPER.get((data, row))),
                 )
             )
