@@ -139,7 +139,8 @@ def test_what_was_killed_before_its_first_checkpoint_starts_anew(cell, how):
     folder = folder_of(cell, 0, how.out)
     (folder / "result.json").unlink()
     (folder / "run" / "checkpoint.safetensors").unlink()
-    assert run_cell(cell, 0, how)["log_p"] == whole["log_p"]
+    again = run_cell(cell, 0, how)
+    assert again["log_p"] == whole["log_p"] and again["starts"] == 1
 
 
 def test_what_was_killed_while_it_was_evaluated_is_not_trained_again(cell, how, monkeypatch):
