@@ -168,8 +168,8 @@ def _line(row: dict[str, Any], sources: Sequence[str], compared: bool, bound: bo
 
 
 def _provenance(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Date, machine, versions and command, each combination once."""
-    notes = []
+    """Dates, machine and versions, and the commands under them."""
+    notes: dict[str, dict[str, list[str]]] = {}
     for result in (result for row in rows for result in row["results"]):
         on = result["machine"]
         versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items() if name != "threads")
@@ -177,11 +177,13 @@ def _provenance(rows: Sequence[dict[str, Any]]) -> list[str]:
         threads = f"threads: {result['versions']['threads']}"
         several = f", {result['processes']} processes" if result["processes"] > 1 else ""
         where = f"{on['processor']}, {on['cores']} cores, {on['memory_gib']} GiB{gpu}; {threads}{several}; {versions}"
-        notes.append((where, f"`{result['command']}`", result["date"]))
+        note = notes.setdefault(where, {"dates": [], "commands": []})
+        note["dates"].append(result["date"])
+        note["commands"].append(f"\n  - `{result['command']}`")
     found = []
-    for where, command in dict.fromkeys(note[:2] for note in notes):
-        dates = sorted({note[2] for note in notes if note[:2] == (where, command)})
-        found.append(f"{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}: {command} on {where}.")
+    for where, note in notes.items():
+        dates = " to ".join(sorted({min(note["dates"]), max(note["dates"])}))
+        found.append(f"{dates} on {where}:{''.join(dict.fromkeys(note['commands']))}")
     return found
 
 
@@ -220,10 +222,9 @@ def points(content: dict[str, Any]) -> Figure:
         if published:
             axes.plot(published["log_p"], place, "|", color=COLORS[1], ms=11, mew=2)
     axes.plot([], [], "|", color=COLORS[1], ms=11, mew=2, label="published")
-    axes.set(xlabel="log p(x) (nats per datum)", yticks=range(len(rows)))
+    axes.set(xlabel="log p(x) (nats per datum)", yticks=range(len(rows)), ylim=(len(rows) - 0.5, -0.5))
     names = {row["results"][0]["data"]["name"] for row in rows}
     axes.set_yticklabels([_named(row, len(names) > 1) for row in rows], fontsize=8)
-    axes.invert_yaxis()
     axes.legend(frameon=False, fontsize=8)
     return figure
 
@@ -251,5 +252,5 @@ def curves(content: dict[str, Any]) -> Figure:
     if best:
         axes.set_ylim(min(best) - 1, max(best) + 1)
         axes.legend(frameon=False, fontsize=6, ncols=2)
-    axes.set(xlabel="epoch", ylabel="bound (nats per datum)", xscale="log")
+    axes.set(xlabel="epoch", ylabel="bound (nats per datum; validation dashed)", xscale="log")
     return figure

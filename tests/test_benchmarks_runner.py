@@ -240,7 +240,8 @@ def test_declared_cells_are_ones_that_fit_takes(budget):
             pv.objectives.get(cell.objective)
             optimizer = torch.optim.Adam([torch.zeros(1)], lr=cell.fit["lr"], **cell.fit.get("optimizer_options", {}))
             build_scheduler(cell.fit.get("scheduler"), optimizer, cell.fit.get("scheduler_options") or {})
-            assert cell.samples == 5000 and cell.fit["epochs"] > 50
+            fewer = budget.name == "cpu" and table.name in ("vampprior", "flows")
+            assert cell.samples == (1000 if fewer else 5000) and cell.fit["epochs"] > 50
             if cell.published and budget.name == "paper" and table.name.startswith("iwae"):
                 assert cell.fit["batch_size"] == 20
 
