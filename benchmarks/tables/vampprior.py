@@ -24,8 +24,8 @@ PAPER = {  # Tomczak and Welling's own column of the standard prior was found in
     ("dyn", "VAE, VampPrior"): Published(-82.43, "Norouzi, Fleet and Norouzi 2020 (Exemplar VAE), as restated"),
     ("dyn", "HVAE, VampPrior"): Published(-81.24, "Tomczak and Welling 2018, as restated by later papers"),
 }
-# Seconds an epoch of 50,000 images takes the VampPrior with its validation, in batches of 250 in bf16 on one thread (3.2 and
-# 7.5; the standard prior 1.3 and 4.7, for as many epochs) of the machine of benchmarks/README.md.
+# Seconds an epoch of 50,000 images takes the VampPrior with its validation, in batches of 250 in bf16 on one thread of the
+# machine of benchmarks/README.md (3.2 and, not compiled, 7.5; the standard prior 1.3 and 4.7, for as many epochs).
 EPOCH_S = {"VAE": 3.3, "HVAE": 7.5}
 
 
