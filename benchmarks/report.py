@@ -7,6 +7,7 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pyrovae.errors import OptionError
 __all__ = ["block", "curves", "document", "points", "render", "write_block"]
 
 DRAWN = {"dynamic": "binarized anew each time an image is used", "fixed": "binarized once", "threshold": "thresholded"}
-COLORS = ("#1f5a96", "#d1731c", "#5a8f3c", "#8a4fa3", "#b8485c", "#4b9aa5", "#8c6d31", "#777777")
+COLORS = ("#1f5a96", "#d1731c", "#5a8f3c", "#8a4fa3", "#b8485c", "#4b9aa5", "#8c6d31", "#777777", "#d69ab8", "#1a1a1a")
 
 
 # ------------------------------------------------------------------------------------------------ JSON
@@ -103,12 +104,7 @@ def render(content: dict[str, Any]) -> str:
         return f"No cell of {content['table']} ({content['budget']}) is finished."
     sources = list(dict.fromkeys(row["published"]["source"] for row in rows if row["published"]))
     parts = [f"**{content['title']}** (budget {content['budget']}). {content['about']}"]
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        data = row["results"][0]["data"]
-        groups.setdefault((data["name"], data["binarization"]), []).append(row)
-    for group in groups.values():
-        parts.append(_group(group, sources))
+    parts += [_group(group, sources) for group in _by_data(rows).values()]
     missing = len(content["rows"]) - len(rows)
     notes = [f"[{number}] {source}." for number, source in enumerate(sources, 1)]
     if missing:
@@ -119,6 +115,15 @@ def render(content: dict[str, Any]) -> str:
     if killed:
         notes.append(f"Stopped in the middle and continued from the last checkpoint: {'; '.join(killed)}.")
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in [*notes, *_provenance(rows)])])
+
+
+def _by_data(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Rows that have results, by data set and binarization."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        data = row["results"][0]["data"]
+        groups.setdefault((data["name"], data["binarization"]), []).append(row)
+    return groups
 
 
 def _group(rows: Sequence[dict[str, Any]], sources: Sequence[str]) -> str:
@@ -234,23 +239,29 @@ def _named(row: dict[str, Any], with_data: bool) -> str:
 
 
 def curves(content: dict[str, Any]) -> Figure:
-    """The training bound of each epoch, and the validation bound dashed, of each row's first seed."""
-    figure = Figure(figsize=(7.0, 4.6), layout="constrained")
-    axes = figure.add_subplot()
-    best = []
-    for number, row in enumerate(content["rows"]):
-        curve = row["results"][0].get("curve") if row["results"] else None
-        if curve is None:
-            continue
-        color = COLORS[number % len(COLORS)]
-        for part, line in (("train", "-"), ("valid", "--")):
-            drawn = [(epoch, value) for epoch, value in zip(curve["epoch"], curve[part], strict=True) if value is not None]
-            if drawn:
-                name = {"label": _named(row, True)} if part == "train" else {}
-                axes.plot(*zip(*drawn, strict=True), line, color=color, lw=1.2, **name)
-                best += [value for _, value in drawn[len(drawn) // 2 :]]
-    if best:
+    """The training bound of each epoch, and the validation bound dashed, of each row's first seed.
+
+    There is a panel for each data set and binarization; a row that goes on from another begins at that one's last epoch.
+    """
+    groups = _by_data([row for row in content["rows"] if row["results"] and row["results"][0].get("curve")])
+    figure = Figure(figsize=(7.0, 1.0 + 3.6 * max(1, len(groups))), layout="constrained")
+    panels = figure.subplots(max(1, len(groups)), squeeze=False)[:, 0]
+    for axes, (data, rows) in zip(panels, groups.items(), strict=False):
+        best = []
+        for color, row in zip(cycle(COLORS), rows, strict=False):
+            curve, before = row["results"][0]["curve"], (row["results"][0].get("before") or {"epochs": 0})["epochs"]
+            for part, line in (("train", "-"), ("valid", "--")):
+                drawn = [
+                    (before + epoch, value)
+                    for epoch, value in zip(curve["epoch"], curve[part], strict=True)
+                    if value is not None
+                ]
+                if drawn:
+                    name = {"label": row["label"]} if part == "train" else {}
+                    axes.plot(*zip(*drawn, strict=True), line, color=color, lw=1.2, **name)
+                    best += [value for _, value in drawn[len(drawn) // 2 :]]
         axes.set_ylim(min(best) - 1, max(best) + 1)
-        axes.legend(frameon=False, fontsize=6, ncols=2)
-    axes.set(xlabel="epoch", ylabel="bound (nats per datum; validation dashed)", xscale="log")
+        axes.set_title(", ".join(data), fontsize=9)
+        axes.legend(frameon=False, fontsize=6)
+        axes.set(xlabel="epoch", ylabel="bound (nats per datum; validation dashed)", xscale="log")
     return figure

@@ -369,13 +369,16 @@ def test_rows_of_own_pairs_are_kept_when_the_table_is_written_without_them(conte
 
 
 def test_curves_are_drawn_from_the_json(content):
-    axes = report.curves(content).axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        f"{row['label']} (digits)" for row in content["rows"][:2]
-    ]
-    curve = content["rows"][0]["results"][0]["curve"]
-    assert curve["epoch"] == [1, 2] and axes.lines[0].get_ydata().tolist() == curve["train"]
-    assert curve["train"][-1] == content["rows"][0]["results"][0]["train_bound"]
+    dynamic, fixed = report.curves(content).axes
+    assert (dynamic.get_title(), fixed.get_title()) == ("digits, dynamic", "digits, fixed")
+    for axes, row in zip((dynamic, fixed), content["rows"], strict=False):
+        curve = row["results"][0]["curve"]
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == [row["label"]]
+        assert curve["epoch"] == [1, 2] and axes.lines[0].get_ydata().tolist() == curve["train"]
+        assert curve["train"][-1] == row["results"][0]["train_bound"]
+    later = copy.deepcopy(content)
+    later["rows"][0]["results"][0]["before"] = {"epochs": 10, "wall": 1.0}
+    assert report.curves(later).axes[0].lines[0].get_xdata().tolist() == [11, 12]
 
 
 def test_the_readmes_tables_are_those_of_the_json_beside_it():
