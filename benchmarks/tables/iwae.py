@@ -60,8 +60,6 @@ def schedule(budget: Budget, layers: int, particles: int, data: str, started: bo
         return dict(PAPER_FIT)
     epochs = budget.epochs(1.1 * STEP_MS[layers, particles] * IMAGES[data] / 100 / 1000 + REST_S[data])
     options: dict[str, Any] = {"batch_size": 100} if particles == 1 else {"batch_size": 100, "precision": "bf16"}
-    if particles >= 50 and not started:  # no time to overfit, nor for validation
-        return cosine(epochs, lr=3e-3, validate=False, **options)
     if data == "fixed":
         epochs = epochs if started else min(epochs, round(ENOUGH * budget.minutes / 30))
         options["patience"] = epochs  # ends with the best parameters by the validation bound
