@@ -160,6 +160,23 @@ def test_the_gradients_of_a_loops_weights_are_one_product_each():
     assert before - str(graph.code).count("aten.mm.default") == 8 + 7
 
 
+def test_a_loop_of_norms_is_compiled():
+    """Whose gradients torch masks in place."""
+
+    def gradients(w, x):
+        for _ in range(12):
+            x = x - 0.1 * (x @ w).norm(dim=-1, keepdim=True) * x
+        return torch.autograd.grad(x.square().sum(), (w,))
+
+    inputs = [torch.randn(3, 3, requires_grad=True), torch.randn(6, 3)]
+    graph, captured = trace_graph(gradients, inputs)
+    (expected,) = graph(*inputs, *captured)
+    assert "masked_fill_" in str(graph.code)
+    code = compile_rolled(graph)
+    (ours,) = code(*(each.detach() for each in [*inputs, *captured]))
+    torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
+
+
 def test_a_loop_that_writes_into_a_tensor_is_not_cut_into_blocks(caplog):
     def write(x):
         out = torch.zeros_like(x)

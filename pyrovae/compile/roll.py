@@ -252,6 +252,27 @@ class _Block:
         return tuple(steps)
 
 
+def _functional(module: fx.GraphModule) -> None:
+    """x.f_() as x.f() where x is a value that nothing else reads, as in the gradient of a norm.
+
+    Raises:
+        RuntimeError: the graph writes into part of a tensor, which blocks that share it could not see.
+    """
+    for node in list(module.graph.nodes):
+        schema = getattr(node.target, "_schema", None) if node.op == "call_function" else None
+        if schema is None or not schema.is_mutable:
+            continue
+        x = node.args[0]
+        if x.op == "placeholder" or "empty" in str(x.target):
+            continue
+        fresh = x.op == "call_function" and not any(each.alias_info for each in x.target._schema.returns)
+        name, _, overload = node.target.__name__.partition(".")
+        pure = getattr(getattr(aten, name[:-1], None), overload, None) if name.endswith("_") else None
+        if not fresh or pure is None or list(x.users) != [node]:
+            raise RuntimeError(f"{node.target} writes into part of a tensor, so the loop cannot be compiled in blocks")
+        node.target = pure
+
+
 def _example(node: fx.Node) -> Tensor:
     value = node.meta["val"]
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=value.device).zero_()
@@ -284,10 +305,7 @@ def compile_rolled(module: fx.GraphModule) -> Callable[..., Any]:
     Raises:
         RuntimeError: the graph writes into part of a tensor, which blocks that share it could not see.
     """
-    for node in module.graph.nodes:
-        writes = node.op == "call_function" and getattr(getattr(node.target, "_schema", None), "is_mutable", False)
-        if writes and node.args[0].op != "placeholder" and "empty" not in str(node.args[0].target):
-            raise RuntimeError(f"{node.target} writes into part of a tensor, so the loop cannot be compiled in blocks")
+    _functional(module)
     _normalize(module)
     nodes = [node for node in module.graph.nodes if node.op == "call_function"]
     (output,) = [node for node in module.graph.nodes if node.op == "output"]
