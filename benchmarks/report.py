@@ -108,7 +108,7 @@ def render(content: dict[str, Any]) -> str:
     missing = len(content["rows"]) - len(rows)
     notes = [f"[{number}] {source}." for number, source in enumerate(sources, 1)]
     if missing:
-        notes.append(f"{missing} of {len(content['rows'])} cells are not finished.")
+        notes.append(f"Cells that are not finished: {missing} of {len(content['rows'])}.")
     killed = [
         f"{row['label']} ({row['results'][0]['data']['name']})" for row in rows if max(r["starts"] for r in row["results"]) > 1
     ]

@@ -273,7 +273,7 @@ def test_markdown_and_json_agree(content):
     text = report.render(content)
     tables = [part for part in text.split("\n\n") if part.startswith("|")]
     assert len(tables) == 2 and "binarized anew" in text and "binarized once" in text  # never in one table
-    assert "1 of 3 cells are not finished." in text
+    assert "Cells that are not finished: 1 of 3." in text
     for table, row in zip(tables, content["rows"], strict=False):
         heads, _, line = (cells_of(each) for each in table.splitlines())
         shown, results = dict(zip(heads, line, strict=True)), row["results"]
