@@ -265,7 +265,8 @@ def _functional(module: fx.GraphModule) -> None:
         x = node.args[0]
         if x.op == "placeholder" or "empty" in str(x.target):
             continue
-        fresh = x.op == "call_function" and not any(each.alias_info for each in x.target._schema.returns)
+        made = getattr(x.target, "_schema", None)  # an element of a tuple, which may be a view, has none
+        fresh = made is not None and not any(each.alias_info for each in made.returns)
         name, _, overload = node.target.__name__.partition(".")
         pure = getattr(getattr(aten, name[:-1], None), overload, None) if name.endswith("_") else None
         if not fresh or pure is None or list(x.users) != [node]:
