@@ -160,6 +160,7 @@ def test_the_gradients_of_a_loops_weights_are_one_product_each():
     assert before - str(graph.code).count("aten.mm.default") == 8 + 7
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Inductor, on its first import
 def test_a_loop_of_norms_is_compiled():
     """Whose gradients torch masks in place."""
 
