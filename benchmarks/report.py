@@ -130,13 +130,13 @@ def _group(rows: Sequence[dict[str, Any]], sources: Sequence[str]) -> str:
     first = rows[0]["results"][0]
     data, sizes = first["data"], sorted({row["results"][0]["num_samples"] for row in rows})
     errors = [row["summary"]["log_p_stderr"] for row in rows]
+    spread = " to ".join(dict.fromkeys(f"{error:.2f}" for error in (min(errors), max(errors))))
     noise = max(row["summary"]["log_p_mc_stderr"] for row in rows)
     samples = " or ".join(f"{size:,}" for size in sizes)
     about = (
         f"`{data['name']}`, {DRAWN.get(data['binarization'], 'not binarized')}: {data['train']:,} images to train on, "
         f"{data['test']:,} test images. Nats per datum; log p(x) by {samples} samples, mean and standard error over seeds. "
-        f"The test images alone make {min(errors):.2f} to {max(errors):.2f} of standard error, common to all rows, and the "
-        f"samples at most {noise:.3f}."
+        f"The test images alone make {spread} of standard error, common to all rows, and the samples at most {noise:.3f}."
     )
     bound = next((each["results"][0]["settings"]["bound_samples"] for each in rows if each["summary"]["bound"] is not None), 0)
     compared = any(row.get("difference") for row in rows)
@@ -247,7 +247,7 @@ def curves(content: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(7.0, 1.0 + 3.6 * max(1, len(groups))), layout="constrained")
     panels = figure.subplots(max(1, len(groups)), squeeze=False)[:, 0]
     for axes, (data, rows) in zip(panels, groups.items(), strict=False):
-        best = []
+        best, epochs, dashed = [], [], False
         for color, row in zip(cycle(COLORS), rows, strict=False):
             curve, before = row["results"][0]["curve"], (row["results"][0].get("before") or {"epochs": 0})["epochs"]
             for part, line in (("train", "-"), ("valid", "--")):
@@ -260,8 +260,11 @@ def curves(content: dict[str, Any]) -> Figure:
                     name = {"label": row["label"]} if part == "train" else {}
                     axes.plot(*zip(*drawn, strict=True), line, color=color, lw=1.2, **name)
                     best += [value for _, value in drawn[len(drawn) // 2 :]]
+                    epochs += [epoch for epoch, _ in drawn]
+                    dashed = dashed or part == "valid"
         axes.set_ylim(min(best) - 1, max(best) + 1)
         axes.set_title(", ".join(data), fontsize=9)
         axes.legend(frameon=False, fontsize=6)
-        axes.set(xlabel="epoch", ylabel="bound (nats per datum; validation dashed)", xscale="log")
+        axes.set(xlabel="epoch", ylabel=f"bound (nats per datum{'; validation dashed' if dashed else ''})")
+        axes.set_xscale("log" if max(epochs) >= 10 * min(epochs) else "linear")
     return figure
