@@ -378,7 +378,13 @@ def test_curves_are_drawn_from_the_json(content):
         assert curve["train"][-1] == row["results"][0]["train_bound"]
     later = copy.deepcopy(content)
     later["rows"][0]["results"][0]["before"] = {"epochs": 10, "wall": 1.0}
-    assert report.curves(later).axes[0].lines[0].get_xdata().tolist() == [11, 12]
+    later["rows"][0]["results"][0]["curve"]["valid"] = [None, None]
+    axes = report.curves(later).axes[0]
+    assert axes.lines[0].get_xdata().tolist() == [11, 12] and len(axes.lines) == 1
+    assert "dashed" in dynamic.get_ylabel() and "dashed" not in axes.get_ylabel()
+    later["rows"][0]["results"][0]["before"]["epochs"] = 0
+    later["rows"][0]["results"][0]["curve"]["epoch"] = [1, 10]
+    assert (axes.get_xscale(), report.curves(later).axes[0].get_xscale()) == ("linear", "log")
 
 
 def test_the_readmes_tables_are_those_of_the_json_beside_it():
