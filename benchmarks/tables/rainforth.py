@@ -44,7 +44,7 @@ def cells(budget: Budget) -> list[Cell]:
 RAINFORTH = Table(
     "rainforth",
     "Tighter bounds are not necessarily better: 64 particles",
-    "784-200-200-[50], tanh; (M, L) is the mean of M bounds of L particles. But for the `paper` budget all rows go on from "
+    "784-200-200-[50], tanh; (M, L) is the mean of M bounds of L particles. Outside the `paper` budget all rows go on from "
     "IWAE, k = 5, whose epochs and minutes are added to theirs. The published ones are from new parameters, their errors over "
     "four runs.",
     cells,
