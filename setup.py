@@ -4,18 +4,12 @@ from pathlib import Path
 
 from setuptools import setup
 
-# listed by hand: find_packages() would install top-level packages called "models" and "guides"
+# found by mapping: top-level packages called "models" and "guides" would be in everybody's way
+ROOM = {"pyrovae": "pyrovae", "pyrovae.models": "models", "pyrovae.guides": "guides"}
 PACKAGES = {
-    "pyrovae": "pyrovae",
-    "pyrovae.cli": "pyrovae/cli",
-    "pyrovae.compile": "pyrovae/compile",
-    "pyrovae.data": "pyrovae/data",
-    "pyrovae.evidence": "pyrovae/evidence",
-    "pyrovae.objectives": "pyrovae/objectives",
-    "pyrovae.pairs": "pyrovae/pairs",
-    "pyrovae.train": "pyrovae/train",
-    "pyrovae.models": "models",
-    "pyrovae.guides": "guides",
+    ".".join([name, *folder.relative_to(top).parts]): str(folder)
+    for name, top in ROOM.items()
+    for folder in sorted(init.parent for init in Path(top).rglob("__init__.py"))
 }
 
 setup(
@@ -28,7 +22,7 @@ setup(
     python_requires=">=3.10",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"pyrovae": ["report.html.jinja", "py.typed"], "pyrovae.objectives": ["README.md"]},
+    package_data={"pyrovae": ["py.typed"], "pyrovae.objectives": ["README.md"], "pyrovae.report": ["page.html.jinja"]},
     install_requires=[
         "torch>=2.4",
         "pyro-ppl>=1.9.1",

@@ -29,8 +29,8 @@ from benchmarks.tables import TABLES
 from pyrovae import plots
 from pyrovae.cli.user_file import load_builder
 from pyrovae.errors import OptionError, PyrovaeError
-from pyrovae.train.files import read_json, write_json
-from pyrovae.train.fit import resolve_device
+from pyrovae.files import read_json, write_json
+from pyrovae.train.fitting import resolve_device
 
 README = Path(__file__).with_name("README.md")
 

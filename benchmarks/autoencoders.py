@@ -30,8 +30,8 @@ from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
 import pyrovae as pv
+from pyrovae.evaluation.reconstruction import ReconstructionError
 from pyrovae.evidence.evidence import mean_and_error
-from pyrovae.reconstruction import ReconstructionError
 
 GREY = {"likelihood": "bernoulli-grey"}
 NOISE = "corrupt:process=masking,rate=0.25"

@@ -33,7 +33,7 @@ from torch import Tensor
 
 import pyrovae as pv
 from pyrovae.compile.matmul import MATMULS, matmul_backend
-from pyrovae.pair import parameters
+from pyrovae.core.pair import parameters
 
 BATCH, PASS = 100, 50  # images, and samples of each, in a pass
 PIXELS = 784

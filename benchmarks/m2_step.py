@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import pyrovae as pv
 from pyrovae import objectives
 from pyrovae.compile.step import Step
-from pyrovae.pair import parameters
+from pyrovae.core.pair import parameters
 
 __all__ = ["PlainM2", "StockM2", "measure"]
 

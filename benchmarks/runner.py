@@ -28,8 +28,8 @@ import pyrovae as pv
 from benchmarks.cells import Cell
 from benchmarks.machine import forget_peak, machine, peak_mib
 from pyrovae.cli.options import Builder
-from pyrovae.train.files import load_state, read_json, write_json
-from pyrovae.train.fit import versions
+from pyrovae.files import load_state, read_json, write_json
+from pyrovae.train.fitting import versions
 from pyrovae.train.run import CHECKPOINT
 
 __all__ = ["How", "Interrupted", "folder_of", "result_of", "results_of", "run_cell"]

@@ -37,7 +37,7 @@ from speed_row import summary
 
 import pyrovae as pv
 from pyrovae import objectives
-from pyrovae.pair import set_trainable
+from pyrovae.core.pair import set_trainable
 
 # test error in percent with its sources: [1] the table of Salimans et al. 2016, [2] the README of Pyro's ss-vae tutorial, [3]
 # Kingma et al. 2014, Table 1, as restated by the README of tijiang13/Semi-supervised-VAE and (M1+TSVM) by other reproductions;

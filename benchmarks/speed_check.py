@@ -20,8 +20,8 @@ from speed_torch import CONTENDERS, Missing, make_pair, registered, stock_elbos
 from torch import Tensor
 
 import pyrovae as pv
+from pyrovae.core.pair import parameters
 from pyrovae.objectives import get
-from pyrovae.pair import parameters
 
 __all__ = ["check_means", "check_seeded", "seeded"]
 

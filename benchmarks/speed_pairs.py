@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import pyrovae as pv
-from pyrovae.nets import MLP
+from pyrovae.nets.mlp import MLP
 
 __all__ = ["enumerated", "sequence", "two_layers"]
 

@@ -27,7 +27,7 @@ from speed_worker import Worker, forget_peak, peak_mb, resident_mb
 from torch import Tensor
 
 import pyrovae as pv
-from pyrovae.pair import parameters
+from pyrovae.core.pair import parameters
 
 __all__ = ["PEERS", "connected", "measure_epochs", "measure_steps", "prepared"]
 

@@ -19,9 +19,9 @@ from speed_rows import Row
 from torch import Tensor
 
 import pyrovae as pv
+from pyrovae.compile.optimizers import build_optimizer
+from pyrovae.core.pair import adopt, parameters, running
 from pyrovae.objectives import get
-from pyrovae.optimizers import build_optimizer
-from pyrovae.pair import adopt, parameters, running
 
 __all__ = ["CONTENDERS", "Contender", "Missing", "backend", "make_pair", "registered", "stock_elbos"]
 

@@ -1,19 +1,19 @@
 """Amortized guides q(z | x): one posterior family a file, each a module whose forward is the Pyro program."""
 
-from pyrovae.guides.auxiliary_class_gaussian import AuxiliaryClassGaussian
-from pyrovae.guides.bottom_up_gaussian import BottomUpGaussian
-from pyrovae.guides.class_gaussian import ClassGaussian
-from pyrovae.guides.conditional_gaussian import ConditionalGaussian, ConditionalPrior
-from pyrovae.guides.denoising import Denoising
-from pyrovae.guides.deterministic import Deterministic
-from pyrovae.guides.diagonal_gaussian import DiagonalGaussian
-from pyrovae.guides.feature_class_gaussian import FeatureClassGaussian
-from pyrovae.guides.full_rank_gaussian import FullRankGaussian
-from pyrovae.guides.gaussian_mixture import GaussianMixture
-from pyrovae.guides.isotropic_gaussian import IsotropicGaussian
-from pyrovae.guides.linear_gaussian import LinearGaussian
-from pyrovae.guides.normalizing_flow import NormalizingFlow
-from pyrovae.guides.top_down_gaussian import TopDownGaussian
+from pyrovae.guides.autoencoders.denoising import Denoising
+from pyrovae.guides.autoencoders.deterministic import Deterministic
+from pyrovae.guides.basic.diagonal_gaussian import DiagonalGaussian
+from pyrovae.guides.basic.full_rank_gaussian import FullRankGaussian
+from pyrovae.guides.basic.gaussian_mixture import GaussianMixture
+from pyrovae.guides.basic.isotropic_gaussian import IsotropicGaussian
+from pyrovae.guides.basic.linear_gaussian import LinearGaussian
+from pyrovae.guides.basic.normalizing_flow import NormalizingFlow
+from pyrovae.guides.conditional.conditional_gaussian import ConditionalGaussian, ConditionalPrior
+from pyrovae.guides.hierarchical.bottom_up_gaussian import BottomUpGaussian
+from pyrovae.guides.hierarchical.top_down_gaussian import TopDownGaussian
+from pyrovae.guides.semisupervised.auxiliary_class_gaussian import AuxiliaryClassGaussian
+from pyrovae.guides.semisupervised.class_gaussian import ClassGaussian
+from pyrovae.guides.semisupervised.feature_class_gaussian import FeatureClassGaussian
 
 __all__ = [
     "FeatureClassGaussian",

@@ -1,16 +1,16 @@
 """Generative models p(x, z): one generative story a file, each a module whose forward is the Pyro program."""
 
-from pyrovae.models.adgm import ADGM
-from pyrovae.models.autoencoder import Autoencoder
-from pyrovae.models.cvae import CVAE
-from pyrovae.models.hvae import HVAE
-from pyrovae.models.linear_gaussian import LinearGaussian
-from pyrovae.models.m1m2 import M1M2
-from pyrovae.models.m2 import M2
-from pyrovae.models.sdgm import SDGM
-from pyrovae.models.sparse_coding import SparseCoding
-from pyrovae.models.two_layer_vae import TwoLayerVAE
-from pyrovae.models.vae import VAE
+from pyrovae.models.autoencoders.autoencoder import Autoencoder
+from pyrovae.models.autoencoders.sparse_coding import SparseCoding
+from pyrovae.models.basic.linear_gaussian import LinearGaussian
+from pyrovae.models.basic.vae import VAE
+from pyrovae.models.conditional.cvae import CVAE
+from pyrovae.models.hierarchical.hvae import HVAE
+from pyrovae.models.hierarchical.two_layer_vae import TwoLayerVAE
+from pyrovae.models.semisupervised.adgm import ADGM
+from pyrovae.models.semisupervised.m1m2 import M1M2
+from pyrovae.models.semisupervised.m2 import M2
+from pyrovae.models.semisupervised.sdgm import SDGM
 
 __all__ = [
     "ADGM",

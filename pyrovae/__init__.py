@@ -10,22 +10,35 @@
 from importlib.metadata import version
 
 from pyrovae import data, objectives, pairs
-from pyrovae.check import check
-from pyrovae.classification import Classification, classify
 from pyrovae.compile import compile_step
-from pyrovae.completion import complete, conditional_samples, impute
-from pyrovae.evaluation import Evaluation, evaluate
+from pyrovae.core.contract import check
+from pyrovae.core.pair import Pair
+from pyrovae.effects import observed_part
+from pyrovae.evaluation import (
+    Classification,
+    Evaluation,
+    ReconstructionError,
+    classify,
+    classify_features,
+    evaluate,
+    reconstruction_error,
+)
 from pyrovae.evidence import Evidence, bdmc, gaps, log_evidence
-from pyrovae.export import to_arviz
-from pyrovae.features import classify_features
-from pyrovae.generate import interpolate, manifold, posterior, reconstruct, sample, traverse
-from pyrovae.missing import observed_part
-from pyrovae.pair import Pair
-from pyrovae.reconstruction import ReconstructionError, reconstruction_error
+from pyrovae.generate import (
+    analogies,
+    class_samples,
+    complete,
+    conditional_samples,
+    impute,
+    interpolate,
+    manifold,
+    posterior,
+    reconstruct,
+    sample,
+    traverse,
+)
 from pyrovae.report import write_report
-from pyrovae.runs import load, resume
-from pyrovae.stages import fit_stages
-from pyrovae.styles import analogies, class_samples
+from pyrovae.runs import fit_stages, load, resume, to_arviz
 from pyrovae.train import Run, fit
 
 __version__ = version("pyrovae")

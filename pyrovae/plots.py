@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyrovae.errors import OptionError, RunError
-from pyrovae.train.files import write_whole
+from pyrovae.files import write_whole
 
 __all__ = [
     "analogies",
@@ -201,7 +201,7 @@ def latent_scatter(means: Tensor, labels: Tensor | None = None) -> Figure:
     """Posterior means (N, d): their two dimensions, or where d > 2 their two leading principal components.
 
     Args:
-        means: (N, d), of :func:`pyrovae.diagnostics.posterior_moments`.
+        means: (N, d), of :func:`pyrovae.evaluation.latents.posterior_moments`.
         labels: (N,), to colour by: whole numbers as classes with a legend, up to 20 of them, anything else on a scale.
 
     >>> latent_scatter(torch.randn(50, 2)).axes[0].get_xlabel()
@@ -270,8 +270,8 @@ def kl_bars(kl: Tensor, active: Tensor | None = None) -> Figure:
     """KL(q(z_i | x) || p(z_i)) of each dimension, in nats per datum, largest first.
 
     Args:
-        kl: (d,), of :func:`pyrovae.diagnostics.kl_per_dim`.
-        active: (d,) of bool, of :func:`pyrovae.diagnostics.active_units`; inactive ones are drawn pale.
+        kl: (d,), of :func:`pyrovae.evaluation.latents.kl_per_dim`.
+        active: (d,) of bool, of :func:`pyrovae.evaluation.latents.active_units`; inactive ones are drawn pale.
     """
     kl = kl.detach().cpu().flatten()
     active = torch.ones_like(kl, dtype=torch.bool) if active is None else active.cpu().flatten()

@@ -13,7 +13,8 @@ import torch
 if importlib.util.find_spec("pyrovae.models") is None:
     pytest.exit("the local pyrovae/ hides the installed package: run the tests on `pip install -e .`, as `make test` does.", 4)
 
-sys.path.insert(0, str(Path(__file__).parent))  # tests import `exact`
+for folder in ("", "compile", "pairs"):  # what tests import of each other: `exact`, `test_compiled`, `test_catalogue`
+    sys.path.insert(0, str(Path(__file__).parent / folder))
 
 
 @pytest.fixture(autouse=True)

@@ -17,10 +17,10 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from pyrovae.core.trace import PairTrace, fixed, run_program
 from pyrovae.guides import LinearGaussian as LinearGaussianGuide
 from pyrovae.models import LinearGaussian
 from pyrovae.nets import LinearGaussianLaw
-from pyrovae.trace import PairTrace, fixed, run_program
 
 
 @dataclass(frozen=True)

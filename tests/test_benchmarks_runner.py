@@ -24,8 +24,8 @@ from benchmarks.__main__ import main
 from benchmarks.cells import Budget, joined, waves
 from benchmarks.runner import How, folder_of, result_of, run_cell
 from benchmarks.tables import TABLES, iwae
-from pyrovae.optimizers import build_scheduler
-from pyrovae.train.files import load_state
+from pyrovae.compile.optimizers import build_scheduler
+from pyrovae.files import load_state
 
 ROOT = Path(__file__).parent.parent
 SMOKE = Budget("smoke")

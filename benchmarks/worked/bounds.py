@@ -27,8 +27,8 @@ from torch import Tensor
 from worked import BLUE, GREEN, GREY, ORANGE, Example, mosaic, panels
 
 import pyrovae as pv
-from pyrovae.diagnostics import posterior_moments
-from pyrovae.trace import trace_pair
+from pyrovae.core.trace import trace_pair
+from pyrovae.evaluation.latents import posterior_moments
 
 example = Example(__doc__)
 torch.manual_seed(0)

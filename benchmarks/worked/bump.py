@@ -27,7 +27,7 @@ from torch import Tensor
 from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
 
 import pyrovae as pv
-from pyrovae.diagnostics import posterior_moments
+from pyrovae.evaluation.latents import posterior_moments
 
 example = Example(__doc__)
 torch.manual_seed(0)

@@ -24,7 +24,7 @@ from sklearn.decomposition import PCA
 from worked import BLUE, Example, mosaic, panels
 
 import pyrovae as pv
-from pyrovae.diagnostics import posterior_moments
+from pyrovae.evaluation.latents import posterior_moments
 
 example = Example(__doc__)
 torch.manual_seed(0)

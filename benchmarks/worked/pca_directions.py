@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
 
 import pyrovae as pv
-from pyrovae.diagnostics import active_units, posterior_moments
+from pyrovae.evaluation.latents import active_units, posterior_moments
 from pyrovae.evidence.evidence import mean_and_error
 
 example = Example(__doc__)

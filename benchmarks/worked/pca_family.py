@@ -31,7 +31,7 @@ from torch import Tensor
 from worked import Example, mosaic, panels
 
 import pyrovae as pv
-from pyrovae.diagnostics import posterior_moments
+from pyrovae.evaluation.latents import posterior_moments
 
 example = Example(__doc__)
 torch.manual_seed(0)

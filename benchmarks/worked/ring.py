@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
 
 import pyrovae as pv
-from pyrovae.nets import MLP
+from pyrovae.nets.mlp import MLP
 
 example = Example(__doc__)
 torch.manual_seed(0)

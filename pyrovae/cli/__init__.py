@@ -9,10 +9,10 @@ import traceback
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-import pyrovae
 from pyrovae.cli.commands import COMMANDS
 from pyrovae.errors import PyrovaeError, nearest
 
@@ -68,7 +68,7 @@ def _run(args: list[str]) -> int:
         print(_usage())
         return 0
     if args[0] == "--version":
-        print(f"pyrovae {pyrovae.__version__}")
+        print(f"pyrovae {version('pyrovae')}")
         return 0
     if args[0] not in COMMANDS:
         raise nearest("command", args[0], COMMANDS)

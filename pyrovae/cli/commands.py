@@ -15,21 +15,21 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyrovae import data as data_sets
 from pyrovae import pairs, plots
-from pyrovae.check import check
 from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, method_options, pair_of, parse
-from pyrovae.completion import HIDDEN, complete, conditional_samples, known_part
+from pyrovae.core.contract import check
+from pyrovae.core.pair import Pair
 from pyrovae.errors import OptionError, RunError, nearest
-from pyrovae.evaluation import evaluate
-from pyrovae.export import to_arviz, write_netcdf
-from pyrovae.generate import sample
+from pyrovae.evaluation.summary import evaluate
+from pyrovae.files import read_json, write_json, write_whole
+from pyrovae.generate.ancestral import sample
+from pyrovae.generate.classes import analogies, class_samples
+from pyrovae.generate.completion import HIDDEN, complete, conditional_samples, known_part
 from pyrovae.objectives import OBJECTIVES
-from pyrovae.pair import Pair
-from pyrovae.report import write_report
-from pyrovae.runs import load, resume
-from pyrovae.stages import fit_stages
-from pyrovae.styles import analogies, class_samples
+from pyrovae.report.page import write_report
+from pyrovae.runs.arviz import to_arviz, write_netcdf
+from pyrovae.runs.folders import load, resume
+from pyrovae.runs.stages import fit_stages
 from pyrovae.train import Run, fit
-from pyrovae.train.files import read_json, write_json, write_whole
 
 __all__ = ["COMMANDS"]
 

@@ -18,9 +18,9 @@ from jsonargparse import ArgumentParser, Namespace
 from pyrovae import data as data_sets
 from pyrovae import pairs
 from pyrovae.cli.user_file import load_builder, where_it_fails
+from pyrovae.core.pair import Pair, as_pair
 from pyrovae.errors import ContractError, OptionError, PyrovaeError
 from pyrovae.evidence import METHODS
-from pyrovae.pair import Pair, as_pair
 
 __all__ = ["Builder", "add_data", "argument_help", "load_data", "make_parser", "method_options", "pair_of", "parse"]
 

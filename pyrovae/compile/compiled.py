@@ -16,13 +16,13 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from pyrovae import objectives
 from pyrovae.compile.graph import compile_graph, first_line, trace_graph, untouched
 from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, matmul_backend
+from pyrovae.compile.optimizers import OptimizerLike, build_optimizer
 from pyrovae.compile.roll import compile_rolled, merge_products
 from pyrovae.compile.step import Step
 from pyrovae.compile.update import UPDATES, traceable, update_state
+from pyrovae.core.pair import Program, adopt, buffers, modules, parameters, running
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.objectives import Objective
-from pyrovae.optimizers import OptimizerLike, build_optimizer
-from pyrovae.pair import Program, adopt, buffers, modules, parameters, running
 
 __all__ = ["CompiledStep", "compile_step"]
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyrovae.modes import precision_context
+from pyrovae.core.inference import precision_context
+from pyrovae.core.pair import Program, inputs, modules, running
 from pyrovae.objectives import Objective, Terms
-from pyrovae.pair import Program, inputs, modules, running
 
 __all__ = ["PyroStep", "Step", "registered"]
 

@@ -18,7 +18,7 @@ from pyrovae.data.seeds import MASKS, generator
 from pyrovae.data.split import RowTransform, Split, Uniform
 from pyrovae.data.store import Arrays
 from pyrovae.errors import DataError, OptionError, nearest
-from pyrovae.options import named
+from pyrovae.registry import named
 
 __all__ = ["TRANSFORMS", "corrupt", "few_labels", "holes", "low_resolution", "missing", "quadrants", "transform"]
 

@@ -1,12 +1,12 @@
 """Estimates of the evidence log p(x), per datum, with errors, for any pair."""
 
 from pyrovae.evidence.ais import AIS, SMC
-from pyrovae.evidence.bdmc import BDMC, bdmc
+from pyrovae.evidence.bidirectional import BDMC, bdmc
 from pyrovae.evidence.bridge import Bridge
+from pyrovae.evidence.decomposition import Gaps, gaps
 from pyrovae.evidence.estimate import METHODS, log_evidence
 from pyrovae.evidence.evidence import Evidence
 from pyrovae.evidence.exact import Exact
-from pyrovae.evidence.gaps import Gaps, gaps
 from pyrovae.evidence.importance import Importance
 
 __all__ = [

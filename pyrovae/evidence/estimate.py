@@ -13,6 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyrovae.compile import Code
+from pyrovae.core.inference import device_of, evaluating, precision_context
+from pyrovae.core.pair import Program, buffers, parameters, remember, running
+from pyrovae.core.trace import fixed, no_density, run_program, sample_sites, trace_pair, unknown_sites
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns
@@ -25,10 +28,7 @@ from pyrovae.evidence.importance import Importance
 from pyrovae.evidence.keeper import Keeper
 from pyrovae.evidence.method import Job, Method, require
 from pyrovae.evidence.target import support_check
-from pyrovae.modes import device_of, evaluating, precision_context
-from pyrovae.pair import Program, buffers, parameters, remember, running
-from pyrovae.trace import fixed, no_density, run_program, sample_sites, trace_pair, unknown_sites
-from pyrovae.train.files import load_state, save_state
+from pyrovae.files import load_state, save_state
 
 __all__ = ["METHODS", "log_evidence", "stream"]
 

@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from pyrovae.core.pair import describe, inputs
 from pyrovae.errors import ContractError
 from pyrovae.evidence.method import Job, Method
 from pyrovae.evidence.target import Target
-from pyrovae.pair import describe, inputs
 
 __all__ = ["Exact"]
 

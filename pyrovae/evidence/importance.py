@@ -10,13 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pyrovae.check import find_non_finite
+from pyrovae.core.contract import find_non_finite
+from pyrovae.core.pair import Program
+from pyrovae.core.trace import trace_pair
 from pyrovae.errors import NonFiniteError, OptionError
 from pyrovae.evidence.method import Job, Method, refuse_worthless, require
 from pyrovae.evidence.target import Target
 from pyrovae.evidence.weights import Weights
-from pyrovae.pair import Program
-from pyrovae.trace import trace_pair
 
 __all__ = ["Importance", "log_weights"]
 

@@ -18,7 +18,7 @@ class Keeper:
     """The runs of one batch, numbered in the order in which they begin.
 
     Args:
-        write: writes a state, which :func:`pyrovae.train.files.save_state` can save.
+        write: writes a state, which :func:`pyrovae.files.save_state` can save.
         held: the state that was last written before the interruption, or None.
     """
 

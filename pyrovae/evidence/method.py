@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from pyrovae.compile import Code
+from pyrovae.core.pair import Batch, Program
 from pyrovae.errors import NonFiniteError, OptionError, nearest
 from pyrovae.evidence.keeper import Keeper
-from pyrovae.pair import Batch, Program
 
 __all__ = ["Job", "Method", "refuse_worthless", "require"]
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.distributions import biject_to, constraints
 from torch.distributions.transforms import Transform
 
-from pyrovae.check import find_non_finite
+from pyrovae.core.contract import find_non_finite
+from pyrovae.core.pair import Program, batch_size
+from pyrovae.core.trace import PairTrace, Site, fixed, mask_scores, run_program, sample_sites
 from pyrovae.errors import ContractError, NonFiniteError
-from pyrovae.pair import Program, batch_size
-from pyrovae.trace import PairTrace, Site, fixed, mask_scores, run_program, sample_sites
 
 __all__ = ["Densities", "Target", "support_check"]
 

@@ -21,7 +21,7 @@ from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.objective import Objective, Terms
 from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.semisupervised import SemiSupervised
-from pyrovae.options import named
+from pyrovae.registry import named
 
 __all__ = [
     "CIWAE",

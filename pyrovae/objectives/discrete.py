@@ -9,13 +9,13 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from pyrovae.core.pair import Program
+from pyrovae.core.trace import PairTrace, Site, fixed, run_program, sample_sites, trace_pair
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.elbo import ELBO
 from pyrovae.objectives.importance import normalized, sampled_score
 from pyrovae.objectives.objective import Objective, Terms
-from pyrovae.pair import Program
-from pyrovae.trace import PairTrace, Site, fixed, run_program, sample_sites, trace_pair
 
 __all__ = ["NVIL", "RWS", "VIMCO", "WakeSleep"]
 

@@ -10,11 +10,11 @@ from pyro.infer import config_enumerate
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from pyrovae.core.pair import Program, describe, inputs
+from pyrovae.core.trace import PairTrace, mask_scores
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.objective import Objective, Terms, refuse_sampled
-from pyrovae.pair import Program, describe, inputs
-from pyrovae.trace import PairTrace, mask_scores
 
 __all__ = ["ELBO", "STL", "Enum", "MeanField"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from pyrovae.core.trace import PairTrace
 from pyrovae.objectives.objective import Objective, Terms, refuse_sampled
-from pyrovae.trace import PairTrace
 
 __all__ = ["Energy"]
 

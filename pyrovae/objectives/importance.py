@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae.core.pair import Program
+from pyrovae.core.trace import PairTrace, trace_pair
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.elbo import score_terms
 from pyrovae.objectives.objective import Objective, Terms, refuse_sampled
-from pyrovae.pair import Program
-from pyrovae.trace import PairTrace, trace_pair
 
 __all__ = ["CIWAE", "IWAE", "MIWAE", "PIWAE", "DReG", "Renyi"]
 

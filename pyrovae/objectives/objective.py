@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import pyro.infer
 from torch import Tensor, nn
 
+from pyrovae.core.pair import Program
+from pyrovae.core.trace import PairTrace, no_density, trace_pair, unknown_sites
 from pyrovae.errors import ContractError, OptionError, nearest
-from pyrovae.options import named
-from pyrovae.pair import Program
-from pyrovae.trace import PairTrace, no_density, trace_pair, unknown_sites
+from pyrovae.registry import named
 
 __all__ = ["Objective", "Terms", "base_objective", "refuse_sampled"]
 

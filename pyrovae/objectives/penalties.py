@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyrovae.core.pair import Program, describe
+from pyrovae.core.trace import PairTrace
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.energy import Energy
 from pyrovae.objectives.objective import Objective, Terms, base_objective
-from pyrovae.pair import Program, describe
-from pyrovae.trace import PairTrace
 
 __all__ = ["Contraction", "Sparsity", "rate_divergence"]
 

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyrovae.core.pair import Program
+from pyrovae.core.trace import PairTrace
+from pyrovae.effects.labels import TREATMENTS, Labelled, LabelledGuide, leading_labels
 from pyrovae.errors import ContractError, OptionError, nearest
-from pyrovae.labels import TREATMENTS, Labelled, LabelledGuide, leading_labels
 from pyrovae.objectives.discrete import NVIL, VIMCO
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.importance import IWAE
 from pyrovae.objectives.objective import Objective, Terms, base_objective
-from pyrovae.pair import Program
-from pyrovae.trace import PairTrace
 
 __all__ = ["SemiSupervised"]
 
@@ -52,7 +52,7 @@ class Parts:
 
     @property
     def scale(self) -> float | Tensor:
-        """That of the sites, :attr:`~pyrovae.trace.PairTrace.scale`."""
+        """That of the sites, :attr:`~pyrovae.core.trace.PairTrace.scale`."""
         return self.rest.scale
 
 

@@ -1,4 +1,4 @@
-"""Recipes: a description of the data and a few options -> a :class:`~pyrovae.pair.Pair`.
+"""Recipes: a description of the data and a few options -> a :class:`~pyrovae.core.pair.Pair`.
 
 ``pairs.vae(data.spec, latent_dim=50)`` builds one; :data:`CATALOGUE` lists them all with their papers.
 """

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from pyrovae import guides, likelihoods, models
+from pyrovae import guides, models
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
-from pyrovae.nets import JointMLP, MLPDecoder, MLPEncoder
-from pyrovae.pair import Pair
+from pyrovae.distributions import likelihoods
+from pyrovae.nets.mlp import JointMLP, MLPDecoder, MLPEncoder
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.m2 import OBJECTIVE, num_classes
 from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, start_decoder

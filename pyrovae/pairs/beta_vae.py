@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
-from pyrovae.pair import Pair
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, vae
 

@@ -6,13 +6,14 @@ from typing import Literal
 
 from torch import nn
 
-from pyrovae import likelihoods, models
-from pyrovae.codes import TiedDecoder, TiedEncoder
+from pyrovae import models
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
+from pyrovae.distributions import likelihoods
 from pyrovae.errors import OptionError
 from pyrovae.guides import Deterministic
-from pyrovae.nets import MLPEncoder
-from pyrovae.pair import Pair
+from pyrovae.nets.codes import TiedDecoder, TiedEncoder
+from pyrovae.nets.mlp import MLPEncoder
 from pyrovae.pairs.ae import cross_entropy, decoder_of
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, start_decoder

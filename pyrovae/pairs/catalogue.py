@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
+from pyrovae.core.pair import Pair, remember
 from pyrovae.data import DataSpec
+from pyrovae.effects.missing import observed_part
 from pyrovae.errors import nearest
-from pyrovae.missing import observed_part
-from pyrovae.pair import Pair, remember
 
 __all__ = ["CATALOGUE", "Recipe", "get", "recipe"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyrovae import guides, likelihoods, models
+from pyrovae import guides, models
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
+from pyrovae.distributions import likelihoods
 from pyrovae.errors import OptionError
-from pyrovae.nets import JointMLP, MLPDecoder, MLPEncoder
-from pyrovae.pair import Pair
+from pyrovae.nets.mlp import JointMLP, MLPDecoder, MLPEncoder
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, start_decoder
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pyrovae import guides, models
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
 from pyrovae.errors import OptionError
-from pyrovae.nets import MLPEncoder
-from pyrovae.pair import Pair
+from pyrovae.nets.mlp import MLPEncoder
 from pyrovae.pairs.ae import decoder_of
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.vae import Activation, LikelihoodName, Posterior, Scale, vae

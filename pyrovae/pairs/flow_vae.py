@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pyrovae import flows, guides, likelihoods
+from pyrovae import guides
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
+from pyrovae.distributions import flows, likelihoods
 from pyrovae.models import VAE
-from pyrovae.nets import MLPDecoder, MLPEncoder
-from pyrovae.pair import Pair
+from pyrovae.nets.mlp import MLPDecoder, MLPEncoder
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, start_decoder
 
@@ -46,7 +47,7 @@ def flow_vae(
         num_reflections: Householder reflections of a sylvester transform.
 
     References: Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015, Section 4; and those of
-    :mod:`pyrovae.flows`.
+    :mod:`pyrovae.distributions.flows`.
     """
     law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
     bent = flows.build(flow, latent_dim, num_flows, amortized, flow_hidden, context_dim, bins, num_reflections)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pyrovae import likelihoods, models
-from pyrovae.codes import TiedDecoder, TiedEncoder
+from pyrovae import models
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
+from pyrovae.distributions import likelihoods
 from pyrovae.guides import Deterministic
-from pyrovae.nets import MLPEncoder
-from pyrovae.pair import Pair
+from pyrovae.nets.codes import TiedDecoder, TiedEncoder
+from pyrovae.nets.mlp import MLPEncoder
 from pyrovae.pairs.ae import cross_entropy, decoder_of
 from pyrovae.pairs.catalogue import recipe
 

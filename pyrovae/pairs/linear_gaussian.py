@@ -6,10 +6,10 @@ import math
 from typing import Literal
 
 from pyrovae import guides
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
 from pyrovae.models import LinearGaussian
-from pyrovae.nets import LinearGaussianLaw
-from pyrovae.pair import Pair
+from pyrovae.nets.linear_gaussian import LinearGaussianLaw
 from pyrovae.pairs.catalogue import recipe
 
 __all__ = ["linear_gaussian"]

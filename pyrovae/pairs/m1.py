@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pyrovae import guides, models
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
-from pyrovae.nets import MLP, JointMLP
-from pyrovae.pair import Pair
+from pyrovae.nets.mlp import MLP, JointMLP
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.m2 import OBJECTIVE, num_classes
 from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, vae

@@ -6,12 +6,13 @@ from typing import Literal
 
 from torch import nn
 
-from pyrovae import likelihoods, models
-from pyrovae.codes import Dictionary
+from pyrovae import models
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
+from pyrovae.distributions import likelihoods
 from pyrovae.errors import OptionError, nearest
-from pyrovae.nets import MLPEncoder
-from pyrovae.pair import Pair
+from pyrovae.nets.codes import Dictionary
+from pyrovae.nets.mlp import MLPEncoder
 from pyrovae.pairs.ae import decoder_of, point_or_gaussian
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, start_decoder

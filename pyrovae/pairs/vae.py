@@ -6,12 +6,14 @@ from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
-from pyrovae import guides, likelihoods
+from pyrovae import guides
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
+from pyrovae.distributions import likelihoods
 from pyrovae.errors import nearest
 from pyrovae.models import VAE
-from pyrovae.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
-from pyrovae.pair import Pair
+from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder
+from pyrovae.nets.mlp import MLPDecoder, MLPEncoder
 from pyrovae.pairs.catalogue import recipe
 
 __all__ = ["conv_vae", "start_decoder", "vae"]

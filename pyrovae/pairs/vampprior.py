@@ -6,14 +6,15 @@ from typing import Literal
 
 from torch import nn
 
-from pyrovae import guides, likelihoods, models
+from pyrovae import guides, models
+from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
+from pyrovae.distributions import likelihoods
+from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
 from pyrovae.errors import nearest
-from pyrovae.nets import MLP, BranchedMLP, MLPDecoder, MLPEncoder
-from pyrovae.pair import Pair
+from pyrovae.nets.mlp import MLP, BranchedMLP, MLPDecoder, MLPEncoder
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, start_decoder
-from pyrovae.priors import PseudoInputs, VampPrior
 
 __all__ = ["hvae", "vamp_vae"]
 

@@ -1,6 +1,6 @@
 """Training: ``fit``, runs and their checkpoints."""
 
-from pyrovae.train.fit import fit
+from pyrovae.train.fitting import fit
 from pyrovae.train.run import Run
 
 __all__ = ["Run", "fit"]

@@ -18,16 +18,16 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
-from pyrovae.check import find_non_finite
 from pyrovae.compile import CompiledStep, PyroStep, registered
+from pyrovae.compile.optimizers import build_optimizer, build_scheduler
+from pyrovae.core.contract import find_non_finite
+from pyrovae.core.inference import evaluating, precision_context
+from pyrovae.core.pair import Batch, parameters, running
+from pyrovae.core.trace import trace_pair
 from pyrovae.data.labelled import LabelledSplit
 from pyrovae.errors import NonFiniteError, OptionError, RunError
-from pyrovae.modes import evaluating, precision_context
+from pyrovae.files import load_state, random_states, save_state, set_random_states, write_whole
 from pyrovae.objectives import Objective, SemiSupervised
-from pyrovae.optimizers import build_optimizer, build_scheduler
-from pyrovae.pair import Batch, parameters, running
-from pyrovae.trace import trace_pair
-from pyrovae.train.files import load_state, random_states, save_state, set_random_states, write_whole
 from pyrovae.train.processes import Processes
 from pyrovae.train.run import CHECKPOINT, METRICS, Run, load_tensors, tensors_of
 
@@ -39,7 +39,7 @@ LONG = (3_000, 2_000_000)  # steps, or steps x data x particles, from which a ru
 
 
 class Trainer:
-    """Trains a run's pair from where it stands; see :func:`~pyrovae.train.fit.fit` for the settings."""
+    """Trains a run's pair from where it stands; see :func:`~pyrovae.train.fitting.fit` for the settings."""
 
     def __init__(
         self,

@@ -8,8 +8,8 @@ import pyro
 import torch
 from torch import Tensor
 
+from pyrovae.core.pair import Batch
 from pyrovae.data.seeds import mix
-from pyrovae.pair import Batch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from pyrovae.core.pair import Pair, Program, buffers, parameters
 from pyrovae.data import Data
 from pyrovae.errors import RunError
-from pyrovae.pair import Pair, Program, buffers, parameters
 
 __all__ = ["CHECKPOINT", "CONFIG", "METRICS", "Run", "load_tensors"]
 
@@ -19,7 +19,7 @@ CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.
 
 @dataclass
 class Run:
-    """What :func:`~pyrovae.train.fit.fit` returns and :func:`~pyrovae.runs.load` reads back.
+    """What :func:`~pyrovae.train.fitting.fit` returns and :func:`~pyrovae.runs.folders.load` reads back.
 
     Attributes:
         pair: the pair; its parameters are the trained ones.

@@ -1,0 +1,1 @@
+"""Guides of the autoencoder family."""

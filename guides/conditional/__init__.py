@@ -1,0 +1,1 @@
+"""Guides given a condition."""

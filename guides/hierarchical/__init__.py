@@ -1,0 +1,1 @@
+"""Guides with several layers of latents."""

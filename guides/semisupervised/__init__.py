@@ -1,0 +1,1 @@
+"""Guides with a class."""

@@ -1,0 +1,1 @@
+"""Generative models with several layers of latents."""

@@ -1,0 +1,35 @@
+"""The generative model of semi-supervised learning: a class and a style."""
+
+from __future__ import annotations
+
+import pyro
+import pyro.distributions as dist
+from torch import Tensor, nn
+
+__all__ = ["M2"]
+
+
+class M2(nn.Module):
+    """p(x, y, z) = Cat(y; 1/C) N(z; 0, I_d) p(x | decoder(z, y)).
+
+    Sites: ``y``, one-hot, (C,); ``z``, (d,); ``x``, the shape of a datum.
+
+    Args:
+        decoder: (..., d) and (..., C) to the parameters of the likelihood, (..., P, *shape).
+        likelihood: those parameters to a distribution of x (:mod:`pyrovae.distributions.likelihoods`).
+        latent_dim: d.
+        num_classes: C.
+
+    References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Eq. (2).
+    """
+
+    def __init__(self, decoder: nn.Module, likelihood: nn.Module, latent_dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.decoder, self.likelihood = decoder, likelihood
+        self.latent_dim, self.num_classes = latent_dim, num_classes
+
+    def forward(self, x: Tensor) -> None:
+        with pyro.plate("data", x.shape[0], dim=-1):
+            y = pyro.sample("y", dist.OneHotCategorical(logits=x.new_zeros(self.num_classes)))
+            z = pyro.sample("z", dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1))
+            pyro.sample("x", self.likelihood(self.decoder(z, y)), obs=x)

@@ -1,0 +1,1 @@
+"""What every room above stands on: a pair, its traces, the contract, and the context in which programs infer."""

@@ -1,0 +1,107 @@
+"""Modes in which programs run: evaluation, bf16 networks, and the device they are on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+from pyrovae.core.pair import Program, modules, parameters
+from pyrovae.errors import OptionError
+
+__all__ = ["bf16_networks", "device_of", "evaluating", "precision_context"]
+
+
+def device_of(model: Program, guide: Program) -> torch.device:
+    """Where the pair's parameters lie; the CPU for a pair without any."""
+    return next((p.device for p in parameters(model, guide).values()), torch.device("cpu"))
+
+
+@contextmanager
+def evaluating(*programs: Program) -> Iterator[None]:
+    """Modules in evaluation mode; each goes back to the mode it was in."""
+    were = [(module, module.training) for program in modules(*programs) for module in program.modules()]
+    for module, _ in were:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, training in were:
+            module.training = training
+
+
+def _float32(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.float() if output.dtype is torch.bfloat16 else output
+    if isinstance(output, (tuple, list)):
+        return type(output)(_float32(item) for item in output)
+    return {k: _float32(v) for k, v in output.items()} if isinstance(output, dict) else output
+
+
+def _uses_pyro(function: Any) -> bool:
+    """Whether a function names pyro, or what comes from it."""
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    found = [function.__globals__[name] for name in names if name in function.__globals__]
+    homes = [getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in found]
+    return any(str(home).partition(".")[0] == "pyro" for home in homes)
+
+
+@contextmanager
+def bf16_networks(*programs: Program) -> Iterator[None]:
+    """Networks compute in bfloat16 and return float32, so that every density and gradient sum stays float32.
+
+    A network is an outermost module called inside a program: autocast is entered before it and left after it. A module that
+    holds one of the programs, or whose ``forward`` uses Pyro, is a program itself.
+    """
+    roots = set(modules(*programs))
+    known: dict[nn.Module, bool] = {}
+    depth = 0
+    entered: list[torch.autocast] = []
+
+    def is_program(module: nn.Module) -> bool:
+        if module not in known:
+            known[module] = _uses_pyro(module.forward) or not roots.isdisjoint(module.modules())
+        return known[module]
+
+    def before(module: nn.Module, args: Any) -> None:
+        nonlocal depth
+        if depth == 0 and is_program(module):
+            return
+        if depth == 0:
+            device = next((p.device.type for p in module.parameters()), "cpu")
+            entered.append(torch.autocast(device, dtype=torch.bfloat16))
+            entered[-1].__enter__()
+        depth += 1
+
+    def after(module: nn.Module, args: Any, output: Any) -> Any:
+        nonlocal depth
+        if depth == 0:
+            return None
+        depth -= 1
+        if depth == 0:
+            entered.pop().__exit__(None, None, None)
+            return _float32(output)
+        return None
+
+    handles = [register_module_forward_pre_hook(before), register_module_forward_hook(after, always_call=True)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def precision_context(precision: str, *programs: Program) -> Iterator[None]:
+    """``float32`` (as written) or ``bf16`` (:func:`bf16_networks`)."""
+    if precision == "float32":
+        yield
+    elif precision == "bf16":
+        with bf16_networks(*programs):
+            yield
+    else:
+        raise OptionError(f"precision is {precision!r}; expected 'float32' or 'bf16'.")

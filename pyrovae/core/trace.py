@@ -1,0 +1,347 @@
+"""Run the guide, replay the model, score every site per datum.
+
+The engine sees a pair only through :func:`trace_pair`: one vectorized pass of K particles in which every sample site,
+latent or observed, scores as a (K, B) matrix of log densities in nats. Masks are applied; the scales of plates and of
+``poutine.scale`` never are, since inside a log-sum-exp they would destroy the bound. A common scale (N/B of a subsampled
+plate) is reported apart, for the objective to multiply the finished bound with.
+
+Discrete sites that ask for it (``infer={"enumerate": "parallel"}``) are enumerated in dimensions left of the particles, so
+that scores are (E, K, B) there; :attr:`PairTrace.log_weight` sums them out exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions.util import is_identically_zero
+from pyro.poutine.enum_messenger import EnumMessenger
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+
+from pyrovae.core.pair import Program, batch_size, describe, inputs
+from pyrovae.distributions.density import is_density
+from pyrovae.errors import ContractError
+
+__all__ = ["PairTrace", "fixed", "no_density", "run_program", "sample_sites", "trace_pair"]
+
+PARTICLES = "particles"
+DATA = "data"
+Site = dict[str, Any]
+
+
+def sample_sites(trace: poutine.Trace) -> dict[str, Site]:
+    """The sample sites of a trace by name, without the plates."""
+    return {n: s for n, s in trace.nodes.items() if s["type"] == "sample" and not site_is_subsample(s)}
+
+
+def run_program(
+    program: Program,
+    batch: Mapping[str, Tensor],
+    num_particles: int | None = None,
+    replay: poutine.Trace | None = None,
+    given: Mapping[str, Tensor] | None = None,
+) -> poutine.Trace:
+    """Trace a program on a batch, under a plate of K particles at dim -2 unless None.
+
+    Latent sites take their values from the trace ``replay``, or as if observed from ``given``, else they are drawn.
+    """
+    run = program if num_particles is None else pyro.plate(PARTICLES, num_particles, dim=-2)(program)
+    run = run if replay is None else poutine.replay(run, trace=replay)
+    run = run if given is None else poutine.condition(run, data=given)
+    return poutine.trace(run).get_trace(**inputs(program, batch))
+
+
+def fixed(latents: Mapping[str, Tensor]) -> poutine.Trace:
+    """A trace for ``run_program(program, batch, replay=...)`` that holds latent sites at these values."""
+    trace = poutine.Trace()
+    for name, value in latents.items():
+        trace.add_node(name, name=name, type="sample", value=value, is_observed=False, infer={})
+    return trace
+
+
+@dataclass
+class PairTrace:
+    """The traces of a guide and of the model replayed on its draws, scored per datum.
+
+    Attributes:
+        model: trace of the model, each latent site at the guide's draw.
+        guide: trace of the guide.
+        shape: (K, B), or (B,) for programs run without particles.
+        rerun: the guide run again on given latents, to score them anew.
+        seen: the draws as the model saw them, where they were passed ``through`` something.
+        through: that something.
+    """
+
+    model: poutine.Trace
+    guide: poutine.Trace
+    shape: tuple[int, ...]
+    rerun: Callable[[Mapping[str, Tensor]], poutine.Trace] | None = None
+    seen: Mapping[str, Tensor] | None = None
+    through: Callable[[Site], Tensor] | None = None
+
+    @cached_property
+    def model_sites(self) -> dict[str, Site]:
+        return sample_sites(self.model)
+
+    @cached_property
+    def guide_sites(self) -> dict[str, Site]:
+        return {n: s for n, s in sample_sites(self.guide).items() if not s["is_observed"]}
+
+    @cached_property
+    def latents(self) -> dict[str, Tensor]:
+        """Each latent site's draws, (K, B, *event)."""
+        return {name: site["value"] for name, site in self.guide_sites.items()}
+
+    @cached_property
+    def observed(self) -> list[str]:
+        """Names of the observed sites."""
+        return [name for name, site in self.model_sites.items() if site["is_observed"]]
+
+    @cached_property
+    def log_p(self) -> dict[str, Tensor]:
+        """log p(site | parents) of every site of the model, (K, B)."""
+        return {name: self._score("model", site) for name, site in self.model_sites.items()}
+
+    @cached_property
+    def log_q(self) -> dict[str, Tensor]:
+        """log q(site | parents, x) of every latent site of the guide, (K, B)."""
+        if self.seen is not None:
+            return self.guide_scores(self.seen)
+        return {name: self._score("guide", site) for name, site in self.guide_sites.items()}
+
+    def guide_scores(self, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """log q(site | parents, x) at given latents, (K, B): at detached ones its gradient is the score alone."""
+        if len(self.guide_sites) == 1:
+            ((name, site),) = self.guide_sites.items()
+            return {name: self._score("guide", {**site, "value": latents[name]})}
+        assert self.rerun is not None  # a site's law may depend on another's draw, so the guide must see the new ones
+        sites = sample_sites(self.rerun(latents))
+        return {name: self._score("guide", sites[name]) for name in self.guide_sites}
+
+    # ------------------------------------------------------------------------------------------ enumerated sites
+    @cached_property
+    def enumerated(self) -> list[str]:
+        """Latent sites that the guide enumerates: their log q weighs an exact expectation."""
+        return [name for name, site in self.guide_sites.items() if "_enumerate_dim" in site["infer"]]
+
+    @cached_property
+    def summed_out(self) -> list[str]:
+        """Latent sites that only the model has, enumerated there: summed out for each draw of the others."""
+        sites = {name: site for name, site in self.model_sites.items() if name not in self.guide_sites}
+        return [name for name, site in sites.items() if "_enumerate_dim" in site["infer"]]
+
+    @cached_property
+    def _total_log_p(self) -> Tensor:
+        """Sum over the model's sites; one that the model drew itself was proposed by its own law, which cancels."""
+        own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
+        return self.total({n: s for n, s in self.log_p.items() if n not in own or n in self.summed_out})
+
+    @cached_property
+    def log_joint(self) -> Tensor:
+        """log p(x_b, z_kb), sites that only the model has summed out, (K, B), or (E, K, B) over the guide's enumerated."""
+        result = self._total_log_p
+        for name in self.summed_out:
+            result = result.logsumexp(self.model_sites[name]["infer"]["_enumerate_dim"], keepdim=True)
+        return result
+
+    def expect(self, values: Tensor) -> Tensor:
+        """sum_y q(y_b | .) values[y, k, b] over enumerated y, (K, B), exact and differentiable in q."""
+        if self.enumerated:
+            values = self.total({n: self.log_q[n] for n in self.enumerated}).exp() * values
+        return values.flatten(0, -3).sum(0) if values.dim() > 2 else values.expand(self.shape)
+
+    @cached_property
+    def log_terms(self) -> Tensor:
+        """The terms u whose sum over enumerated values is the weight: log w = log sum_y exp u, (E, K, B) or (K, B)."""
+        return self._total_log_p - self.total({n: s for n, s in self.log_q.items() if n not in self.enumerated})
+
+    @cached_property
+    def log_weight(self) -> Tensor:
+        """log w[k, b] = log p(x_b, z_kb) - log q(z_kb | x_b), enumerated sites summed out exactly, (K, B).
+
+        With y enumerated, w = sum_y p(x, y, z_y) / q(z_y | x, y): no draw of y, and no q(y | x), is left in it.
+        """
+        terms = self.log_terms
+        return terms.flatten(0, -3).logsumexp(0) if terms.dim() > 2 else terms
+
+    def total(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """Sum of per-site scores, (K, B); zeros where there is none."""
+        values = iter(scores.values())
+        result = next(values, None)
+        if result is None:
+            device = next((s["value"].device for s in self.model_sites.values()), None)
+            return torch.zeros(self.shape, device=device)
+        for value in values:
+            result = result + value
+        return result
+
+    @cached_property
+    def sampled_score(self) -> Tensor | None:
+        """Sum of log q over the sites that are drawn without reparameterization, (K, B); None when there is none."""
+        return self.total({n: self.log_q[n] for n in self.sampled}) if self.sampled else None
+
+    @cached_property
+    def sampled(self) -> list[str]:
+        """Latent sites that are drawn without reparameterization (nor enumerated): a gradient needs their score."""
+        return [n for n, s in self.guide_sites.items() if n not in self.enumerated and not is_reparameterized(s)]
+
+    @cached_property
+    def scale(self) -> float | Tensor:
+        """The one scale that all sites share (1, or N/B under a subsampled plate); errors when sites differ."""
+        sites = [*self.model_sites.items(), *self.guide_sites.items()]
+        values = [(name, _common(name, site["scale"])) for name, site in sites]
+        first = values[0][1] if values else 1.0
+        for name, value in values:
+            if value is not first and value != first:
+                raise ContractError(
+                    f"site {name!r} is scaled by {float(value):g}, other sites by {float(first):g}: beta and warm-up belong "
+                    "to the objective (fit(..., kl_warmup=...)), not into poutine.scale."
+                )
+        return first
+
+    def _score(self, program: str, site: Site) -> Tensor:
+        try:
+            log_prob = mask_scores(site, site["fn"].log_prob(site["value"]))
+        except NotImplementedError as error:
+            raise ContractError(
+                f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "
+                "takes the draws as they are (elbo, meanfield, iwae), or a law with an inverse (flow='iaf' or 'spline')."
+            ) from error
+        extra = log_prob.dim() - len(self.shape)
+        if tuple(log_prob.shape[max(extra, 0) :]) != self.shape or (extra > 0 and not (self.enumerated or self.summed_out)):
+            raise ContractError(misplaced(program, site, tuple(log_prob.shape), self.shape))
+        return log_prob
+
+
+def trace_pair(
+    model: Program,
+    guide: Program,
+    batch: Mapping[str, Tensor],
+    num_particles: int = 1,
+    *,
+    enumerate_sites: bool = True,
+    through: Callable[[Site], Tensor] | None = None,
+) -> PairTrace:
+    """z_kb ~ q(z | x_b) for k = 1..K in one pass, and the model replayed on them.
+
+    The encoder runs once per datum: the guide is called once on the (B, ...) batch, and only its draws get the K
+    particles, under a plate at dim -2.
+
+    Args:
+        model, guide: the two programs.
+        batch: tensors with a first dimension of B.
+        num_particles: K.
+        enumerate_sites: enumerate the discrete sites that ask for it, left of the particles; else draw them.
+        through: what the model sees of a guide site's draw, and log q is taken at (the draw detached, say); the guide's
+            own later sites keep the draw itself.
+
+    Returns:
+        A :class:`PairTrace` of shape (K, B).
+
+    Raises:
+        ContractError: a program does not take the batch, or a site does not score as (K, B).
+    """
+    shape = (num_particles, batch_size(batch))
+    # the model's enumerated dimensions go left of the guide's: its messenger keeps the allocator as the guide left it
+    over_guide = poutine.enum(first_available_dim=-3) if enumerate_sites else nullcontext()
+    over_model = EnumMessenger() if enumerate_sites else nullcontext()
+    with over_guide:
+        guide_trace = run_program(guide, batch, num_particles)
+    seen = None
+    if through is not None:
+        draws = {n: s for n, s in sample_sites(guide_trace).items() if not s["is_observed"]}
+        seen = {n: s["value"] if "_enumerate_dim" in s["infer"] else through(s) for n, s in draws.items()}
+    with over_model:
+        model_trace = run_program(model, batch, num_particles, replay=guide_trace if seen is None else fixed(seen))
+
+    def rerun(latents: Mapping[str, Tensor]) -> poutine.Trace:
+        return run_program(guide, batch, num_particles, replay=fixed(latents))
+
+    return PairTrace(model_trace, guide_trace, shape, rerun, seen, through)
+
+
+def _common(name: str, scale: float | Tensor) -> float | Tensor:
+    """A site's scale as one number."""
+    if not isinstance(scale, Tensor) or scale.numel() == 1:
+        return scale
+    if not bool((scale == scale.flatten()[0]).all()):
+        raise ContractError(f"site {name!r} scales its data unequally; weight data with a mask, or outside.")
+    return scale.flatten()[0]
+
+
+def is_reparameterized(site: Site) -> bool:
+    """Whether the draw of a site is differentiable with respect to its parameters."""
+    return bool(site["fn"].has_rsample)
+
+
+def mask_scores(site: Site, scores: Tensor) -> Tensor:
+    """Scores with the site's ``poutine.mask`` applied, its scale not."""
+    mask = site["mask"]
+    if mask is None or mask is True:
+        return scores
+    if is_identically_zero(scores):
+        return scores
+    mask = torch.as_tensor(mask, device=scores.device)
+    return torch.where(mask, scores, scores.new_zeros(()))
+
+
+def misplaced(program: str, site: Site, came: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """The message for a site that does not score as (K, B)."""
+    name, fn = site["name"], site["fn"]
+    if not any(frame.name == DATA for frame in site["cond_indep_stack"]):
+        return (
+            f"site {name!r} of the {program} lies outside the data plate: it scores as {came}, expected (K, B) = "
+            f'{expected}; move it under `with pyro.plate("data", x.shape[0]):` (a latent that all data share has no score '
+            "per datum)."
+        )
+    return (
+        f"site {name!r} of the {program} scores as {came}, expected (K, B) = {expected}: its distribution has batch "
+        f"shape {tuple(fn.batch_shape)} and event shape {tuple(fn.event_shape)}, its value {tuple(site['value'].shape)}; "
+        "declare the dimensions of one datum with .to_event(n)."
+    )
+
+
+def no_density(traced: PairTrace, latent_only: bool = False) -> str | None:
+    """Why the pair has no log p(x): its first site that is a point or an energy; None where all are densities."""
+    for name, site in traced.guide_sites.items():
+        if not is_density(site["fn"]):
+            return (
+                f"latent site {name!r} of the guide is a point and no density (a deterministic encoder), so the pair has no "
+                "weights p(x, z) / q(z | x) and no log p(x); relax it to a Gaussian around the encoder, as the autoencoders' "
+                "recipes do with relax=0.1, or train a VAE."
+            )
+    for name, site in traced.model_sites.items():
+        if not is_density(site["fn"]) and not site["is_observed"]:
+            return f"latent site {name!r} has no prior density in the model, so the pair has no log p(x); give it one."
+        if not is_density(site["fn"]) and not latent_only:
+            return (
+                f"site {name!r} is an energy ({type(site['fn']).__name__} of grey pixels), not a density, so the pair has no "
+                "log p(x); binarize the data, or use likelihood 'continuous-bernoulli', 'gaussian' or "
+                "'discretized-logistic'."
+            )
+    return None
+
+
+def unknown_sites(model: Program, guide: Program, traced: PairTrace) -> str | None:
+    """The message for latent sites that only one of the programs has; None when the names match."""
+    sites = {name: site for name, site in traced.model_sites.items() if not site["is_observed"]}
+    latent = {n for n, s in sites.items() if n in traced.guide_sites or s["infer"].get("enumerate") != "parallel"}
+    for names, who, other in (
+        (latent - traced.guide_sites.keys(), model, guide),
+        (traced.guide_sites.keys() - latent, guide, model),
+    ):
+        if names:
+            name = sorted(names)[0]
+            there = sorted(traced.guide_sites if who is model else latent) or ["none"]
+            return (
+                f"latent site {name!r} of {describe(who)} has no counterpart in {describe(other)}, whose latent sites are "
+                f"{', '.join(there)}; give the site the same name in both programs."
+            )
+    return None

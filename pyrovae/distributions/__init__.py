@@ -1,0 +1,28 @@
+"""Distributions that Pyro lacks, likelihoods of a decoder's output, learned priors, and normalizing flows."""
+
+from pyrovae.distributions import flows, likelihoods
+from pyrovae.distributions.density import is_density, is_point, masked
+from pyrovae.distributions.energies import Flat, GreyBernoulli
+from pyrovae.distributions.flows import Flow, FlowDistribution
+from pyrovae.distributions.gaussian_mixture import GaussianMixture
+from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
+from pyrovae.distributions.normal_mixture import NormalMixture
+from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
+
+__all__ = [
+    "DiscretizedLogistic",
+    "Flat",
+    "Flow",
+    "FlowDistribution",
+    "GaussianMixture",
+    "GreyBernoulli",
+    "LevelsCategorical",
+    "NormalMixture",
+    "PseudoInputs",
+    "VampPrior",
+    "flows",
+    "is_density",
+    "is_point",
+    "likelihoods",
+    "masked",
+]

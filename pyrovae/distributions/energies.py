@@ -1,0 +1,61 @@
+"""Scores that are no densities: the energy of grey pixels, and the prior of a deterministic autoencoder."""
+
+from __future__ import annotations
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor
+from torch.distributions import constraints
+
+from pyrovae.errors import ContractError
+
+__all__ = ["Flat", "GreyBernoulli"]
+
+
+class GreyBernoulli(dist.Bernoulli):
+    """x log p + (1 - x) log(1 - p) for grey x in [0, 1]: an energy, **not** a density, since it has no normalizer.
+
+    It trains, and is what many published "Bernoulli" figures on grey pixels used; estimators of log p(x) refuse it.
+    """
+
+    is_density = False
+    support = constraints.unit_interval
+
+    def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
+        super().__init__(logits=logits, validate_args=validate_args)
+
+    def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> GreyBernoulli:
+        return GreyBernoulli(self.logits.expand(batch_shape), validate_args=False)
+
+
+class Flat(TorchDistribution):
+    """log p(z) = 0 for all z in R^d: **no** prior, as of a deterministic autoencoder; nothing can be drawn from it.
+
+    Args:
+        like: a tensor of z's shape, (d,).
+
+    >>> Flat(torch.zeros(2)).log_prob(torch.randn(5, 3, 2)).shape
+    torch.Size([5, 3])
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+    support = constraints.real_vector
+    is_density = False
+
+    def __init__(self, like: Tensor) -> None:
+        super().__init__(torch.Size(), like.shape, validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> Flat:
+        new = self._get_checked_instance(Flat, _instance)
+        super(Flat, new).__init__(torch.Size(batch_shape), self.event_shape, validate_args=False)
+        return new
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return value.new_zeros(torch.broadcast_shapes(value.shape[:-1], self.batch_shape))
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        raise ContractError(
+            "the model has no prior of its latent site (a deterministic autoencoder), so nothing can be drawn from it: "
+            "reconstruct data or interpolate between them, or build the pair with relax=0.1, which gives it the prior N(0, I)."
+        )

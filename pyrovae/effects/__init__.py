@@ -1,0 +1,6 @@
+"""Effect handlers that change what a program's sites are: one handler a file."""
+
+from pyrovae.effects.labels import Labelled
+from pyrovae.effects.missing import ObservedPart, observed_part
+
+__all__ = ["Labelled", "ObservedPart", "observed_part"]

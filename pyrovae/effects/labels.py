@@ -1,0 +1,199 @@
+"""The class of a datum known for some rows: laws of a one-hot site y that labels fix, and the handler that puts them in.
+
+Labels are (B,) integers, -1 where the class is unknown. Programs know nothing of them: their site y is latent at each row.
+Everything is by ``torch.where``, so that a batch has one static shape whichever of its rows are labelled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pyro.distributions import Categorical, OneHotCategorical, TorchDistribution
+from pyro.poutine.messenger import Messenger
+from torch import Tensor, nn
+from torch.distributions import constraints
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
+
+from pyrovae.core.pair import Program, describe, inputs
+from pyrovae.errors import ContractError
+
+__all__ = ["TREATMENTS", "Labelled", "LabelledGuide", "LabelledModel", "RelaxedGuide", "RelaxedModel", "leading_labels"]
+
+TREATMENTS = ("enumerated", "sampled", "relaxed")
+NEVER = -1e9  # log 0 for what carries no weight: exp gives exactly 0, and 0 x NEVER is 0 where 0 x -inf would be NaN
+
+
+def leading_labels(labels: Tensor) -> int:
+    """How many rows have a label, if those are the first ones and there are others after them, else 0.
+
+    Looks at the values, also while a step is traced.
+
+    >>> [leading_labels(torch.tensor(labels)) for labels in ([3, 1, -1], [3, -1, 1], [3, 1], [-1])]
+    [2, 0, 0, 0]
+    """
+    with disable_proxy_modes_tracing():
+        known = (labels >= 0).tolist()
+    first = sum(known)
+    return first if all(known[:first]) and first < len(known) else 0
+
+
+class _LabelledLaw(TorchDistribution):
+    """A one-hot law, (C,), of which some rows have a label."""
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+    has_enumerate_support = True
+
+    def __init__(self, base: OneHotCategorical, labels: Tensor, temperature: float = 1.0) -> None:
+        self.base, self.labels, self.temperature = base, labels, temperature
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:  # type: ignore[override]
+        return self.base.support
+
+    @property
+    def known(self) -> Tensor:
+        """Which rows have a label, (B,)."""
+        return self.labels >= 0
+
+    @property
+    def label(self) -> Tensor:
+        """The labels one-hot, (B, C), rows of zeros where there is none."""
+        return self.one_hot(self.labels)
+
+    def one_hot(self, index: Tensor) -> Tensor:
+        """Integers to one-hot vectors; torch's own function looks at their values, which a traced step cannot."""
+        classes = torch.arange(self.event_shape[0], device=index.device)
+        return (index.unsqueeze(-1) == classes).to(self.base.logits.dtype)
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        with torch.no_grad():
+            drawn = Categorical(logits=self.base.logits, validate_args=False).sample(sample_shape)
+            return torch.where(self.known.unsqueeze(-1), self.label, self.one_hot(drawn))
+
+    def matches(self, value: Tensor) -> Tensor:
+        """Whether y = value is the label, (..., B); false where there is none."""
+        return (value * self.label).sum(-1) > 0.5
+
+    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> _LabelledLaw:
+        return type(self)(self.base.expand(torch.Size(batch_shape)), self.labels, self.temperature)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        return self.base.enumerate_support(expand=expand)
+
+
+class LabelledGuide(_LabelledLaw):
+    """q(y | x_b, y_b): all mass on the label where there is one, q(y | x_b) elsewhere."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        fixed = torch.where(self.matches(value), 0.0, NEVER)
+        return torch.where(self.known, fixed, self.base.log_prob(value))
+
+    def log_prob_of_labels(self) -> Tensor:
+        """log q(y_b | x_b) of the classifier, (..., B); 0 where there is no label."""
+        return (self.base.logits * self.label).sum(-1)
+
+
+class LabelledModel(_LabelledLaw):
+    """p(y) 1[y = y_b] where there is a label, p(y) elsewhere: summed over y, a labelled row has p(x, y_b)."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        excluded = self.known & ~self.matches(value)
+        return torch.where(excluded, NEVER, self.base.log_prob(value))
+
+
+class FixedGuide(LabelledGuide):
+    """All mass on the label, for rows that all have one: nothing to enumerate, and no score to take."""
+
+    has_rsample = True
+    has_enumerate_support = False
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        return self.label.expand(*sample_shape, *self.base.logits.shape)
+
+    sample = rsample
+
+
+class RelaxedGuide(LabelledGuide):
+    """softmax((log q(y | x) + Gumbel noise) / temperature), reparameterized; scored by the entropy of q(y | x).
+
+    ``log_prob`` is sum_y q(y | x) log q(y | x), whatever the draw: the classes' own KL, and no density of the soft y.
+
+    References: Jang, Gu and Poole, Categorical Reparameterization with Gumbel-Softmax, 2017; Maddison, Mnih and Teh, The
+    Concrete Distribution, 2017.
+    """
+
+    has_rsample = True
+    has_enumerate_support = False
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        logits = self.base.logits
+        uniform = torch.rand(*sample_shape, *logits.shape, dtype=logits.dtype, device=logits.device)
+        gumbel = -torch.log(-torch.log(uniform.clamp(1e-7, 1 - 1e-7)))
+        soft = ((logits + gumbel) / self.temperature).softmax(-1)
+        return torch.where(self.known.unsqueeze(-1), self.label, soft)
+
+    sample = rsample
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        entropy = (self.base.probs * self.base.logits).sum(-1)
+        return torch.where(self.known, 0.0, entropy)
+
+
+class RelaxedModel(LabelledModel):
+    """sum_c y_c log p(y = c), linear in a soft y; log p(y) of a hard one."""
+
+    has_enumerate_support = False
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return (value * self.base.logits).sum(-1)
+
+
+LAWS = {
+    "enumerated": (LabelledModel, LabelledGuide),
+    "sampled": (LabelledModel, LabelledGuide),
+    "relaxed": (RelaxedModel, RelaxedGuide),
+    "known": (LabelledModel, FixedGuide),  # in every row
+}
+
+
+class _Labels(Messenger):
+    """Swaps the law of site y for one that the labels fix."""
+
+    def __init__(self, law: type[_LabelledLaw], labels: Tensor, enumerated: bool, temperature: float) -> None:
+        super().__init__()
+        self.law, self.labels, self.enumerated, self.temperature = law, labels, enumerated, temperature
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] != "y":
+            return
+        if not isinstance(msg["fn"], OneHotCategorical):
+            raise ContractError(
+                f"site 'y' is a {type(msg['fn']).__name__}; labels enter a OneHotCategorical, whose value the networks take "
+                "as it is."
+            )
+        msg["fn"] = self.law(msg["fn"], self.labels, self.temperature)
+        if not self.enumerated:
+            msg["infer"] = {key: value for key, value in msg["infer"].items() if key != "enumerate"}
+
+
+class Labelled(nn.Module):
+    """A program whose site y is fixed by ``batch["y"]`` where that is not -1.
+
+    Args:
+        program: the model or the guide, of which y is a latent OneHotCategorical site.
+        part: "model" or "guide".
+        treatment: of y where it is unknown: "enumerated", "sampled" or "relaxed"; "known" if that is nowhere.
+        temperature: of the relaxed y.
+    """
+
+    def __init__(self, program: Program, part: str, treatment: str = "enumerated", temperature: float = 1.0) -> None:
+        super().__init__()
+        self.program, self.treatment, self.temperature = program, treatment, temperature
+        self.law = LAWS[treatment][("model", "guide").index(part)]
+        self.__qualname__ = describe(program)
+
+    def forward(self, **batch: Tensor) -> Any:
+        with _Labels(self.law, batch["y"], self.treatment == "enumerated", self.temperature):
+            return self.program(**inputs(self.program, batch))

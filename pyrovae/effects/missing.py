@@ -1,0 +1,59 @@
+"""Missing values: any pair made into one of the observed part of x, log p(x_observed)."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from pyro.poutine.messenger import Messenger
+from torch import Tensor, nn
+
+from pyrovae.core.pair import Pair, Program, describe, inputs, signature
+from pyrovae.distributions.density import masked
+
+__all__ = ["ObservedPart", "observed_part"]
+
+
+class _Masked(Messenger):
+    """Site x scored where the mask is 1."""
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] == "x":
+            msg["fn"] = masked(msg["fn"], self.mask)
+
+
+class ObservedPart(nn.Module):
+    """A program that sees x where ``mask`` is 1 and 0 elsewhere, and whose site x is scored where it is seen.
+
+    Args:
+        program: a model whose x is a product over its values, or a guide.
+    """
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self.program = program
+        self.__qualname__ = describe(program)
+        taken = {**signature(program).parameters, "mask": inspect.Parameter("mask", inspect.Parameter.KEYWORD_ONLY)}
+        self.__signature__ = inspect.Signature(sorted(taken.values(), key=lambda parameter: parameter.kind))
+
+    def forward(self, x: Tensor, mask: Tensor, **others: Tensor) -> Any:
+        seen = x.where(mask.bool(), x.new_zeros(()))
+        with _Masked(mask):
+            return self.program(**inputs(self.program, {"x": seen, **others}))
+
+
+def observed_part(pair: Pair) -> Pair:
+    """The pair of p(x_observed, z) and q(z | x_observed), for batches with ``mask``, 1 where x is observed and 0 elsewhere.
+
+    Its bound is one on log p(x_observed), its :func:`~pyrovae.log_evidence` that. The guide sees zeros where x is missing.
+
+    Recipes make it by themselves of data that :func:`~pyrovae.data.missing` made.
+
+    References: Mattei and Frellsen, MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets, 2019.
+    """
+    stages = tuple(observed_part(stage) for stage in pair.stages)
+    return Pair(ObservedPart(pair.model), ObservedPart(pair.guide), pair.objective, pair.recipe, stages)

@@ -1,0 +1,145 @@
+"""How well a guide classifies: accuracy with its interval, log loss, calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyrovae.core.inference import device_of, evaluating
+from pyrovae.core.pair import Program, describe, running
+from pyrovae.core.trace import run_program, sample_sites
+from pyrovae.data import as_split
+from pyrovae.errors import ContractError, DataError
+
+__all__ = ["Classification", "calibration_error", "class_probabilities", "classify"]
+
+BINS = 15  # of the calibration error
+
+
+@dataclass(frozen=True, repr=False)
+class Classification:
+    """Predicted classes of N labelled data against their labels.
+
+    Attributes:
+        probabilities: (N, C), of each class.
+        labels: (N,).
+    """
+
+    probabilities: Tensor
+    labels: Tensor
+
+    @property
+    def correct(self) -> Tensor:
+        """Whether the most probable class is the label, (N,)."""
+        return self.probabilities.argmax(-1) == self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the data whose most probable class is their label."""
+        return float(self.correct.double().mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of the accuracy on data like these (Wilson 1927): for this classifier, not over trainings."""
+        from scipy.stats import binomtest  # half a second to import
+
+        result = binomtest(int(self.correct.sum()), len(self.labels)).proportion_ci(0.95, method="wilson")
+        return float(result.low), float(result.high)
+
+    @property
+    def certain(self) -> bool:
+        """Whether the classifier gives classes without probabilities, so that it has no log loss and no calibration."""
+        return bool((self.probabilities.amax(-1) == 1).all())
+
+    @property
+    def log_loss(self) -> float:
+        """-(1/N) sum_n log q(y_n | x_n), in nats per datum; lower is better."""
+        chosen = self.probabilities.gather(1, self.labels.unsqueeze(1)).double()
+        return float(-chosen.clamp_min(1e-38).log().mean())
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error: :func:`calibration_error`."""
+        return calibration_error(self.probabilities.amax(-1), self.correct)
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures as JSON."""
+        return {
+            "accuracy": self.accuracy,
+            "accuracy_interval_95": list(self.interval),
+            "error_percent": 100 * (1 - self.accuracy),
+            **({} if self.certain else {"log_loss": self.log_loss, "calibration_error": self.calibration_error}),
+            "num_labelled": len(self.labels),
+        }
+
+    def __repr__(self) -> str:
+        low, high = (100 * end for end in self.interval)
+        text = f"accuracy = {100 * self.accuracy:.2f}% (95% interval {low:.2f} to {high:.2f}; {len(self.labels)} data)"
+        if self.certain:
+            return text
+        return f"{text}, log loss {self.log_loss:.4f} nats, calibration error {self.calibration_error:.4f}"
+
+
+def calibration_error(confidence: Tensor, correct: Tensor, num_bins: int = BINS) -> float:
+    """sum_b (n_b / N) |accuracy_b - confidence_b| over bins of equal width of the confidence: 0 is calibrated, 1 the worst.
+
+    Args:
+        confidence: (N,), probability of the predicted class.
+        correct: (N,), whether it was right.
+        num_bins: how many.
+
+    References: Guo et al., On Calibration of Modern Neural Networks, 2017, Eq. (3).
+
+    >>> round(calibration_error(torch.tensor([0.75, 0.75, 0.75, 0.75]), torch.tensor([True, True, True, False])), 6)
+    0.0
+    """
+    bins = (confidence.double() * num_bins).ceil().long().clamp(1, num_bins) - 1
+    gaps = torch.zeros(num_bins, dtype=torch.float64, device=confidence.device)
+    gaps.index_add_(0, bins, correct.double() - confidence.double())
+    return float(gaps.abs().sum() / len(confidence))
+
+
+def class_probabilities(guide: Program, data: Any, *, num_samples: int = 20, batch_size: int = 500, seed: int = 0) -> Tensor:
+    """E[q(y | ., x)] over what the guide draws before y, (N, C): q(y | x) itself where y comes first.
+
+    Args:
+        guide: a program with a latent OneHotCategorical site y.
+        data: a split, a dict of tensors or a tensor x.
+        num_samples: K, over which the mean is taken.
+        batch_size: B.
+        seed: of the draws.
+    """
+    device = device_of(guide, guide)
+    devices = [device.index or 0] if device.type == "cuda" else []
+    parts = []
+    with running(guide), evaluating(guide), torch.no_grad(), torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        for batch in as_split(data).batches(batch_size):
+            batch = {key: value.to(device) for key, value in batch.items()}
+            sites = sample_sites(run_program(guide, batch, num_samples))
+            if "y" not in sites:
+                raise ContractError(f"{describe(guide)} has no latent site 'y', so it has no classifier.")
+            parts.append(sites["y"]["fn"].probs.mean(0).cpu())
+    return torch.cat(parts)
+
+
+def classify(guide: Program, data: Any, *, num_samples: int = 20, batch_size: int = 500, seed: int = 0) -> Classification:
+    """The guide's classes of the labelled rows of data, against their labels.
+
+    Args: as for :func:`class_probabilities`; the data need y, -1 where there is no label.
+
+    >>> from pyrovae import data, pairs
+    >>> digits = data.load("digits")
+    >>> classify(pairs.m2(digits.spec).guide, digits.test).to_json()["num_labelled"]
+    250
+    """
+    split = as_split(data)
+    labels = torch.cat([batch["y"].cpu() for batch in split.batches(batch_size) if "y" in batch] or [torch.zeros(0)])
+    known = labels >= 0
+    if not known.any():
+        raise DataError("the data have no labels y to hold the classes against.")
+    probabilities = class_probabilities(guide, split, num_samples=num_samples, batch_size=batch_size, seed=seed)
+    return Classification(probabilities[known], labels[known])

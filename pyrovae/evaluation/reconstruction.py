@@ -1,0 +1,90 @@
+"""How far reconstructions are from the data: what can be said of any pair, with or without a density."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyrovae.core.pair import Program
+from pyrovae.data import as_split
+from pyrovae.errors import ContractError
+from pyrovae.evidence.evidence import mean_and_error
+from pyrovae.generate.reconstruction import reconstruct
+
+__all__ = ["ReconstructionError", "reconstruction_error"]
+
+TINY = 1e-7  # where float32 has saturated a sigmoid
+
+
+@dataclass(frozen=True, repr=False)
+class ReconstructionError:
+    """Distances between N data and their reconstructions x' = E[x | z], z from the guide.
+
+    Attributes:
+        squared: ||x_n - x'_n||^2, (N,), summed over the D values of a datum.
+        cross_entropy: -sum_i x_i log x'_i + (1 - x_i) log(1 - x'_i), (N,), nats; None where x or x' leave [0, 1].
+        num_values: D.
+    """
+
+    squared: Tensor
+    cross_entropy: Tensor | None
+    num_values: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Means over data and their standard errors."""
+        squared, squared_stderr = mean_and_error(self.squared)
+        figures = {
+            "squared_error": squared,
+            "squared_error_stderr": squared_stderr,
+            "squared_error_per_value": squared / self.num_values,
+            "squared_error_per_value_stderr": squared_stderr / self.num_values,
+        }
+        if self.cross_entropy is not None:
+            figures["cross_entropy"], figures["cross_entropy_stderr"] = mean_and_error(self.cross_entropy)
+        figures["num_data"] = len(self.squared)
+        return {key: None if math.isnan(value) else value for key, value in figures.items()}
+
+    def __repr__(self) -> str:
+        (squared, error), d = mean_and_error(self.squared), self.num_values
+        lines = [
+            f"squared error = {squared:.4g} +- {error:.2g} per datum, {squared / d:.4g} +- {error / d:.2g} per value "
+            f"({len(self.squared)} data)"
+        ]
+        if self.cross_entropy is not None:
+            entropy, error = mean_and_error(self.cross_entropy)
+            lines.append(f"cross-entropy = {entropy:.3f} +- {error:.3f} nats per datum")
+        return "\n".join(lines)
+
+
+def reconstruction_error(
+    model: Program, guide: Program, data: Any, num_samples: int = 1, batch_size: int = 500
+) -> ReconstructionError:
+    """||x - x'||^2 and cross-entropy of each datum and its reconstruction x', the mean of p(x | z) over K draws of q(z | x).
+
+    Args:
+        model, guide: the two programs.
+        data: a split (``data.test``), a dict of tensors or a tensor.
+        num_samples: K.
+        batch_size: B.
+
+    >>> from pyrovae.data import DataSpec
+    >>> from pyrovae.pairs import ae
+    >>> pair = ae(DataSpec("toy", (4, 4), "binary"))
+    >>> reconstruction_error(pair.model, pair.guide, torch.ones(5, 4, 4)).squared.shape
+    torch.Size([5])
+    """
+    squared, entropy, inside, x = [], [], True, torch.zeros(0)
+    for batch in as_split(data).batches(batch_size):
+        if "x" not in batch:
+            raise ContractError(f"the data have {', '.join(batch)} and no x, which reconstructions are held against.")
+        x = batch["x"].flatten(1).double()
+        again = reconstruct(model, guide, batch, num_samples).flatten(1).to(x)
+        inside &= all(bool(((v >= 0) & (v <= 1)).all()) for v in (x, again))
+        squared.append((x - again).square().sum(1).cpu())
+        safe = again.clamp(TINY, 1 - TINY)
+        entropy.append(-(x * safe.log() + (1 - x) * torch.log1p(-safe)).sum(1).cpu())
+    return ReconstructionError(torch.cat(squared), torch.cat(entropy) if inside else None, x.shape[1])

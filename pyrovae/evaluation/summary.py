@@ -1,0 +1,207 @@
+"""What a trained pair is worth: ELBO, log p(x) and accuracy with errors, and how it uses its latent dimensions."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from pyrovae.core.inference import device_of, evaluating
+from pyrovae.core.pair import Pair, Program, as_pair, inputs, running
+from pyrovae.core.trace import no_density, trace_pair
+from pyrovae.data import Split, Stream, as_split
+from pyrovae.effects.labels import Labelled
+from pyrovae.errors import ContractError, OptionError
+from pyrovae.evaluation.classification import Classification, classify
+from pyrovae.evaluation.features import classify_features
+from pyrovae.evaluation.latents import SiteKL, active_units, kl_per_dim, posterior_moments
+from pyrovae.evaluation.reconstruction import ReconstructionError, reconstruction_error
+from pyrovae.evidence import Evidence, log_evidence
+from pyrovae.evidence.evidence import mean_and_error
+from pyrovae.train.run import Run
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """The bounds and the latent dimensions of a pair on N data; of one without a density its reconstructions.
+
+    Attributes:
+        evidence: log p(x) and the ELBO per datum; None where the pair has no density.
+        active_units: for each latent site, which dimensions are active, (d,) booleans.
+        kl: for each latent site, the KL of each dimension and of the whole site, nats per datum.
+        joint: log p(x, y) per datum, where the pair has a class y and all data a label.
+        classification: the guide's classes against the labels, where there are any.
+        quantity: what the evidence is of: log p(x), log p(x | c) of what a condition leaves open, log p(x_observed).
+        reconstruction: errors of reconstruction, where there is no evidence.
+        reason: why there is no evidence.
+    """
+
+    evidence: Evidence | None
+    active_units: dict[str, torch.Tensor] = field(default_factory=dict)
+    kl: dict[str, SiteKL] = field(default_factory=dict)
+    joint: Evidence | None = None
+    classification: Classification | None = None
+    quantity: str = "log p(x)"
+    reconstruction: ReconstructionError | None = None
+    reason: str | None = None
+
+    @property
+    def elbo(self) -> tuple[float, float]:
+        """Mean ELBO and its standard error, nats per datum; ContractError where the pair has no density."""
+        if self.evidence is None:
+            raise ContractError(f"no ELBO: {self.reason}")
+        return mean_and_error(self.evidence.elbo)
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures as JSON."""
+        latent = {
+            "active_units": {site: int(active.sum()) for site, active in self.active_units.items()},
+            "latent_dims": {site: len(active) for site, active in self.active_units.items()},
+            "kl": {site: kl.total for site, kl in self.kl.items()},
+        }
+        classified = {} if self.classification is None else self.classification.to_json()
+        if self.evidence is None:
+            assert self.reconstruction is not None
+            return {"log_evidence": None, "reason": self.reason, **self.reconstruction.to_json(), **latent, **classified}
+        elbo, elbo_stderr = self.elbo
+        evidence = self.evidence.to_json()
+        return {
+            "elbo": elbo,
+            "elbo_stderr": elbo_stderr,
+            "log_evidence": evidence.pop("mean"),
+            "log_evidence_stderr": evidence.pop("mean_stderr"),
+            "log_evidence_mc_stderr": evidence.pop("mean_mc_stderr"),
+            **evidence,
+            **latent,
+            "kl_per_dim": {
+                s: None if kl.per_dim is None else [round(float(v), 4) for v in kl.per_dim] for s, kl in self.kl.items()
+            },
+            "quantity": self.quantity,
+            **({} if self.joint is None else {"log_joint": self.joint.mean, "log_joint_stderr": self.joint.mean_stderr}),
+            **classified,
+        }
+
+    def __repr__(self) -> str:
+        if self.evidence is None:
+            lines = [repr(self.reconstruction), f"no log p(x): {self.reason}"]
+        else:
+            elbo, stderr = self.elbo
+            lines = [f"ELBO     = {elbo:.3f} +- {stderr:.3f} nats per datum", self._named(self.evidence, self.quantity)]
+        for site, active in self.active_units.items():
+            cost = f", KL {self.kl[site].total:.2f} nats per datum" if site in self.kl else ""
+            lines.append(f"{site}: {int(active.sum())} of {len(active)} units active{cost}")
+        if self.joint is not None:
+            lines.append(self._named(self.joint, "log p(x, y)"))
+        if self.classification is not None:
+            lines.append(repr(self.classification))
+        return "\n".join(lines)
+
+    @staticmethod
+    def _named(evidence: Evidence, quantity: str) -> str:
+        return repr(evidence).replace("log p(x)", quantity, 1)
+
+
+def evaluate(
+    run: Run | Pair | tuple[Program, Program],
+    data: Any = None,
+    *,
+    method: str | None = None,
+    num_samples: int = 1000,
+    batch_size: int = 100,
+    max_rows: int = 5000,
+    seed: int = 0,
+    classifier: str | None = None,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    precision: str = "float32",
+    compile: bool | None = None,
+    **options: Any,
+) -> Evaluation:
+    """ELBO and log p(x) with standard errors, active units, KL of each latent dimension.
+
+    A pair without a density (a deterministic autoencoder, or an energy of grey pixels) has no log p(x): what is measured is
+    its reconstruction of the data, and the reason is said; a ``method`` that is asked for is refused.
+
+    For a pair with a class y, which is summed out of log p(x), also log p(x, y) and the accuracy of the guide's q(y | x) on
+    the data's labels.
+
+    Args:
+        run: a run or a pair.
+        data: split, tensor or dict of tensors; by default the run's test data.
+        method: of :func:`~pyrovae.evidence.log_evidence`: importance (the default), ais, smc, bridge or exact.
+        num_samples: K of importance sampling, which gives the ELBO whatever the method.
+        batch_size: the most data in one pass.
+        max_rows: the most draws x data in one pass, the cap on memory.
+        seed: of the samples.
+        classifier: of the features of a pair without a class, fitted to the run's labelled training data: logistic, knn,
+            svm, self-training or label-spreading (:func:`~pyrovae.evaluation.features.classify_features`).
+        progress: show a bar.
+        checkpoint: a file from which an interrupted estimate of log p(x) continues.
+        precision, compile: of the passes, as for :func:`~pyrovae.evidence.log_evidence`.
+        options: of the method.
+    """
+    pair = run.pair if isinstance(run, Run) else as_pair(run)
+    if data is None:
+        if not isinstance(run, Run) or run.data is None:
+            raise OptionError("evaluate: no data; give data=... (a split, a tensor x or a dict of tensors).")
+        data = run.data.test
+        if data is None:
+            raise OptionError("evaluate: the run's data have no test split; give data=run.data.train or other data.")
+    split = as_split(data)
+    reason = None if method or options else _no_density(pair, split)
+    shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
+    shared |= {"precision": precision, "compile": compile}
+    evidence, reconstruction = None, None
+    if reason is None:
+        evidence = _evidence(pair, split, method or "importance", num_samples, checkpoint, shared, options)
+    else:
+        reconstruction = reconstruction_error(pair.model, pair.guide, split)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        moments = posterior_moments(pair.model, pair.guide, split)
+        kl = kl_per_dim(pair.model, pair.guide, split)
+    joint, classification = None, None
+    if classifier is not None:
+        if not isinstance(run, Run) or run.data is None:
+            raise OptionError("evaluate: classifier needs a run with its training data; or call classify_features.")
+        classification = classify_features(pair, run.data.train, split, classifier)
+    elif "y" in kl and (labels := _labels(split)) is not None and bool((labels >= 0).any()):
+        classification = classify(pair.guide, split, seed=seed)
+        if evidence is not None and bool((labels >= 0).all()):  # with every y known, none is summed or drawn
+            programs = (Labelled(pair.model, "model", "sampled"), Labelled(pair.guide, "guide", "sampled"))
+            with running(pair.model, pair.guide):
+                joint = log_evidence(*programs, split, num_samples=num_samples, **shared)
+    active = {site: active_units(mean) for site, (mean, _) in moments.items() if site != "y"}
+    taken = inputs(pair.model, next(iter(split.batches(2))))
+    quantity = "log p(x | c)" if "given" in taken else "log p(x_observed)" if "mask" in taken else "log p(x)"
+    return Evaluation(evidence, active, kl, joint, classification, quantity, reconstruction, reason)
+
+
+def _evidence(
+    pair: Pair, split: Split | Stream, method: str, num_samples: int, checkpoint: Any, shared: Any, options: Any
+) -> Evidence:
+    """log p(x) by a method, and the ELBO by importance sampling where the method does not give it."""
+    own = {**options, "num_samples": num_samples} if method == "importance" else options
+    evidence = log_evidence(pair.model, pair.guide, split, method=method, checkpoint=checkpoint, **shared, **own)
+    if evidence.elbo.isnan().any():  # of the methods that do not draw from the guide alone
+        sampled = log_evidence(pair.model, pair.guide, split, num_samples=num_samples, **shared)
+        evidence = replace(evidence, elbo=sampled.elbo, elbo_stderr=sampled.elbo_stderr)
+    return evidence
+
+
+def _no_density(pair: Pair, split: Split | Stream) -> str | None:
+    """Why the pair has no log p(x); None where it has one."""
+    device = device_of(pair.model, pair.guide)
+    batch = {key: value.to(device) for key, value in next(iter(split.batches(2))).items()}
+    with running(pair.model, pair.guide), evaluating(pair.model, pair.guide), torch.no_grad(), torch.random.fork_rng():
+        return no_density(trace_pair(pair.model, pair.guide, batch))
+
+
+def _labels(split: Split | Stream) -> torch.Tensor | None:
+    """y, (N,), where the data have it."""
+    parts = [batch["y"].cpu() for batch in split.batches(1000) if "y" in batch]
+    return torch.cat(parts) if parts else None

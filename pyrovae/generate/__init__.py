@@ -1,0 +1,25 @@
+"""Draws and pictures of any pair: ancestral samples, reconstructions, completions, walks through the latent space.
+
+No model has hooks for this. Its program is run on a batch of the right shape, with observed sites drawn
+(``poutine.uncondition``) or latent sites held at given values (``poutine.replay``).
+"""
+
+from pyrovae.generate.ancestral import sample
+from pyrovae.generate.classes import analogies, class_samples
+from pyrovae.generate.completion import complete, conditional_samples, impute
+from pyrovae.generate.latent_space import interpolate, manifold, traverse
+from pyrovae.generate.reconstruction import posterior, reconstruct
+
+__all__ = [
+    "analogies",
+    "class_samples",
+    "complete",
+    "conditional_samples",
+    "impute",
+    "interpolate",
+    "manifold",
+    "posterior",
+    "reconstruct",
+    "sample",
+    "traverse",
+]

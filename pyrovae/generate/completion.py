@@ -1,0 +1,184 @@
+"""What is not seen of x: imputations of missing values, completions of images, for any pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from pyrovae.core.inference import device_of, evaluating
+from pyrovae.core.pair import Batch, Program, batch_size, running
+from pyrovae.core.trace import PairTrace, fixed, run_program, sample_sites, trace_pair
+from pyrovae.effects.missing import ObservedPart
+from pyrovae.errors import ContractError, OptionError, nearest
+from pyrovae.generate import chunks
+from pyrovae.generate.expectation import expectation
+
+__all__ = ["HIDDEN", "complete", "conditional_samples", "impute", "known_part"]
+
+
+def impute(model: Program, guide: Program, batch: Mapping[str, Tensor], num_samples: int = 100) -> Tensor:
+    """E[x_missing | x_observed] by self-normalized importance sampling, x itself where it is observed, (B, *shape).
+
+        sum_k v_k E[x | z_k],   v_k = w_k / sum_k w_k,   w_k = p(x_observed, z_k) / q(z_k | x_observed)
+
+    Args:
+        model, guide: the two programs of any pair.
+        batch: x, and mask, 1 where x is observed.
+        num_samples: K.
+
+    References: Mattei and Frellsen, MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets, 2019.
+
+    >>> from pyrovae import data, pairs
+    >>> digits = data.load("digits", transforms=["missing:rate=0.5"])
+    >>> pair = pairs.vae(digits.spec, latent_dim=2)
+    >>> impute(pair.model, pair.guide, digits.test[:3]).shape
+    torch.Size([3, 8, 8])
+    """
+    if num_samples < 1:
+        raise OptionError(f"num_samples is {num_samples}; expected at least 1.")
+    programs = (_observed(model), _observed(guide))
+    rows = _on_device(model, guide, batch, "mask")
+    step = max(1, chunks.ROWS_PER_PASS // num_samples)
+    parts = []
+    with running(model, guide), evaluating(model, guide), torch.no_grad():
+        for start in range(0, batch_size(rows), step):
+            some = {key: value[start : start + step] for key, value in rows.items()}
+            traced = trace_pair(*programs, some, num_samples, enumerate_sites=False)
+            means = expectation(traced.model_sites["x"]["fn"])
+            weights = traced.log_weight.softmax(0).reshape(*traced.shape, *[1] * (means.dim() - 2))
+            parts.append(torch.where(some["mask"].bool(), some["x"], (weights * means).sum(0)))
+    return torch.cat(parts)
+
+
+def complete(
+    model: Program, guide: Program, batch: Mapping[str, Tensor], num_samples: int = 1, num_steps: int = 200
+) -> Tensor:
+    """x_missing ~ p(x_missing | x_observed) by Markov chains, x itself where it is observed, (K, B, *shape).
+
+    Metropolis within Gibbs: z is proposed by q(z | x), with x completed, and accepted with the ratio of p(x, z) / q(z | x);
+    then x_missing ~ p(x | z). Draws are exact as the chains grow long, for a pair that never saw a missing value.
+
+    Args:
+        model, guide: the two programs of any pair without latent sites downstream of x.
+        batch: x, and mask, 1 where x is observed.
+        num_samples: K, chains for each datum.
+        num_steps: length of the chains.
+
+    Raises:
+        ContractError: a latent site comes after x in the model.
+
+    References: Mattei and Frellsen, Leveraging the Exact Likelihood of Deep Latent Variable Models, 2018.
+
+    >>> from pyrovae import data, pairs
+    >>> digits = data.load("digits", transforms=["missing:rate=0.5"])
+    >>> pair = pairs.vae(digits.spec, latent_dim=2)
+    >>> complete(pair.model, pair.guide, digits.test[:3], num_samples=2, num_steps=5).shape
+    torch.Size([2, 3, 8, 8])
+    """
+    if num_samples < 1 or num_steps < 1:
+        raise OptionError(f"num_samples is {num_samples}, num_steps {num_steps}; both must be at least 1.")
+    whole_model, whole_guide = (p.program if isinstance(p, ObservedPart) else p for p in (model, guide))
+    rows = _on_device(model, guide, batch, "mask")
+    rows = {key: value.repeat(num_samples, *[1] * (value.dim() - 1)) for key, value in rows.items()}
+    x, mask = rows["x"], rows["mask"].bool()
+    latents: dict[str, Tensor] | None = None
+    with running(model, guide), evaluating(model, guide), torch.no_grad():
+        for _ in range(num_steps):
+            rows["x"] = x
+            proposal = trace_pair(whole_model, whole_guide, rows, enumerate_sites=False)
+            if latents is None:
+                _refuse_downstream(proposal)
+                latents = proposal.latents
+            else:
+                latents = _accepted(proposal, _scored(whole_model, whole_guide, rows, latents), latents)
+            sites = sample_sites(run_program(whole_model, rows, 1, replay=fixed(latents)))
+            x = torch.where(mask, x, sites["x"]["fn"].sample().squeeze(0))
+    return x.unflatten(0, (num_samples, -1))
+
+
+def conditional_samples(model: Program, batch: Mapping[str, Tensor], num_samples: int = 1, mean: bool = True) -> Tensor:
+    """x ~ p(x | c) of a conditional model, x itself where it is given, (K, B, *shape).
+
+    Args:
+        model: a conditional model (:class:`~pyrovae.models.CVAE`).
+        batch: c and given, and x, of which what is not given is not read.
+        num_samples: K.
+        mean: give E[x | z, c] for draws of z, in place of a draw of x.
+
+    >>> from pyrovae import data, pairs
+    >>> digits = data.load("digits", transforms=["quadrants:given=2"])
+    >>> conditional_samples(pairs.cvae(digits.spec).model, digits.test[:3], num_samples=2).shape
+    torch.Size([2, 3, 8, 8])
+    """
+    rows = _on_device(model, model, batch, "given")
+    with running(model), evaluating(model), torch.no_grad():
+        prior = sample_sites(run_program(model, rows, num_samples))
+        law = prior["x"]["fn"]
+        drawn = expectation(law) if mean else law.sample()
+    return torch.where(rows["given"].bool(), rows["c"], drawn)
+
+
+HIDDEN = ("upper-half", "lower-half", "left-half", "right-half", "center")
+
+
+def known_part(hidden: str, shape: Sequence[int]) -> Tensor:
+    """A mask of x's shape, (H, W) or (C, H, W): 0 in the hidden part, one of :data:`HIDDEN`, 1 elsewhere.
+
+    >>> known_part("lower-half", (2, 2))
+    tensor([[1., 1.],
+            [0., 0.]])
+    """
+    if hidden not in HIDDEN:
+        raise nearest("part to hide", hidden, HIDDEN)
+    if len(shape) not in (2, 3):
+        raise OptionError(f"x has shape {tuple(shape)}; parts are hidden of images, (H, W) or (C, H, W).")
+    mask, (height, width) = torch.ones(*shape), shape[-2:]
+    rows, columns = {
+        "upper-half": (slice(0, height // 2), slice(None)),
+        "lower-half": (slice(height // 2, None), slice(None)),
+        "left-half": (slice(None), slice(0, width // 2)),
+        "right-half": (slice(None), slice(width // 2, None)),
+        "center": (slice(height // 4, -(height // 4) or None), slice(width // 4, -(width // 4) or None)),
+    }[hidden]
+    mask[..., rows, columns] = 0
+    return mask
+
+
+# ------------------------------------------------------------------------------------------------ parts
+def _observed(program: Program) -> Program:
+    return program if isinstance(program, ObservedPart) else ObservedPart(program)
+
+
+def _on_device(model: Program, guide: Program, batch: Mapping[str, Tensor], key: str) -> Batch:
+    if key not in batch:
+        raise ContractError(f"the batch has {', '.join(batch)} and no {key!r}, 1 where x is known and 0 elsewhere.")
+    device = device_of(model, guide)
+    return {name: value.to(device) for name, value in batch.items()}
+
+
+def _refuse_downstream(traced: PairTrace) -> None:
+    names = list(traced.model_sites)
+    later = [name for name in names[names.index("x") :] if name in traced.guide_sites]
+    if later:
+        raise ContractError(
+            f"site {later[0]!r} depends on x, so that x given the latent sites is not the likelihood; use impute."
+        )
+
+
+def _scored(model: Program, guide: Program, rows: Batch, latents: Mapping[str, Tensor]) -> PairTrace:
+    """The pair's trace at given latents."""
+    replay = fixed(latents)
+    return PairTrace(
+        run_program(model, rows, 1, replay=replay), run_program(guide, rows, 1, replay=replay), (1, batch_size(rows))
+    )
+
+
+def _accepted(proposal: PairTrace, current: PairTrace, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each datum's proposal with probability min(1, w_new / w_old), its present latents otherwise."""
+    accept = torch.rand_like(proposal.log_weight).log() < proposal.log_weight - current.log_weight
+    return {
+        name: torch.where(accept.reshape(*accept.shape, *[1] * (new.dim() - 2)), new, latents[name])
+        for name, new in proposal.latents.items()
+    }

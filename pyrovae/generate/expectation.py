@@ -1,0 +1,63 @@
+"""Means of sites, so that a program runs without chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pyro.distributions import OneHotCategorical, TorchDistribution
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+
+from pyrovae.core.trace import Site
+from pyrovae.errors import ContractError
+
+__all__ = ["Expectations", "expectation", "factors", "picture_site"]
+
+
+DRAWS = 64  # for the mean of a distribution that has no closed one
+
+
+class Expectations(Messenger):
+    """Sites that would be drawn hold the mean of their distribution, so that a program runs without chance."""
+
+    def _pyro_sample(self, msg: Site) -> None:
+        if not (msg["done"] or msg["is_observed"] or site_is_subsample(msg)):
+            msg["value"], msg["done"] = expectation(msg["fn"]), True
+
+
+def expectation(fn: TorchDistribution) -> Tensor:
+    """E[v], v ~ fn: in closed form, else the mean of 64 draws; the mode of what has no mean (labels).
+
+    >>> import pyro.distributions as dist
+    >>> expectation(dist.Normal(torch.tensor([1.0, 2.0]), 1.0)), expectation(dist.Categorical(torch.tensor([0.2, 0.8])))
+    (tensor([1., 2.]), tensor(1))
+    """
+    if isinstance(fn, OneHotCategorical):
+        return fn.mode
+    try:
+        value = fn.mean
+    except NotImplementedError:
+        return fn.sample(torch.Size([DRAWS])).mean(0)
+    return fn.mode if value.isnan().all() else value
+
+
+def factors(fn: TorchDistribution) -> TorchDistribution | None:
+    """The scalar laws whose product a site is, its event's shape in their batch shape; None where it is no product.
+
+    >>> import pyro.distributions as dist
+    >>> factors(dist.Normal(torch.zeros(5, 3), 1.0).to_event(1)).batch_shape
+    torch.Size([5, 3])
+    """
+    while hasattr(fn, "reinterpreted_batch_ndims"):
+        fn = fn.base_dist
+    return fn if len(fn.event_shape) == 0 else None
+
+
+def picture_site(sites: Mapping[str, Site]) -> str:
+    """The observed site that pictures show: x where there is one, else the first."""
+    observed = [name for name, site in sites.items() if site["is_observed"]]
+    if not observed:
+        raise ContractError(f"the model observes nothing (its sites are {', '.join(sites)}); give a site obs=x.")
+    return "x" if "x" in observed else observed[0]

@@ -1,0 +1,5 @@
+"""A run on one page."""
+
+from pyrovae.report.page import pictures, write_report
+
+__all__ = ["pictures", "write_report"]

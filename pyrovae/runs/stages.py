@@ -1,0 +1,55 @@
+"""Training in stages: first the pairs that a pair is built on, one after the other, then the pair itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyrovae.core.pair import Pair, set_trainable
+from pyrovae.data import as_data
+from pyrovae.runs.folders import resume
+from pyrovae.train import Run, fit
+
+__all__ = ["fit_stages"]
+
+
+def fit_stages(
+    pair: Pair,
+    data: Any,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    stage_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Run:
+    """Train each of ``pair.stages``, then the pair, in which their parameters stand still; every stage is a ``fit``.
+
+    Stage i is written to ``<out>-stage-<i>``, a run like any other. One that is there already is resumed to its end, so
+    that the same call continues what was interrupted.
+
+    Args:
+        pair: a pair; without stages this is :func:`~pyrovae.train.fitting`.
+        data: as for ``fit``.
+        out: new folder of the last run.
+        stage_options: options of ``fit`` for the stages, in place of the pair's own.
+        options: options of ``fit`` for the pair, and but for the objective for its stages.
+
+    Returns:
+        The last run: of the pair, or of a stage that was interrupted.
+    """
+    data = as_data(data)
+    shared = {key: value for key, value in options.items() if key != "objective"} | dict(stage_options or {})
+    for number, stage in enumerate(pair.stages, 1):
+        folder = None if out is None else Path(f"{os.fspath(out)}-stage-{number}")
+        set_trainable(stage, True)
+        try:
+            if folder is not None and folder.exists():
+                run = resume(folder, pair=stage, data=data, progress=shared.get("progress", True))
+            else:
+                run = fit(stage, data, out=folder, **shared)
+        finally:
+            set_trainable(stage, False)
+        if run.stopped == "interrupted":
+            return run
+    return fit(pair, data, out=out, **options)

@@ -1,0 +1,212 @@
+"""``fit``: stochastic gradient ascent on an objective of a pair."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib.metadata import version
+from typing import Any
+
+import numpy
+import pyro.infer
+import torch
+
+from pyrovae import objectives
+from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
+from pyrovae.core.contract import check
+from pyrovae.core.pair import Pair, Program, adopt, as_pair, modules, running
+from pyrovae.data import Data, as_data
+from pyrovae.errors import OptionError
+from pyrovae.files import make_folder, write_json
+from pyrovae.objectives import Objective
+from pyrovae.train.loop import Trainer
+from pyrovae.train.processes import Processes
+from pyrovae.train.run import CONFIG, Run
+
+__all__ = ["fit"]
+
+
+def fit(
+    pair: Pair | tuple[Program, Program],
+    data: Any,
+    objective: str | Mapping[str, Any] | pyro.infer.ELBO | None = None,
+    *,
+    epochs: int = 50,
+    steps: int | None = None,
+    batch_size: int = 100,
+    optimizer: OptimizerLike = "Adam",
+    lr: float | None = 1e-3,
+    optimizer_options: dict[str, Any] | None = None,
+    scheduler: SchedulerLike = None,
+    scheduler_options: dict[str, Any] | None = None,
+    scheduler_interval: str = "epoch",
+    clip_norm: float | None = None,
+    kl_warmup: float = 0.0,
+    patience: int | None = None,
+    validate: bool = True,
+    seed: int = 0,
+    device: str = "cpu",
+    precision: str = "float32",
+    compile: bool | None = None,
+    fabric: Any = None,
+    out: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 30.0,
+    tensorboard: bool = True,
+    progress: bool = True,
+) -> Run:
+    """Train a pair: ascend the mean over the batch of a bound on log p(x), in nats per datum.
+
+    The pair is checked first (:func:`~pyrovae.check`), its parameters change in place, and the caller's random state
+    is left as it was. Runs resume exactly: on the CPU a run that was killed and resumed ends bitwise as if it had not been.
+
+    Args:
+        pair: a Pair, or a (model, guide) tuple.
+        data: a Data set, a name, a path, arrays, a torch Dataset or DataLoader.
+        objective: name with options ("iwae:num_particles=50"), a mapping with ``name``, or any Pyro ELBO; by default the
+            pair's own.
+        epochs: passes over the training data.
+        steps: number of parameter updates, in place of epochs.
+        batch_size: B.
+        optimizer: name in torch.optim, callable of the parameters, or optimizer.
+        lr: learning rate.
+        optimizer_options: further arguments of a named optimizer.
+        scheduler: name in torch.optim.lr_scheduler, callable of the optimizer, or scheduler.
+        scheduler_options: arguments of a named scheduler.
+        scheduler_interval: "epoch" or "step", when the scheduler moves.
+        clip_norm: largest Euclidean norm of the gradient.
+        kl_warmup: epochs over which the weight of the KL grows linearly from 0 to 1 (elbo, meanfield and enum only); logged
+            bounds are never weighted.
+        patience: stop after that many epochs without a better validation bound, and return the best parameters.
+        validate: compute the bound of the validation data after each epoch.
+        seed: of the order of the data and of all noise.
+        device: "cpu", "cuda" or "auto".
+        precision: "float32", or "bf16" networks with float32 log densities.
+        compile: trace and compile the step (:func:`~pyrovae.compile_step`), which takes 5 to 30 seconds; by default for runs
+            of 3,000 steps or more, or of 2,000,000 steps x data x particles. A step that cannot be compiled runs eagerly, as
+            do batches of another shape than the first (a short last one).
+        fabric: a launched Lightning Fabric: its processes all call ``fit`` alike and share the rows of each batch; its device
+            replaces ``device``, and process 0 writes the run.
+        out: new folder for the run: config.json, metrics.csv, checkpoint.safetensors.
+        checkpoint_seconds: time between checkpoints; one is always written at the end and on Ctrl-C.
+        tensorboard: also write TensorBoard events, when tensorboard is installed and ``out`` is given.
+        progress: show a progress bar.
+
+    Returns:
+        A :class:`~pyrovae.train.run.Run`.
+
+    Raises:
+        ContractError, DataError, OptionError: before any training.
+        NonFiniteError: the bound or a parameter is no longer finite; names the site and the batch.
+        RunError: the run folder exists or cannot be written.
+
+    >>> import pyrovae as pv
+    >>> data = pv.data.load("digits")
+    >>> run = pv.fit(pv.pairs.vae(data.spec, latent_dim=2), data, epochs=1, progress=False)
+    >>> len(run.history), run.stopped
+    (1, 'finished')
+    """
+    settings = {key: value for key, value in locals().items() if key not in ("pair", "data", "fabric", "out", "progress")}
+    pair, data = as_pair(pair), as_data(data)
+    chosen = pair.objective if objective is None else objective
+    objective = objectives.get(chosen)
+    processes = None if fabric is None else Processes(fabric)
+    settings["device"] = resolve_device(device if processes is None else processes.device)
+    _check_options(settings, objective)
+    settings["objective"] = describe_objective(objective, chosen)
+    adopt(pair.model, pair.guide)
+    prepare(pair, data, objective, settings)
+    config = {
+        "pair": dict(pair.recipe) if pair.recipe else {"name": None, "model": type(pair.model).__name__},
+        "data": {"source": data.source, "spec": data.spec.to_json(), "fingerprint": data.fingerprint()},
+        "fit": {key: _plain(value) for key, value in settings.items()},
+        **({} if processes is None else {"processes": processes.size}),
+        "versions": versions(),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    run = Run(pair, data, config)
+    trainer = Trainer(run, objective, settings, progress, processes)
+    trainer.compile()
+    if out is not None and (processes is None or processes.rank == 0):  # last, so that what is refused leaves no folder
+        run.path = make_folder(out)
+        write_json(run.path / CONFIG, config)
+    return trainer.train()
+
+
+def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: Mapping[str, Any]) -> None:
+    """Move the pair to its device, check it there on a training batch, and ask the objective whether it can serve it."""
+    device = settings["device"]
+    for module in modules(pair.model, pair.guide):
+        module.to(device)
+    batch = next(iter(data.train.batches(min(64, settings["batch_size"]))))
+    batch = {key: value.to(device) for key, value in batch.items()}
+    check(pair.model, pair.guide, batch)
+    if isinstance(objective, Objective):
+        devices = [torch.device(device).index or 0] if device != "cpu" else []
+        with running(pair.model, pair.guide), torch.random.fork_rng(devices=devices), torch.no_grad():
+            objective.build(batch)
+            objective.terms(objective.trace(pair.model, pair.guide, batch), 0.5 if settings["kl_warmup"] else 1.0)
+
+
+def resolve_device(device: str) -> str:
+    """'auto' becomes cuda where there is one; refuses a device that is not there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda") and not device.startswith("cuda:"):
+        raise OptionError(f"device is {device!r}; expected 'cpu', 'cuda' or 'auto'.")
+    if device != "cpu" and not torch.cuda.is_available():
+        raise OptionError(f"device is {device!r}, but torch finds no CUDA device here; use 'cpu' or 'auto'.")
+    return device
+
+
+def describe_objective(objective: pyro.infer.ELBO, chosen: Any) -> Any:
+    """JSON of an objective: a mapping that :func:`~pyrovae.objectives.get` takes, or the class of a Pyro ELBO."""
+    for name, kind in objectives.OBJECTIVES.items():
+        if type(objective) is kind:
+            return {"name": name, **objective.options()}
+    return {"object": repr(chosen)}
+
+
+def _check_options(settings: Mapping[str, Any], objective: pyro.infer.ELBO) -> None:
+    for name in ("epochs", "batch_size", "steps", "patience"):
+        value = settings[name]
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise OptionError(f"{name} is {value!r}; expected a whole number of at least 1.")
+    for name in ("lr", "clip_norm", "checkpoint_seconds"):
+        value = settings[name]
+        if value is not None and not value > 0 and not (name == "checkpoint_seconds" and value == 0):
+            raise OptionError(f"{name} is {value!r}; expected a positive number.")
+    if settings["scheduler_interval"] not in ("epoch", "step"):
+        raise OptionError(f"scheduler_interval is {settings['scheduler_interval']!r}; expected 'epoch' or 'step'.")
+    if settings["precision"] not in ("float32", "bf16"):
+        raise OptionError(f"precision is {settings['precision']!r}; expected 'float32' or 'bf16'.")
+    if settings["kl_warmup"] < 0:
+        raise OptionError(f"kl_warmup is {settings['kl_warmup']!r}; expected a number of epochs, at least 0.")
+    if settings["kl_warmup"] and not (isinstance(objective, Objective) and objective.weights_kl):
+        raise OptionError(
+            f"kl_warmup does not go with {objective!r}: a weighted KL inside its log-sum-exp would be no bound; use 'elbo' "
+            "or 'meanfield', or kl_warmup=0."
+        )
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return {"object": getattr(value, "__qualname__", type(value).__name__)}
+
+
+def versions() -> dict[str, str]:
+    """What the run was made with."""
+    return {
+        "pyrovae": version("pyrovae"),
+        "torch": torch.__version__,
+        "pyro": pyro.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+        "threads": str(torch.get_num_threads()),
+    }
