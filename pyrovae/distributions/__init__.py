@@ -1,6 +1,6 @@
 """Distributions that Pyro lacks, likelihoods of a decoder's output, learned priors, and normalizing flows."""
 
-from pyrovae.distributions import flows, likelihoods
+from pyrovae.distributions import flows, gaussian_kl, likelihoods
 from pyrovae.distributions.density import is_density, is_point, masked
 from pyrovae.distributions.energies import Flat, GreyBernoulli
 from pyrovae.distributions.flows import Flow, FlowDistribution
@@ -21,6 +21,7 @@ __all__ = [
     "PseudoInputs",
     "VampPrior",
     "flows",
+    "gaussian_kl",
     "is_density",
     "is_point",
     "likelihoods",
