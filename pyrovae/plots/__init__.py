@@ -1,0 +1,27 @@
+"""Pictures: each function returns a :class:`matplotlib.figure.Figure` of its own, outside pyplot's global state."""
+
+from pyrovae.plots.curves import estimates, gap_bars, learning_curves
+from pyrovae.plots.figures import BLUE, DPI, GREY, ORANGE, png, save
+from pyrovae.plots.images import analogies, completions, image_grid, manifold, reconstructions, traversals
+from pyrovae.plots.latents import kl_bars, latent_scatter, posterior_histograms
+
+__all__ = [
+    "BLUE",
+    "DPI",
+    "GREY",
+    "ORANGE",
+    "analogies",
+    "completions",
+    "estimates",
+    "gap_bars",
+    "image_grid",
+    "kl_bars",
+    "latent_scatter",
+    "learning_curves",
+    "manifold",
+    "png",
+    "posterior_histograms",
+    "reconstructions",
+    "save",
+    "traversals",
+]

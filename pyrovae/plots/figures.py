@@ -1,0 +1,61 @@
+"""Figures and their files: outside pyplot's global state, written whole."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from pyrovae.errors import RunError
+from pyrovae.files import write_whole
+
+__all__ = ["BLUE", "DPI", "GREY", "ORANGE", "new_figure", "png", "save"]
+
+
+DPI = 150
+
+
+BLUE = "#1f5a96"
+
+
+ORANGE = "#d1731c"
+
+
+GREY = "#b8bec4"
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG.
+
+    >>> png(Figure())[1:4]
+    b'PNG'
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a PNG, whole or not at all.
+
+    Raises:
+        RunError: the folder does not exist; none is made here.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise RunError(f"folder {path.parent} does not exist; make it before saving {path.name} there.")
+    write_whole(path, png(figure))
+    return path
+
+
+def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
+    """A figure of so many inches and its axes, without the upper and right spines."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, columns)
+    for one in [axes] if columns == 1 else axes:
+        one.spines[["top", "right"]].set_visible(False)
+        one.tick_params(labelsize=8)
+    return figure, axes
