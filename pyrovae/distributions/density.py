@@ -15,6 +15,7 @@ __all__ = ["is_density", "is_point", "masked"]
 def is_density(fn: TorchDistribution) -> bool:
     """Whether a distribution's ``log_prob`` is the logarithm of a density or mass; that of a point (``Delta``) is not.
 
+    >>> from pyrovae.distributions import GreyBernoulli
     >>> is_density(GreyBernoulli(torch.zeros(3)).to_event(1)), is_density(dist.Normal(0, 1))
     (False, True)
     """
