@@ -31,9 +31,9 @@ setup(
         "matplotlib>=3.7",
         "safetensors>=0.4.3",
         "scikit-learn>=1.2",
-        "scipy>=1.9",
+        "scipy>=1.10",
         "jsonargparse[signatures]>=4.35",  # brings docstring-parser
-        "PyYAML>=6.0",
+        "PyYAML>=6.0.1",
         "jinja2>=3.1",
         "pooch>=1.8",
         "tqdm>=4.65",
