@@ -203,7 +203,7 @@ class CompiledStep(Step):
             self._yields += 1
             if self._yields > 1:
                 raise RuntimeError(
-                    f"{self.objective!r} yields its updates one after another, and {between} cannot stand between them in a graph"
+                    f"{self.objective!r} yields its updates one after another, and {between} cannot stand between them"
                 )
             self._layout = []
             for update, own in zip(together, grads, strict=True):

@@ -37,7 +37,7 @@ class VIMCO(Objective):
         self.require("num_particles", num_particles, at_least=2)
         super().__init__(num_particles)
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:  # noqa: B006
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         log_weight, score = traced.log_weight, sampled_score(traced, self)
         bound = bounds.iwae(log_weight)
         if score is None:
@@ -92,7 +92,7 @@ class NVIL(ELBO):
             raise ContractError("no latent site is drawn without reparameterization, so nvil has nothing to do: use 'elbo'.")
         return traced
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:  # noqa: B006
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         self.build(traced)
         score = sampled_score(traced, self)
         log_weight = traced.log_weight
@@ -162,7 +162,7 @@ class RWS(Objective):
         traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=detached)
         return self.admit(given, traced)
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:  # noqa: B006
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         """The wake phase: the bound, and the surrogate of the model and of the guide's share."""
         weights = normalized(traced.log_terms)
         bound = self.of(traced.log_weight)

@@ -83,7 +83,7 @@ class ELBO(Objective):
             return {"capacity": self.capacity, "gamma": self.gamma}
         return {"beta": self.beta, **({"free_bits": self.free_bits} if self.free_bits else {})}
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:  # noqa: B006
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         bound = traced.expect(traced.log_joint - traced.total(traced.log_q)).mean(0)
         beta = schedule.get("beta", self.beta)
         if not (self.free_bits or traced.sampled) and self.capacity is None and isinstance(beta, float | int) and beta == 1:
@@ -147,7 +147,7 @@ class MeanField(ELBO):
     Learning with Deep Generative Models, 2014, Eq. (7).
     """
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:  # noqa: B006
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         refuse_sampled(traced, self, "use 'elbo', or enumerate it")
         if traced.summed_out:
             raise ContractError(
@@ -235,7 +235,7 @@ class STL(ELBO):
     def __init__(self, num_particles: int = 1) -> None:
         super().__init__(num_particles)
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:  # noqa: B006
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         refuse_sampled(traced, self, "use 'elbo'")
         score = score_terms(traced)
         entropy = traced.total(traced.log_q) - (score - score.detach())

@@ -25,7 +25,7 @@ class Energy(Objective):
 
     bound = "none"
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:  # noqa: B006
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         refuse_sampled(traced, self, "use 'elbo', or enumerate it")
         value = traced.expect(traced.log_joint).mean(0)
         return Terms(value, value)

@@ -33,7 +33,7 @@ class WeightBound(Objective):
         """The log weights, (K, B)."""
         return traced.log_weight
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:  # noqa: B006
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         bound, score = self.of(self.log_weight(traced), schedule), sampled_score(traced, self)
         return Terms(bound, bound if score is None else bound + bound.detach() * score.sum(0))
 
@@ -183,7 +183,7 @@ class DReG(Objective):
         traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=Gate())
         return self.admit(given, traced)
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:  # noqa: B006
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         refuse_sampled(traced, self, "use 'vimco' or 'iwae'")
         weights = normalized(traced.log_terms)
         score = score_terms(traced)
@@ -219,7 +219,7 @@ class PIWAE(Objective):
         traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=Gate())
         return self.admit(given, traced)
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:  # noqa: B006
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         refuse_sampled(traced, self, "use 'vimco' or 'iwae'")
         if traced.log_terms.dim() > 2:
             raise ContractError(f"{self!r} is not defined with enumerated sites here; use 'iwae', 'miwae' or 'dreg'.")

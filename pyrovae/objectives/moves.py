@@ -92,10 +92,11 @@ def prepare_objective(objective: Objective, model: Program, guide: Program, batc
     devices = sorted({value.device.index or 0 for value in batch.values() if value.device.type == "cuda"})
     given = Given(model, guide, [batch] * objective.num_batches)
     with running(model, guide), torch.no_grad():
-        with torch.random.fork_rng(devices=devices):
-            traced = objective.trace(given)
-        with torch.random.fork_rng(devices=devices):  # networks begin at the caller's random state
-            objective.build(traced)  # type: ignore[arg-type]
+        if objective.lacks_networks:
+            with torch.random.fork_rng(devices=devices):
+                traced = objective.trace(given)
+            with torch.random.fork_rng(devices=devices):  # networks begin at the caller's random state
+                objective.build(traced)
         with torch.random.fork_rng(devices=devices):
             objective.value(given)
         if pyro.get_param_store().keys() and len(objective.moves) > 1:

@@ -160,7 +160,7 @@ class Objective(pyro.infer.ELBO):
         with pyro.poutine.uncondition():
             return sample_sites(run_program(given.model, given.batch, self.num_particles))
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:  # noqa: B006 - never written to
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         """The bound and its surrogate from a trace of K particles, at the scheduled values of options."""
         raise NotImplementedError(f"{type(self).__name__} is made of updates and has no terms of one trace.")
 

@@ -63,9 +63,7 @@ class Trainer:
             self.valid_data = self.valid_data.to(self.device)
         self.epoch_steps = self.train_data.num_batches(settings["batch_size"])
         self.total_steps = settings["steps"] or settings["epochs"] * self.epoch_steps
-        self.schedules = build_schedules(
-            settings.get("schedule"), settings["kl_warmup"], objective, self.epoch_steps, self.total_steps
-        )
+        self.schedules = build_schedules(settings.get("schedule"), settings["kl_warmup"], objective, self.epoch_steps)
         if isinstance(objective, Objective):
             objective.observe_data(self.train_data, 1 if processes is None else processes.size)
             moved = moved_parameters(objective, self.model, self.guide)
@@ -123,8 +121,8 @@ class Trainer:
         """What the objective's updates are, found out on a few rows; refuses what it cannot have of these data."""
         if self.objective.num_batches > 1 and isinstance(self.train_data, Stream):
             raise OptionError(
-                f"{self.objective!r} takes {self.objective.num_batches} independent batches a step, which a DataLoader does not "
-                "give; pass its Dataset."
+                f"{self.objective!r} takes {self.objective.num_batches} independent batches a step, which a DataLoader does "
+                "not give; pass its Dataset."
             )
         batch = next(iter(self.train_data.batches(min(64, self.settings["batch_size"]))))
         batch = {key: value.to(self.device) for key, value in batch.items()}
@@ -150,8 +148,8 @@ class Trainer:
             )
         if self.survey is not None and self.survey.skips:
             raise OptionError(
-                f"{self.objective!r} skips update {self.survey.skips!r} by its batch, where several processes may differ; train "
-                "in one process."
+                f"{self.objective!r} skips update {self.survey.skips!r} by its batch, where several processes may differ; "
+                "train in one process."
             )
         load_tensors(self.run.pair, processes.same(tensors_of(self.run.pair)), "process 0")
         if networks is not None:
@@ -235,7 +233,7 @@ class Trainer:
             self.run.stopped = "early"
 
     def _batches(self, epoch: int, start: int) -> Iterator[list[Batch]]:
-        """The batches of each step of an epoch from one on: the first in the data's order, further ones in orders of their own."""
+        """The batches of each step of an epoch from one on: the first in the epoch's order, further ones in their own."""
         seed, size = self.settings["seed"], self.settings["batch_size"]
         seeds = [seed, *(mix(seed, number) for number in range(1, getattr(self.objective, "num_batches", 1)))]
         orders = [self.train_data.epoch(size, seed=each, epoch=epoch, start=start) for each in seeds]

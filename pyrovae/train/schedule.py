@@ -58,16 +58,16 @@ SCHEDULES: dict[str, Callable[..., Callable[[float], float]]] = {
 
 
 def build_schedules(
-    chosen: Mapping[str, Any] | None, kl_warmup: float, objective: Any, epoch_steps: int, total_steps: int
+    chosen: Mapping[str, Any] | None, kl_warmup: float, objective: Any, epoch_steps: int
 ) -> dict[str, Schedule]:
     """Option -> its value at each step, for an objective's scheduled options.
 
     Args:
         chosen: option -> ``"linear:start=0,end=4,epochs=10"``, a mapping with ``name``, a number, or a callable of the step.
-            A named schedule takes ``epochs`` or ``steps``, over which t goes from 0 to 1; by default all of the run.
+            A named schedule takes ``epochs`` or ``steps``, over which t goes from 0 to 1.
         kl_warmup: epochs over which beta (or the capacity) grows linearly from 0 to its value.
         objective: whose ``weights`` may be scheduled.
-        epoch_steps, total_steps: steps in an epoch and in the run.
+        epoch_steps: steps in an epoch.
 
     Raises:
         OptionError: an option or schedule that is not known, a value that the objective refuses.
@@ -78,18 +78,17 @@ def build_schedules(
         if option not in known:
             error = nearest(f"option of {objective!r} to schedule", option, known or ["none"])
             raise OptionError(f"{error} An option that is off (0 or None) is scheduled once the objective has a value for it.")
-        made[option] = build(option, schedule, epoch_steps, total_steps, objective)
+        made[option] = build(option, schedule, epoch_steps, objective)
     if kl_warmup:
         option = "capacity" if "capacity" in known else "beta"
         if option in made:
             raise OptionError(f"kl_warmup={kl_warmup:g} and schedule both give {option}; give one of them.")
-        made[option] = build(
-            option, {"name": "linear", "start": 0.0, "end": known[option], "epochs": kl_warmup}, epoch_steps, total_steps
-        )
+        warmup = {"name": "linear", "start": 0.0, "end": known[option], "epochs": kl_warmup}
+        made[option] = build(option, warmup, epoch_steps)
     return made
 
 
-def build(option: str, chosen: Any, epoch_steps: int, total_steps: int, objective: Objective | None = None) -> Schedule:
+def build(option: str, chosen: Any, epoch_steps: int, objective: Objective | None = None) -> Schedule:
     """One schedule; values at its ends are tried on the objective, whose constructor says what it takes."""
     if isinstance(chosen, (int, float)) and not isinstance(chosen, bool):
         chosen = {"name": "constant", "value": chosen}
@@ -105,9 +104,9 @@ def build(option: str, chosen: Any, epoch_steps: int, total_steps: int, objectiv
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise OptionError(f"{key} of schedule {name} of {option} is {value!r}; expected a number.")
     epochs, steps = options.pop("epochs", None), options.pop("steps", None)
-    length = epochs * epoch_steps if epochs is not None else total_steps if steps is None else steps
-    if (epochs is not None and steps is not None) or not length > 0:
+    if name != "constant" and ((epochs is None) == (steps is None) or not (epochs or steps or 0) > 0):
         raise OptionError(f"schedule {name} of {option} has epochs={epochs}, steps={steps}; expected one of them, positive.")
+    length = (epochs * epoch_steps if epochs is not None else steps) or 1
     try:
         curve = SCHEDULES[name](**options)
     except TypeError as error:
