@@ -100,7 +100,7 @@ def ours(pair: pv.Pair, batch: Batch, precision: str, compile: bool) -> Update:
     if compile:
         return pv.compile_step(objective, pair.model, pair.guide, batch, precision=precision)
     optimizer = torch.optim.Adam(parameters(pair.model, pair.guide).values(), fused=True)
-    return Step(objective, pair.model, pair.guide, optimizer, precision=precision)
+    return Step(objective, pair.model, pair.guide, {"pair": optimizer}, precision=precision)
 
 
 def plain(model: PlainM2, labelled: int) -> Update:

@@ -238,11 +238,11 @@ def gradient_variance(pair: pv.Pair, data: pv.data.Data, name: str, batch_size: 
     """Sum over the classifier's parameters of the variance of the gradient of one batch's mean bound, over noise alone."""
     batch = next(data.train.epoch(batch_size, seed=0, epoch=0))
     objective = objectives.get({"name": "semisupervised", "alpha": 0.0, **ESTIMATORS[name]})
-    objective.build(batch)
+    objective.build(objective.trace(pv.objectives.Given(pair.model, pair.guide, [batch])))
     params = list(pair.guide.classifier.parameters())
     gradients = []
     for _ in range(draws):
-        surrogate = objective.terms(objective.trace(pair.model, pair.guide, batch)).surrogate.mean()
+        surrogate = objective.terms(objective.trace(pv.objectives.Given(pair.model, pair.guide, [batch]))).surrogate.mean()
         gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(surrogate, params)]))
     return float(torch.stack(gradients).var(0).sum())
 
@@ -334,8 +334,8 @@ def elbo_of(pair: pv.Pair, test: pv.data.Split, num_samples: int = 10) -> float:
     objective = objectives.get("elbo", num_particles=num_samples)
     total = 0.0
     for batch in test.batches(500):
-        objective.build(batch)
-        total += float(objective.terms(objective.trace(pair.model, pair.guide, batch)).bound.sum())
+        objective.build(objective.trace(pv.objectives.Given(pair.model, pair.guide, [batch])))
+        total += float(objective.evaluate(pair.model, pair.guide, batch).sum())
     return total / len(test)
 
 

@@ -55,7 +55,7 @@ def _backward(bound: Tensor) -> float:
 
 def _ours(objective: str, pair: pv.Pair, x: Tensor) -> float:
     objective = get(objective)
-    terms = objective.terms(objective.trace(pair.model, pair.guide, {"x": x}))
+    terms = objective.terms(objective.trace(pv.objectives.Given(pair.model, pair.guide, [{"x": x}])))
     terms.surrogate.mean().backward()
     return float(terms.bound.detach().mean())
 

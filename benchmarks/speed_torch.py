@@ -121,7 +121,7 @@ def fit_eager(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str = "one
 
     def step(x: Tensor) -> float:
         optimizer.zero_grad(set_to_none=True)
-        terms = objective.terms(objective.trace(model, guide, {"x": x}))
+        terms = objective.terms(objective.trace(pv.objectives.Given(model, guide, [{"x": x}])))
         (-terms.surrogate.mean()).backward()
         optimizer.step()
         return float(terms.bound.detach().sum()) / len(x)

@@ -1,4 +1,4 @@
-"""One update of a pair's parameters as one graph: no Pyro, no autograd, no Python between its operations."""
+"""One step of a pair's parameters as one graph: no Pyro, no autograd, no Python between its operations."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from pyrovae import objectives
 from pyrovae.compile.graph import compile_graph, first_line, trace_graph, untouched
 from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, matmul_backend
-from pyrovae.compile.optimizers import OptimizerLike, build_optimizer
+from pyrovae.compile.optimizers import OptimizerLike, build_optimizers
 from pyrovae.compile.roll import compile_rolled, merge_products
-from pyrovae.compile.step import Step
+from pyrovae.compile.step import Batches, Grads, Step, as_batches
 from pyrovae.compile.update import UPDATES, traceable, update_state
-from pyrovae.core.pair import Program, adopt, buffers, modules, parameters, running
-from pyrovae.errors import OptionError, PyrovaeError
-from pyrovae.objectives import Objective
+from pyrovae.core.pair import Program, adopt, buffers, modules, running
+from pyrovae.errors import OptionError, PyrovaeError, nearest
+from pyrovae.objectives import Given, Objective, Update
+from pyrovae.objectives.moves import moved_parameters, prepare_objective, survey
 
 __all__ = ["CompiledStep", "compile_step"]
 
@@ -35,9 +36,10 @@ MAX_NODES = 2000  # Inductor's time grows with the square of a graph's length: l
 class CompiledStep(Step):
     """A :class:`Step` compiled for batches of one shape; batches of other shapes, types or modes run eagerly.
 
-    What is traced: the guide's run, the model's replay, the bound, its gradient, clipping, the optimizer's update (Adam,
-    AdamW, SGD; others run after the graph) and the running total. Parameters, buffers, the optimizer's state, learning
-    rates and the KL's warm-up are inputs of the graph. The objective's other options are constants in it.
+    What is traced is the whole step: each update's runs of the programs, its loss and gradient, clipping, the optimizer (Adam,
+    AdamW, SGD, RMSprop), the buffers' new values and the totals. Parameters, buffers, the optimizers' states, learning rates
+    and scheduled options are inputs of the graph; the objective's other options are constants in it. Where another optimizer,
+    or several processes, stand between, the gradients alone are traced, if all updates are yielded at once.
 
     Attributes:
         products: the library of each product of matrices, by their shapes and strides; :attr:`matmul` is "onednn" if any is.
@@ -51,18 +53,16 @@ class CompiledStep(Step):
 
     def compile(
         self,
-        batch: Mapping[str, Tensor],
+        batch: Batches,
         *,
-        kl_warmup: bool = False,
         matmul: str | Mapping[str, str] | None = None,
         backend: str | None = None,
         asked: bool = True,
     ) -> CompiledStep:
-        """Trace the update on a batch and compile it; stays eager, and says why, where that cannot be.
+        """Trace the step on a batch and compile it; stays eager, and says why, where that cannot be.
 
         Args:
             batch: an example; nothing is learned from it.
-            kl_warmup: whether steps will be given a ``ramp``.
             matmul: "mkl" or "onednn", or one for each product as in :attr:`products`; by default the faster for each that is
                 exact to float32.
             backend: "inductor", "rolled" (an unrolled loop's blocks compiled once each) or "graph" (not compiled); by default
@@ -73,71 +73,75 @@ class CompiledStep(Step):
             if isinstance(value, str) and value not in known:
                 raise OptionError(f"{name} is {value!r}; expected one of {', '.join(known)}, or None to choose.")
         began = time.perf_counter()
-        self._modules, self._others = modules(self.model, self.guide), set()
-        self._ramp = torch.ones((), device=self.total.device) if kl_warmup else None
-        self._ramp_is, self._lrs_are = 1.0, None
+        self._modules, self._others, self._lrs_are = modules(self.model, self.guide), set(), None
+        batches = as_batches(batch)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's, about what it uses itself
-                self._build(batch, matmul, backend)
+                self._build(batches, matmul, backend)
         except PyrovaeError:
             raise
         except Exception as error:  # whatever tracing and compiling may meet: the eager step serves all
-            self.reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+            self.reason = first_line(error)
             log.log(
                 logging.WARNING if asked else logging.INFO, "the step could not be compiled and runs eagerly: %s", self.reason
             )
             return self
-        self._signature = self._signature_of(batch)
-        self.optimizer._opt_called = True  # in the graph, where schedulers cannot see it
+        self._signature = self._signature_of(batches)
+        for optimizer in self.optimizers.values():
+            optimizer._opt_called = True  # in the graph, where schedulers cannot see it
         self.seconds = time.perf_counter() - began
         log.info("step compiled in %.1f s (%s, %s)", self.seconds, self.backend, self.matmul)
         return self
 
-    def __call__(self, batch: Mapping[str, Tensor], ramp: float = 1.0) -> Tensor:
+    def __call__(self, batch: Batches, schedule: Mapping[str, float] | None = None) -> Tensor:
         """As :meth:`Step.__call__`, without waiting for the device."""
         if self.backend == "eager":
-            return super().__call__(batch, ramp)
-        signature = self._signature_of(batch)
+            return super().__call__(batch, schedule)
+        batches = as_batches(batch)
+        signature = self._signature_of(batches)
         if signature != self._signature:
             if signature not in self._others:
                 self._others.add(signature)
                 log.info("batches of other shape, type or mode than the compiled step's run eagerly: %s", signature)
-            return super().__call__(batch, ramp)
-        self._set_scalars(ramp)
+            return super().__call__(batches, schedule)
+        self.set_schedule(schedule)
+        if self._whole:
+            self._set_lrs()
         with torch.no_grad(), matmul_backend(self.matmul):
-            given = [batch[name].contiguous() for name in self._names]
-            results = self._code(*given, *self._inputs)
-        if self._updates:
+            results = self._code(*self._given(batches), *self._inputs)
+        if self._whole:
             return results[0]
-        for p, grad in zip(self._used, results[1:], strict=True):
-            p.grad = grad
-        return self.apply(results[0], len(given[0]))
+        self._begin(batches)
+        together, grads, state = self._unpack(iter(results))
+        self._move(together, grads)
+        return self._end(state)
 
-    def _signature_of(self, batch: Mapping[str, Tensor]) -> tuple:
-        shapes = [(name, value.shape, value.dtype) for name, value in batch.items()]
+    def _given(self, batches: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
+        return [batch[name].contiguous() for batch in batches for name in self._names]
+
+    def _signature_of(self, batches: Sequence[Mapping[str, Tensor]]) -> tuple:
+        shapes = [(name, value.shape, value.dtype) for batch in batches for name, value in batch.items()]
         return (*shapes, *[module.training for module in self._modules])
 
-    def _set_scalars(self, ramp: float) -> None:
-        """Write the schedules' values where the graph reads them, when they have changed."""
-        if ramp != self._ramp_is:
-            if self._ramp is None:
-                raise OptionError(f"ramp is {ramp}, but the step was compiled without kl_warmup=True.")
-            self._ramp.fill_(ramp)
-            self._ramp_is = ramp
-        lrs = [group["lr"] for group in self.optimizer.param_groups]
-        if self._updates and lrs != self._lrs_are:
+    def _set_lrs(self) -> None:
+        """Write the learning rates where the graph reads them, when they have changed."""
+        lrs = [group["lr"] for optimizer in self.optimizers.values() for group in optimizer.param_groups]
+        if lrs != self._lrs_are:
             self._lrs.copy_(torch.tensor([float(lr) for lr in lrs], dtype=torch.float64))
             self._lrs_are = lrs
 
     # ------------------------------------------------------------------------------------------------ building
-    def _build(self, batch: Mapping[str, Tensor], matmul: str | None, backend: str | None) -> None:
-        self._names = list(batch)
-        given = [batch[name].contiguous() for name in self._names]
-        ramp = [] if self._ramp is None else [self._ramp]
-        graph, captured = self._trace_gradients([*given, *ramp])
-        seen = [*ramp, *captured]
-        compiler = backend or ("inductor" if len(graph.graph.nodes) <= MAX_NODES else "rolled")
+    def _build(self, batches: list[Mapping[str, Tensor]], matmul: Any, backend: str | None) -> None:
+        self._names = list(batches[0])
+        untraced = [type(o).__name__ for o in self.optimizers.values() if not traceable(o)]
+        between = "several processes" if self.exchange is not None else f"optimizer {untraced[0]}" if untraced else None
+        self._whole = between is None and backend != "rolled"
+        graph, seen = self._trace(batches, between or "rolled compilation")
+        compiler = backend or "inductor"
+        if backend is None and len(graph.graph.nodes) - self._move_nodes > MAX_NODES and self._yields == 1:
+            compiler, self._whole = "rolled", False
+            graph, seen = self._trace(batches, compiler)
         if compiler == "rolled":
             merge_products(graph)
         on_cpu = self.total.device.type == "cpu"
@@ -146,20 +150,18 @@ class CompiledStep(Step):
         else:
             self.products = choose_products(graph) if matmul is None else dict(matmul)
             self.matmul = "onednn" if "onednn" in self.products.values() else "mkl"
-        if backend is None:
-            try:
-                self._generate(compiler, graph, given, seen)
-            except Exception as error:
-                self.reason = first_line(error)
-                log.warning("the step is traced but not compiled: %s", self.reason)
-                self._generate("graph", graph, given, seen)
-        else:
-            self._generate(compiler, graph, given, seen)
+        self._inputs, given = seen, self._given(batches)
+        try:
+            self._generate(compiler, graph, given)
+        except Exception as error:
+            if backend is not None:
+                raise
+            self.reason = first_line(error)
+            log.warning("the step is traced but not compiled: %s", self.reason)
+            self._generate("graph", graph, given)
 
-    def _generate(self, backend: str, graph: fx.GraphModule, given: list[Tensor], seen: list[Tensor]) -> None:
-        """Make the code of the step, with the optimizer's update in it where Inductor compiles it as a whole."""
-        self._updates = backend == "inductor" and traceable(self.optimizer) and self.exchange is None
-        self._inputs = seen
+    def _generate(self, backend: str, graph: fx.GraphModule, given: list[Tensor]) -> None:
+        """Make the code of the step."""
         if self.matmul == "onednn" and backend != "graph":
             assign_products(graph, self.products)
         with matmul_backend(self.matmul), untouched(self._state()):
@@ -168,87 +170,155 @@ class CompiledStep(Step):
             elif backend == "rolled":
                 self._code = compile_rolled(graph)
             else:
-                if self._updates:
-                    graph, self._inputs = self._trace_update(graph, given, seen)
                 self._code = compile_graph(graph, [*given, *self._inputs])
         self.backend = backend
 
     def _state(self) -> list[Tensor]:
-        """What a step changes beside the parameters."""
+        """What a step changes beside the parameters: buffers."""
         networks = self.objective.networks
         return [*buffers(self.model, self.guide).values(), *([] if networks is None else networks.buffers())]
 
-    def _trace_gradients(self, inputs: Sequence[Tensor]) -> tuple[fx.GraphModule, list[Tensor]]:
-        """(batch, [ramp], captured) -> (sum of the bounds, the gradient of each parameter that has one)."""
+    def _trace(self, batches: list[Mapping[str, Tensor]], between: str) -> tuple[fx.GraphModule, list[Tensor]]:
+        """The graph of the step, whole or of its gradients, and what it captured; all that tracing moved is put back."""
+        params = {id(p): p for own in self.params.values() for p in own}
+        held: list[Tensor] = [*self._state(), *params.values(), self.total, self.moves, *self.sums.values()]
+        if self._whole:
+            self._prepare_optimizers()
+            held += [tensor for state in self._states.values() for tensor in state.values()]
+        self._move_nodes, self._yields = 0, 0
 
-        def gradients(*inputs: Tensor) -> tuple[Tensor, ...]:
-            batch = dict(zip(self._names, inputs, strict=False))
-            bound, surrogate = self.terms(batch, 1.0 if self._ramp is None else inputs[-1])
-            grads = torch.autograd.grad(-surrogate.mean(), self.params, allow_unused=True)
-            self._used = [p for p, grad in zip(self.params, grads, strict=True) if grad is not None]
-            return bound.detach().sum(), *[grad for grad in grads if grad is not None]
+        def traced(*inputs: Tensor) -> tuple[Tensor, ...]:
+            values = iter(inputs)
+            given = [{name: next(values) for name in self._names} for _ in batches]
+            return self._trace_whole(given) if self._whole else self._trace_gradients(given, between)
 
-        with untouched(self._state()):
-            return trace_graph(gradients, inputs)
+        with untouched(held):
+            return trace_graph(traced, self._given(batches))
 
-    def _trace_update(
-        self, graph: fx.GraphModule, given: list[Tensor], seen: list[Tensor]
-    ) -> tuple[fx.GraphModule, list[Tensor]]:
-        """(batch, [ramp], captured, parameters, their states, total, learning rates) -> (mean bound,), updated in place."""
-        groups = [(i, g) for i, g in enumerate(self.optimizer.param_groups) for p in g["params"] if p.requires_grad]
-        of = {id(p): group for p, group in zip(self.params, groups, strict=True)}
-        states = [update_state(self.optimizer, of[id(p)][1], p) for p in self._used]
-        update = UPDATES[type(self.optimizer)]
-        self._lrs = torch.zeros(len(self.optimizer.param_groups), dtype=torch.float64, device=self.total.device)
-        place = {id(tensor): i for i, tensor in enumerate(seen)}
-        where = [place[id(p)] for p in self._used]
-        flat = [tensor for state in states for tensor in state.values()]
-        size = len(given[0])
+    def _trace_gradients(self, batches: list[Mapping[str, Tensor]], between: str) -> tuple[Tensor, ...]:
+        """batch -> the bounds' sum, losses, figures, gradients and new state, to be moved by eagerly."""
+        results: list[Tensor] = []
 
-        def step(*inputs: Tensor) -> tuple[Tensor]:
-            rest = list(inputs[len(given) :])
-            reached, rest = rest[: len(seen)], rest[len(seen) :]
-            *values, total, moves, lrs = rest
-            bound, *grads = graph(*inputs[: len(given)], *reached)
-            sum_ = total + bound
-            finite = sum_.isfinite()
-            if self.clip_norm is not None:
-                norm = torch.stack([grad.norm() for grad in grads]).norm()
-                finite = finite & norm.isfinite()
-                grads = [grad * (self.clip_norm / (norm + 1e-6)).clamp(max=1.0) for grad in grads]
-            changes = [(total, sum_), (moves, moves + 1)]
-            held = iter(values)
-            for i, p, grad, names in zip(where, self._used, grads, states, strict=True):
-                index, group = of[id(p)]
-                state = {name: next(held) for name in names}
-                new, new_state = update(reached[i], grad, state, lrs[index], group)
-                changes += [(reached[i], new), *[(state[name], new_state[name]) for name in new_state]]
-            for old, new in changes:
-                old.copy_(torch.where(finite, new, math.nan if old is total else old))
-            return (torch.where(finite, bound / size, math.nan),)
+        def collect(together: tuple[Update, ...], grads: list[Grads]) -> None:
+            self._yields += 1
+            if self._yields > 1:
+                raise RuntimeError(
+                    f"{self.objective!r} yields its updates one after another, and {between} cannot stand between them"
+                )
+            self._layout = []
+            for update, own in zip(together, grads, strict=True):
+                bound = [] if update.bound is None else [update.bound.detach().sum().reshape(1)]
+                when = [] if update.when is None else [update.when]
+                found = [grad for grad in own if grad is not None]
+                results.extend([update.loss.detach(), *bound, *when, *(v.detach() for v in update.figures.values()), *found])
+                self._layout.append((update.name, bool(bound), bool(when), list(update.figures), [g is not None for g in own]))
 
-        extra = [*flat, self.total, self.moves, self._lrs]
+        state = self.run_updates(batches, collect)
+        self._buffers = list(state)
+        return (*results, *state.values())
+
+    def _unpack(self, results: Iterator[Tensor]) -> tuple[list[Update], list[Grads], dict[Tensor, Tensor]]:
+        """The updates, gradients and state that the graph of gradients gave."""
+        together, grads = [], []
+        for name, has_bound, has_when, figures, used in self._layout:
+            loss = next(results)
+            bound, when = (next(results) if has else None for has in (has_bound, has_when))
+            together.append(Update(name, loss, bound, when, {figure: next(results) for figure in figures}))
+            grads.append([next(results) if has else None for has in used])
+        return together, grads, dict(zip(self._buffers, results, strict=True))
+
+    def _prepare_optimizers(self) -> None:
+        """The state of each parameter in each optimizer, and its group, by update and parameter."""
+        self._states, self._groups, count = {}, {}, 0
+        for name, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                for p in group["params"]:
+                    if p.requires_grad:
+                        self._groups[name, id(p)] = count, group
+                        self._states[name, id(p)] = update_state(optimizer, group, p)
+                count += 1
+        self._lrs = torch.zeros(count, dtype=torch.float64, device=self.total.device)
+
+    def _trace_whole(self, batches: list[Mapping[str, Tensor]]) -> tuple[Tensor, ...]:
+        """batch -> (mean bound,), everything else being updated in place."""
+        size = len(next(iter(batches[0].values())))
+        new_total, finite, sums = self.total, None if len(self.params) == 1 else self.total.isfinite(), dict(self.sums)
+        mean = self.total
+
+        def move(together: tuple[Update, ...], grads: list[Grads]) -> None:
+            nonlocal new_total, finite, mean
+            self._yields += 1
+            for update in together:
+                if update.bound is not None:
+                    bound = update.bound.detach().sum()
+                    new_total, mean = self.total + bound, bound / size
+            for update, own in zip(together, grads, strict=True):
+                loss = update.loss.detach()
+                good = (new_total + loss).isfinite()
+                finite = good if finite is None else finite & good
+                finite = self._trace_move(update, own, finite)
+                for name, value in {**self._losses(update), **update.figures}.items():
+                    sums[name] = sums[name] + value.detach() * size
+                if update.name in sums:
+                    sums[update.name] = torch.where(finite, sums[update.name], math.nan)
+
+        state = self.run_updates(batches, move)
         with torch.no_grad():
-            traced = make_fx(step, tracing_mode="fake")(*given, *seen, *extra)
-        return traced, [*seen, *extra]
+            assert finite is not None
+            for buffer, value in state.items():
+                buffer.copy_(torch.where(finite, value, buffer))
+            for name, value in sums.items():
+                self.sums[name].copy_(value)
+            result = torch.where(finite, mean, math.nan)
+            self.moves.copy_(torch.where(finite, self.moves + 1, self.moves))
+            self.total.copy_(torch.where(finite, new_total, math.nan))
+        return (result,)
+
+    def _trace_move(self, update: Update, grads: Grads, finite: Tensor) -> Tensor:
+        """Clip and step by ``torch.where``; whether all is finite, the gradient's norm included."""
+        before = nodes_so_far()
+        used = [(p, grad) for p, grad in zip(self.params[update.name], grads, strict=True) if grad is not None]
+        with torch.no_grad():
+            go = finite if update.when is None else finite & (update.when != 0)
+            if self.clip_norm is not None:
+                norm = torch.stack([grad.norm() for _, grad in used]).norm()
+                fine = norm.isfinite() if update.when is None else norm.isfinite() | (update.when == 0)
+                finite, go = finite & fine, go & fine
+                used = [(p, grad * (self.clip_norm / (norm + 1e-6)).clamp(max=1.0)) for p, grad in used]
+            step = UPDATES[type(self.optimizers[update.name])]
+            for p, grad in used:
+                state, (index, group) = self._states[update.name, id(p)], self._groups[update.name, id(p)]
+                new, new_state = step(p, grad, state, self._lrs[index], group)
+                p.copy_(torch.where(go, new, p))
+                for name, value in new_state.items():
+                    state[name].copy_(torch.where(go, value, state[name]))
+        self._move_nodes += nodes_so_far() - before
+        return finite
+
+
+def nodes_so_far() -> int:
+    """How many nodes the graph that is being traced has."""
+    mode = get_proxy_mode()
+    return 0 if mode is None else len(mode.tracer.graph.nodes)
 
 
 def compile_step(
     objective: str | Mapping[str, Any] | Objective,
     model: Program,
     guide: Program,
-    batch: Mapping[str, Tensor],
+    batch: Batches,
     *,
     optimizer: OptimizerLike = "Adam",
     lr: float | None = 1e-3,
     optimizer_options: Mapping[str, Any] | None = None,
+    optimizers: Mapping[str, Any] | None = None,
     clip_norm: float | None = None,
-    kl_warmup: bool = False,
+    schedule: Sequence[str] = (),
     precision: str = "float32",
     matmul: str | None = None,
     backend: str | None = None,
 ) -> CompiledStep:
-    """``step(batch)``: one update of the pair's parameters, compiled; the mean bound of the batch, nats per datum.
+    """``step(batch)``: one step of the pair's parameters, compiled; the mean bound of the batch, nats per datum.
 
     For a training loop of one's own; :func:`~pyrovae.fit` compiles by itself. Programs, objective and optimizer are traced
     once on the example batch, with every parameter, buffer, optimizer state and learning rate an input of the compiled
@@ -258,19 +328,20 @@ def compile_step(
     Args:
         objective: name with options, mapping, or one of :mod:`pyrovae.objectives`.
         model, guide: the two programs.
-        batch: an example of the batches to come, whose shapes are compiled for.
+        batch: an example of the batches to come, whose shapes are compiled for; as many as the objective takes a step.
         optimizer: name in torch.optim, callable of the parameters, or optimizer.
         lr: learning rate.
         optimizer_options: further arguments of a named optimizer.
-        clip_norm: largest Euclidean norm of the gradient.
-        kl_warmup: whether ``step(batch, ramp=...)`` will weight the KL, ramp in [0, 1].
+        optimizers: of single updates, as for :func:`~pyrovae.fit`.
+        clip_norm: largest Euclidean norm of the gradient of an update.
+        schedule: options to which each step gives a value, ``step(batch, {"beta": 0.5})``.
         precision: "float32", or "bf16" networks with float32 log densities.
         matmul: "mkl" or "onednn"; by default the faster one that is exact to float32.
         backend: "inductor", "rolled" (an unrolled loop's blocks compiled once each) or "graph" (not compiled); by default
             Inductor, or rolled for a long graph.
 
     Returns:
-        A :class:`CompiledStep`; ``step.optimizer`` is its optimizer, ``step.total`` the sum of bounds.
+        A :class:`CompiledStep`; ``step.optimizers`` are its optimizers by update, ``step.total`` is the sum of bounds.
 
     Raises:
         ContractError, OptionError: as for :func:`~pyrovae.fit`.
@@ -278,12 +349,19 @@ def compile_step(
     objective = objectives.get(objective)
     if not isinstance(objective, Objective):
         raise OptionError(f"objective is {objective!r}; a compiled step needs one of pyrovae.objectives, such as 'elbo'.")
+    for name in schedule:
+        if name not in objective.weights:
+            raise nearest(f"option of {objective!r} to schedule", name, objective.weights)
     adopt(model, guide)
-    with running(model, guide), torch.no_grad(), untouched(buffers(model, guide).values()):
-        objective.build(batch)
-        objective.trace(model, guide, batch)  # parameters that programs make themselves exist from here on
-    own = [] if objective.networks is None else list(objective.networks.parameters())
-    params = [p for p in [*parameters(model, guide).values(), *own] if p.requires_grad]
-    made = build_optimizer(optimizer, params, lr, optimizer_options or {})
-    step = CompiledStep(objective, model, guide, made, clip_norm=clip_norm, precision=precision)
-    return step.compile(batch, kl_warmup=kl_warmup, matmul=matmul, backend=backend)
+    batches = as_batches(batch)
+    held = list(buffers(model, guide).values())
+    with untouched(held):
+        prepare_objective(objective, model, guide, batches[0])  # parameters that programs make themselves exist from here on
+    params = moved_parameters(objective, model, guide)
+    made = build_optimizers(objective, params, optimizer, lr, optimizer_options, optimizers)
+    with running(model, guide), untouched(held):
+        figures = survey(objective, Given(model, guide, batches, {}, params, len(next(iter(batches[0].values()))))).figures
+    step = CompiledStep(
+        objective, model, guide, made, clip_norm=clip_norm, precision=precision, schedule=schedule, figures=figures
+    )
+    return step.compile(batches, matmul=matmul, backend=backend)

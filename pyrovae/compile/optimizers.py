@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
 from pyrovae.errors import OptionError, nearest
+from pyrovae.registry import named
 
-__all__ = ["build_optimizer", "build_scheduler"]
+__all__ = ["build_optimizer", "build_optimizers", "build_scheduler"]
 
 OptimizerLike = str | Optimizer | Callable[..., Optimizer]
 SchedulerLike = str | lr_scheduler.LRScheduler | Callable[[Optimizer], Any] | None
@@ -60,6 +61,51 @@ def build_optimizer(optimizer: OptimizerLike, params: list[Tensor], lr: float | 
         return make(params, **settings)
     except (TypeError, ValueError) as error:
         raise OptionError(f"optimizer {make.__name__}({settings}): {error}") from error
+
+
+def build_optimizers(
+    objective: Any,
+    params: Mapping[str, list[Tensor]],
+    optimizer: OptimizerLike,
+    lr: float | None,
+    options: Mapping[str, Any] | None,
+    own: Mapping[str, Any] | None,
+) -> dict[str, Optimizer]:
+    """One optimizer for each update.
+
+    Args:
+        objective: whose ``optimizers`` are used where ``own`` says nothing.
+        params: the parameters that each update moves.
+        optimizer, lr, options: as for :func:`build_optimizer`, where neither says anything.
+        own: update -> ``{"name": "SGD", "lr": 0.1, "momentum": 0.9}`` (any part of it), ``"SGD:lr=0.1"``, or what
+            :func:`build_optimizer` takes.
+
+    Raises:
+        OptionError: an update that is not known, an option that an optimizer lacks, one optimizer object for several updates.
+    """
+    for update in own or {}:
+        if update not in params:
+            raise nearest(f"update of {objective!r}", update, params)
+    made = {}
+    for update, tensors in params.items():
+        name, settings = optimizer, {"lr": lr, **(options or {})}
+        for chosen in (getattr(objective, "optimizers", {}).get(update), (own or {}).get(update)):
+            if chosen is None:
+                continue
+            if isinstance(chosen, (str, Mapping)):
+                new, given = named(chosen, f"optimizer of {update}")
+            else:
+                new, given = chosen, {}
+            if new is not None and new != name:
+                name, settings = new, {"lr": settings["lr"]}  # options of another optimizer are none of this one's
+            settings |= given
+        if isinstance(name, Optimizer) and len(params) > 1 and name is optimizer:
+            raise OptionError(
+                f"optimizer is one object, and {objective!r} makes the updates {', '.join(params)}, each with an optimizer of "
+                "its own; give a name, a callable, or optimizers={update: ...}."
+            )
+        made[update] = build_optimizer(name, tensors, settings.pop("lr"), settings)
+    return made
 
 
 def build_scheduler(scheduler: SchedulerLike, optimizer: Optimizer, options: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Updates of torch optimizers as tensor operations, with the optimizer's own state: Adam, AdamW and SGD."""
+"""Updates of torch optimizers as tensor operations, with the optimizer's own state: Adam, AdamW, SGD and RMSprop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 __all__ = ["UPDATES", "traceable", "update_state"]
 
@@ -48,7 +48,23 @@ def sgd(p: Tensor, grad: Tensor, state: State, lr: Tensor, group: Group) -> tupl
     return p - lr.float() * direction, {"momentum_buffer": buffer}
 
 
-UPDATES: dict[type[Optimizer], Update] = {Adam: adam, AdamW: adam, SGD: sgd}
+def rmsprop(p: Tensor, grad: Tensor, state: State, lr: Tensor, group: Group) -> tuple[Tensor, State]:
+    """p - lr g / (sqrt(v) + eps), v the running mean of g^2, minus that of g squared if centered; or its momentum's sum."""
+    if group["weight_decay"]:
+        grad = grad + group["weight_decay"] * p
+    alpha = group["alpha"]
+    new = {"step": state["step"] + 1, "square_avg": state["square_avg"] * alpha + (1 - alpha) * grad * grad}
+    variance = new["square_avg"]
+    if group["centered"]:
+        new["grad_avg"] = torch.lerp(state["grad_avg"], grad, 1 - alpha)
+        variance = variance - new["grad_avg"].square()
+    direction = grad / (variance.sqrt() + group["eps"])
+    if group["momentum"] > 0:
+        direction = new["momentum_buffer"] = group["momentum"] * state["momentum_buffer"] + direction
+    return p - lr.float() * direction, new
+
+
+UPDATES: dict[type[Optimizer], Update] = {Adam: adam, AdamW: adam, SGD: sgd, RMSprop: rmsprop}
 
 
 def traceable(optimizer: Optimizer) -> bool:
@@ -67,6 +83,10 @@ def update_state(optimizer: Optimizer, group: Group, p: Tensor) -> State:
         state["step"] = torch.zeros((), device=p.device if group["fused"] or group["capturable"] else "cpu")
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
         group.setdefault("decoupled_weight_decay", isinstance(optimizer, AdamW))
+    elif not state and isinstance(optimizer, RMSprop):
+        state["step"] = torch.zeros((), device=p.device if group["capturable"] else "cpu")
+        names = ["square_avg", *["momentum_buffer"] * (group["momentum"] > 0), *["grad_avg"] * group["centered"]]
+        state.update({name: torch.zeros_like(p) for name in names})
     elif state.get("momentum_buffer") is None and isinstance(optimizer, SGD) and group["momentum"]:
         state["momentum_buffer"] = torch.zeros_like(p)  # without dampening the first sum is the gradient, as in torch
     return {name: value for name, value in state.items() if isinstance(value, Tensor)}

@@ -21,7 +21,19 @@ from torch import Tensor, nn
 
 from pyrovae.errors import ContractError
 
-__all__ = ["Pair", "adopt", "as_pair", "buffers", "inputs", "parameters", "remember", "running", "set_trainable", "template"]
+__all__ = [
+    "Pair",
+    "adopt",
+    "as_pair",
+    "buffers",
+    "inputs",
+    "owned_parameters",
+    "parameters",
+    "remember",
+    "running",
+    "set_trainable",
+    "template",
+]
 
 Program = Callable[..., Any]
 Batch = dict[str, Tensor]
@@ -65,6 +77,7 @@ def as_pair(pair: Pair | tuple[Program, Program]) -> Pair:
 # ----------------------------------------------------------------------------------------------- who owns what
 # Keyed weakly by owner: the function, the module, or the object that a bound method belongs to.
 _STORES: weakref.WeakKeyDictionary[Any, dict] = weakref.WeakKeyDictionary()
+_ASKERS: weakref.WeakKeyDictionary[Any, set] = weakref.WeakKeyDictionary()
 _SHAPES: weakref.WeakKeyDictionary[Any, dict] = weakref.WeakKeyDictionary()
 _SIGNATURES: weakref.WeakKeyDictionary[Any, tuple] = weakref.WeakKeyDictionary()
 
@@ -141,6 +154,29 @@ def parameters(model: Program, guide: Program) -> dict[str, Tensor]:
     Parameters that a program makes with ``pyro.param`` appear once the programs have been run after :func:`adopt`.
     """
     return _tensors((model, guide), "parameters")
+
+
+def owned_parameters(model: Program, guide: Program) -> list[tuple[str, Tensor]]:
+    """The trainable leaf tensors under every name that they have: one that both programs hold has one in each.
+
+    Those that a program makes with ``pyro.param`` lie in a store that the two share: they are ``model.``, ``guide.`` or both,
+    by who asks for them (:func:`note_askers`); before anybody has looked they are both.
+    """
+    found: list[tuple[str, Tensor]] = []
+    for label, owner in (("model", _owner(model)), ("guide", _owner(guide))):
+        if isinstance(owner, nn.Module):
+            found += [(f"{label}.{name}", p) for name, p in owner.named_parameters(remove_duplicate=False)]
+        for name, tensor in _STORES.get(owner, {"params": {}})["params"].items():
+            askers = _ASKERS.get(owner)
+            if askers is None or name in askers:
+                found.append((f"{label}.{name}", tensor))
+    return found
+
+
+def note_askers(program: Program, batch: Mapping[str, Tensor]) -> None:
+    """Run a program once and note which parameters of the store it asks for, for :func:`owned_parameters`."""
+    trace = pyro.poutine.trace(program).get_trace(**inputs(program, batch))
+    _ASKERS[_owner(program)] = {name for name, node in trace.nodes.items() if node["type"] == "param"}
 
 
 def buffers(model: Program, guide: Program) -> dict[str, Tensor]:

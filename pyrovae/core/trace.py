@@ -11,9 +11,9 @@ that scores are (E, K, B) there; :attr:`PairTrace.log_weight` sums them out exac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ import torch
 from pyro import poutine
 from pyro.distributions.util import is_identically_zero
 from pyro.poutine.enum_messenger import EnumMessenger
+from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
@@ -29,7 +30,7 @@ from pyrovae.core.pair import Program, batch_size, describe, inputs
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError
 
-__all__ = ["PairTrace", "fixed", "no_density", "run_program", "sample_sites", "trace_pair"]
+__all__ = ["PairTrace", "ScaleOf", "fixed", "no_density", "run_program", "sample_sites", "trace_pair"]
 
 PARTICLES = "particles"
 DATA = "data"
@@ -66,6 +67,29 @@ def fixed(latents: Mapping[str, Tensor]) -> poutine.Trace:
     return trace
 
 
+class Scores(Mapping[str, Tensor]):
+    """log densities of sites by name, each computed when it is first asked for: what nobody asks for needs no density."""
+
+    def __init__(self, names: Iterable[str], score: Callable[[str], Tensor]) -> None:
+        self._names, self._score, self._known = list(names), score, {}  # type: ignore[var-annotated]
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._known:
+            if name not in self._names:
+                raise KeyError(name)
+            self._known[name] = self._score(name)
+        return self._known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # Mapping's own would score the site
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 @dataclass
 class PairTrace:
     """The traces of a guide and of the model replayed on its draws, scored per datum.
@@ -77,6 +101,7 @@ class PairTrace:
         rerun: the guide run again on given latents, to score them anew.
         seen: the draws as the model saw them, where they were passed ``through`` something.
         through: that something.
+        batch: what the programs ran on.
     """
 
     model: poutine.Trace
@@ -85,6 +110,7 @@ class PairTrace:
     rerun: Callable[[Mapping[str, Tensor]], poutine.Trace] | None = None
     seen: Mapping[str, Tensor] | None = None
     through: Callable[[Site], Tensor] | None = None
+    batch: Mapping[str, Tensor] = field(default_factory=dict)
 
     @cached_property
     def model_sites(self) -> dict[str, Site]:
@@ -105,16 +131,16 @@ class PairTrace:
         return [name for name, site in self.model_sites.items() if site["is_observed"]]
 
     @cached_property
-    def log_p(self) -> dict[str, Tensor]:
-        """log p(site | parents) of every site of the model, (K, B)."""
-        return {name: self._score("model", site) for name, site in self.model_sites.items()}
+    def log_p(self) -> Mapping[str, Tensor]:
+        """log p(site | parents) of every site of the model, (K, B), each scored when it is asked for."""
+        return Scores(self.model_sites, lambda name: self._score("model", self.model_sites[name]))
 
     @cached_property
-    def log_q(self) -> dict[str, Tensor]:
-        """log q(site | parents, x) of every latent site of the guide, (K, B)."""
+    def log_q(self) -> Mapping[str, Tensor]:
+        """log q(site | parents, x) of every latent site of the guide, (K, B), each scored when it is asked for."""
         if self.seen is not None:
             return self.guide_scores(self.seen)
-        return {name: self._score("guide", site) for name, site in self.guide_sites.items()}
+        return Scores(self.guide_sites, lambda name: self._score("guide", self.guide_sites[name]))
 
     def guide_scores(self, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """log q(site | parents, x) at given latents, (K, B): at detached ones its gradient is the score alone."""
@@ -141,7 +167,7 @@ class PairTrace:
     def _total_log_p(self) -> Tensor:
         """Sum over the model's sites; one that the model drew itself was proposed by its own law, which cancels."""
         own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
-        return self.total({n: s for n, s in self.log_p.items() if n not in own or n in self.summed_out})
+        return self.total({n: self.log_p[n] for n in self.model_sites if n not in own or n in self.summed_out})
 
     @cached_property
     def log_joint(self) -> Tensor:
@@ -160,7 +186,7 @@ class PairTrace:
     @cached_property
     def log_terms(self) -> Tensor:
         """The terms u whose sum over enumerated values is the weight: log w = log sum_y exp u, (E, K, B) or (K, B)."""
-        return self._total_log_p - self.total({n: s for n, s in self.log_q.items() if n not in self.enumerated})
+        return self._total_log_p - self.total({n: self.log_q[n] for n in self.guide_sites if n not in self.enumerated})
 
     @cached_property
     def log_weight(self) -> Tensor:
@@ -195,16 +221,15 @@ class PairTrace:
     @cached_property
     def scale(self) -> float | Tensor:
         """The one scale that all sites share (1, or N/B under a subsampled plate); errors when sites differ."""
-        sites = [*self.model_sites.items(), *self.guide_sites.items()]
-        values = [(name, _common(name, site["scale"])) for name, site in sites]
-        first = values[0][1] if values else 1.0
-        for name, value in values:
-            if value is not first and value != first:
-                raise ContractError(
-                    f"site {name!r} is scaled by {float(value):g}, other sites by {float(first):g}: beta and warm-up belong "
-                    "to the objective (fit(..., kl_warmup=...)), not into poutine.scale."
-                )
-        return first
+        return common_scale((name, site["scale"]) for name, site in [*self.model_sites.items(), *self.guide_sites.items()])
+
+    def next_state(self) -> dict[Tensor, Tensor]:
+        """What the sites' distributions want their buffers to be after the step (``fn.next_state(value)``)."""
+        state: dict[Tensor, Tensor] = {}
+        for site in [*self.guide_sites.values(), *self.model_sites.values()]:
+            if hasattr(site["fn"], "next_state"):
+                state |= site["fn"].next_state(site["value"])
+        return state
 
     def _score(self, program: str, site: Site) -> Tensor:
         try:
@@ -264,7 +289,37 @@ def trace_pair(
     def rerun(latents: Mapping[str, Tensor]) -> poutine.Trace:
         return run_program(guide, batch, num_particles, replay=fixed(latents))
 
-    return PairTrace(model_trace, guide_trace, shape, rerun, seen, through)
+    return PairTrace(model_trace, guide_trace, shape, rerun, seen, through, batch)
+
+
+class ScaleOf(Messenger):
+    """Within it, programs run; :attr:`value` is then the one scale of their sites."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scales: list[tuple[str, float | Tensor]] = []
+
+    def _pyro_post_sample(self, msg: Site) -> None:
+        if not site_is_subsample(msg):
+            self.scales.append((msg["name"], msg["scale"]))
+
+    @property
+    def value(self) -> float | Tensor:
+        """The scale; errors when sites differ."""
+        return common_scale(self.scales)
+
+
+def common_scale(scales: Iterable[tuple[str, float | Tensor]]) -> float | Tensor:
+    """The one scale of sites, given by name; errors when they differ."""
+    values = [(name, _common(name, scale)) for name, scale in scales]
+    first = values[0][1] if values else 1.0
+    for name, value in values:
+        if value is not first and value != first:
+            raise ContractError(
+                f"site {name!r} is scaled by {float(value):g}, other sites by {float(first):g}: beta and warm-up belong "
+                "to the objective (fit(..., kl_warmup=...)), not into poutine.scale."
+            )
+    return first
 
 
 def _common(name: str, scale: float | Tensor) -> float | Tensor:

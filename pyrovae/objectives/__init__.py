@@ -18,7 +18,7 @@ from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, STL, Enum, MeanField
 from pyrovae.objectives.energy import Energy
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
-from pyrovae.objectives.objective import Objective, Terms
+from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.semisupervised import SemiSupervised
 from pyrovae.registry import named
@@ -38,12 +38,15 @@ __all__ = [
     "DReG",
     "Energy",
     "Enum",
+    "Given",
     "MeanField",
     "Objective",
     "Renyi",
     "SemiSupervised",
     "Terms",
     "Sparsity",
+    "Update",
+    "Updates",
     "WakeSleep",
     "bounds",
     "get",

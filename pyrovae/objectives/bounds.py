@@ -32,7 +32,7 @@ def iwae(log_weight: Tensor) -> Tensor:
     return torch.logsumexp(log_weight, 0) - math.log(log_weight.shape[0])
 
 
-def renyi(log_weight: Tensor, alpha: float) -> Tensor:
+def renyi(log_weight: Tensor, alpha: float | Tensor) -> Tensor:
     """1/(1 - alpha) log (1/K) sum_k w_k^(1 - alpha): the VR-IWAE bound; alpha = 0 is the IWAE, alpha -> 1 the ELBO.
 
     References: Li and Turner, Renyi Divergence Variational Inference, 2016.
@@ -40,6 +40,9 @@ def renyi(log_weight: Tensor, alpha: float) -> Tensor:
     >>> renyi(torch.tensor([[-3.0], [-1.0]]), alpha=1.0)
     tensor([-2.])
     """
+    if isinstance(alpha, Tensor):  # scheduled: its value is not looked at
+        power = (1 - alpha).where(alpha != 1, 1.0)
+        return torch.where(alpha != 1, iwae(power * log_weight) / power, elbo(log_weight))
     return elbo(log_weight) if alpha == 1 else iwae((1 - alpha) * log_weight) / (1 - alpha)
 
 
@@ -54,7 +57,7 @@ def miwae(log_weight: Tensor, num_groups: int) -> Tensor:
     return iwae(log_weight.unflatten(0, (num_groups, -1)).transpose(0, 1)).mean(0)
 
 
-def ciwae(log_weight: Tensor, beta: float) -> Tensor:
+def ciwae(log_weight: Tensor, beta: float | Tensor) -> Tensor:
     """beta ELBO + (1 - beta) IWAE: a lower bound between the two.
 
     References: Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018 (CIWAE).

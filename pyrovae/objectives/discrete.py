@@ -15,7 +15,7 @@ from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.elbo import ELBO
 from pyrovae.objectives.importance import normalized, sampled_score
-from pyrovae.objectives.objective import Objective, Terms
+from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 
 __all__ = ["NVIL", "RWS", "VIMCO", "WakeSleep"]
 
@@ -37,7 +37,7 @@ class VIMCO(Objective):
         self.require("num_particles", num_particles, at_least=2)
         super().__init__(num_particles)
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         log_weight, score = traced.log_weight, sampled_score(traced, self)
         bound = bounds.iwae(log_weight)
         if score is None:
@@ -63,6 +63,7 @@ class NVIL(ELBO):
     """
 
     weights_kl = False
+    weights: dict[str, float] = {}  # type: ignore[assignment]  # none of the ELBO's
 
     def __init__(self, num_particles: int = 1, baseline: str = "network", hidden: int = 100, decay: float = 0.8) -> None:
         super().__init__(num_particles)
@@ -73,30 +74,34 @@ class NVIL(ELBO):
         self.require("hidden", hidden, at_least=1)
         self.baseline, self.hidden, self.decay = baseline, hidden, decay
 
-    def build(self, batch: Mapping[str, Tensor]) -> None:
+    @property
+    def lacks_networks(self) -> bool:
+        """Whether the baselines are not made yet."""
+        return self.baseline != "none" and self.networks is None
+
+    def build(self, traced: PairTrace) -> None:
         """Make the baselines for data of this shape, once."""
-        if self.baseline == "none" or self.networks is not None:
+        if not self.lacks_networks:
             return
-        x = batch["x"]
+        x = traced.batch["x"]
         self.networks = Baselines(math.prod(x.shape[1:]), self.hidden if self.baseline == "network" else None).to(x.device)
 
-    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
-        self.build(batch)
-        traced = super().trace(model, guide, batch)
+    def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        traced = super().trace(given, batch)
         if not traced.sampled:
             raise ContractError("no latent site is drawn without reparameterization, so nvil has nothing to do: use 'elbo'.")
-        self.x = batch["x"]
         return traced
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        self.build(traced)
         score = sampled_score(traced, self)
         log_weight = traced.log_weight
         bound = bounds.elbo(log_weight)
         path = log_weight + (score - score.detach())  # E[grad log q] = 0
         if self.networks is None:
             return Terms(bound, (path + log_weight.detach() * score).mean(0))
-        signal, loss = self.networks(self.x, log_weight.detach(), self.decay)
-        return Terms(bound, (path + signal * score).mean(0) - loss)
+        signal, loss, state = self.networks(traced.batch["x"], log_weight.detach(), self.decay)
+        return Terms(bound, (path + signal * score).mean(0) - loss, state)
 
 
 class Baselines(nn.Module):
@@ -111,20 +116,20 @@ class Baselines(nn.Module):
         self.register_buffer("variance", torch.zeros(()))
         self.register_buffer("count", torch.zeros(()))
 
-    def forward(self, x: Tensor, signal: Tensor, decay: float) -> tuple[Tensor, Tensor]:
-        """The centred, scaled signal (K, B) without gradient, and the loss (B,) of the network."""
+    def forward(self, x: Tensor, signal: Tensor, decay: float) -> tuple[Tensor, Tensor, dict[Tensor, Tensor]]:
+        """The centred, scaled signal (K, B) without gradient, the loss (B,) of the network, and the averages' new values."""
         predicted = 0.0 if self.network is None else self.network(x.flatten(1)).squeeze(-1)
         # averages from before this batch: a draw must not meet its own signal in its baseline
         unbias = (1 - decay**self.count).clamp_min(1e-8)
         residual = signal - self.mean / unbias - predicted
         centred = residual.detach()
         scale = (self.variance / unbias).sqrt().clamp_min(1.0)
-        if torch.is_grad_enabled():
-            with torch.no_grad():
-                self.mean.lerp_(signal.mean(), 1 - decay)
-                self.variance.lerp_(centred.var(unbiased=False), 1 - decay)
-                self.count += 1
-        return centred / scale, residual.square().mean(0)
+        state = {
+            self.mean: self.mean.lerp(signal.mean(), 1 - decay),
+            self.variance: self.variance.lerp(centred.var(unbiased=False), 1 - decay),
+            self.count: self.count + 1,
+        }
+        return centred / scale, residual.square().mean(0), state
 
 
 class RWS(Objective):
@@ -148,21 +153,33 @@ class RWS(Objective):
             raise OptionError(f"sleep is {sleep!r}; expected a number from 0 to 1.")
         self.sleep = float(sleep)
 
-    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
-        traced = trace_pair(model, guide, batch, self.num_particles, through=detached)
-        self.dream = dream(model, guide, batch) if self.sleep and torch.is_grad_enabled() else None
-        return self.admit(model, guide, traced)
+    @property
+    def weights(self) -> dict[str, float]:
+        """The share of the sleep phase, where both phases are on."""
+        return {"sleep": self.sleep} if 0 < self.sleep < 1 else {}
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+    def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=detached)
+        return self.admit(given, traced)
+
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The wake phase: the bound, and the surrogate of the model and of the guide's share."""
         weights = normalized(traced.log_terms)
         bound = self.of(traced.log_weight)
         log_q = traced.total(traced.log_q)
         surrogate = (self.model_weights(weights) * traced.total(traced.log_p)).flatten(0, -2).sum(0)
         if self.sleep < 1:
-            surrogate = surrogate + (1 - self.sleep) * (weights * log_q).flatten(0, -2).sum(0)
-        if self.dream is not None:
-            surrogate = surrogate + self.sleep * self.dream
+            surrogate = surrogate + (1 - schedule.get("sleep", self.sleep)) * (weights * log_q).flatten(0, -2).sum(0)
         return Terms(bound, surrogate)
+
+    def updates(self, given: Given) -> Updates:
+        traced = self.trace(given)
+        dreams = dream(given.model, given.guide, given.batch) if self.sleep and torch.is_grad_enabled() else None
+        bound, surrogate, state = self.terms(traced, given.schedule)
+        if dreams is not None:
+            surrogate = surrogate + given.schedule.get("sleep", self.sleep) * dreams
+        yield Update("pair", -surrogate.mean(), bound)
+        return {**state, **traced.next_state()}
 
     def of(self, log_weight: Tensor) -> Tensor:
         """The bound to report, (B,)."""
@@ -185,8 +202,8 @@ class WakeSleep(RWS):
     def __init__(self, num_particles: int = 1) -> None:
         super().__init__(num_particles, sleep=1.0)
 
-    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
-        traced = super().trace(model, guide, batch)
+    def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        traced = super().trace(given, batch)
         if traced.log_terms.dim() > 2:
             raise ContractError(f"{self!r} draws its latent sites: take the marks for enumeration off, or use 'rws'.")
         return traced

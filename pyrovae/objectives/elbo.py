@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from pyrovae.core.pair import Program, describe, inputs
 from pyrovae.core.trace import PairTrace, mask_scores
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
-from pyrovae.objectives.objective import Objective, Terms, refuse_sampled
+from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled
 
 __all__ = ["ELBO", "STL", "Enum", "MeanField"]
 
@@ -34,7 +35,8 @@ class ELBO(Objective):
         capacity:  E_q[log p(x | z)] - gamma |KL - C|, KL its mean over the batch
                                                                             (Burgess et al. 2018)
 
-    A warm-up (``fit(kl_warmup=...)``) ramps beta, or C, from 0.
+    All four may be scheduled (``fit(schedule={"beta": "linear:start=0,end=4,epochs=10"})``) where they are on; a warm-up
+    (``fit(kl_warmup=...)``) is beta, or C, growing linearly from 0 to its value.
 
     Args:
         num_particles: K, over which the mean is taken.
@@ -69,16 +71,28 @@ class ELBO(Objective):
         self.beta, self.free_bits, self.free_bits_per = beta, free_bits, free_bits_per
         self.capacity, self.gamma = capacity, gamma
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+    @property
+    def separable(self) -> bool:  # type: ignore[override]
+        """Whether nothing compares the mean of the batch with free bits or a capacity."""
+        return not self.free_bits and self.capacity is None
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Those weights of the KL that are on."""
+        if self.capacity is not None:
+            return {"capacity": self.capacity, "gamma": self.gamma}
+        return {"beta": self.beta, **({"free_bits": self.free_bits} if self.free_bits else {})}
+
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         bound = traced.expect(traced.log_joint - traced.total(traced.log_q)).mean(0)
-        beta = self.beta * ramp
+        beta = schedule.get("beta", self.beta)
         if not (self.free_bits or traced.sampled) and self.capacity is None and isinstance(beta, float | int) and beta == 1:
             return Terms(bound, bound)  # nothing is weighted, nothing needs a score
         likelihood = traced.total({n: traced.log_p[n] for n in traced.observed})
         if self.free_bits or self.capacity is not None:
             refuse_sampled(traced, self, "enumerate it, or weight its KL by beta")
             kl = {n: traced.expect(traced.log_q[n] - traced.log_p[n]).mean(0) for n in traced.guide_sites}
-            return Terms(bound, traced.expect(likelihood).mean(0) - self.penalty(traced, kl, ramp))
+            return Terms(bound, traced.expect(likelihood).mean(0) - self.penalty(traced, kl, schedule))
         entropy = traced.total({n: s for n, s in traced.log_q.items() if n not in traced.sampled})
         if traced.summed_out:
             self.refuse_weight(beta, traced)
@@ -103,19 +117,20 @@ class ELBO(Objective):
                 "guide, or leave beta at 1 without a warm-up."
             )
 
-    def penalty(self, traced: PairTrace, kl: dict[str, Tensor], ramp: float | Tensor) -> Tensor:
+    def penalty(self, traced: PairTrace, kl: dict[str, Tensor], schedule: Mapping[str, Tensor]) -> Tensor:
         """What stands in the objective for the KL, (B,), from the KL of each site, (B,), or dimension, (B, d)."""
         if traced.summed_out:
             self.refuse_weight(0, traced)
         per_site = {name: value.flatten(1).sum(1) if value.dim() > 1 else value for name, value in kl.items()}
+        beta, free_bits = schedule.get("beta", self.beta), schedule.get("free_bits", self.free_bits)
         if self.capacity is not None:
-            distance = (traced.total({}).mean(0) + sum(per_site.values())).mean() - ramp * self.capacity
-            return self.gamma * distance.abs().expand(traced.shape[1:])
+            distance = (traced.total({}).mean(0) + sum(per_site.values())).mean() - schedule.get("capacity", self.capacity)
+            return schedule.get("gamma", self.gamma) * distance.abs().expand(traced.shape[1:])
         if not self.free_bits:
-            return self.beta * ramp * sum(per_site.values(), traced.total({}).mean(0))
+            return beta * sum(per_site.values(), traced.total({}).mean(0))
         parts = kl if self.free_bits_per == "dimension" else per_site
-        counted = [torch.where(value.mean(0) > self.free_bits, value, self.free_bits) for value in parts.values()]
-        return self.beta * ramp * sum(value.flatten(1).sum(1) if value.dim() > 1 else value for value in counted)
+        counted = [torch.where(value.mean(0) > free_bits, value, free_bits) for value in parts.values()]
+        return beta * sum(value.flatten(1).sum(1) if value.dim() > 1 else value for value in counted)
 
 
 class MeanField(ELBO):
@@ -132,7 +147,7 @@ class MeanField(ELBO):
     Learning with Deep Generative Models, 2014, Eq. (7).
     """
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         refuse_sampled(traced, self, "use 'elbo', or enumerate it")
         if traced.summed_out:
             raise ContractError(
@@ -143,7 +158,7 @@ class MeanField(ELBO):
         bound = likelihood - sum(kl.values(), traced.total({}).mean(0))
         if self.free_bits and self.free_bits_per == "dimension":
             kl = {n: self.kl_per_dimension(traced, n) for n in traced.guide_sites}
-        return Terms(bound, likelihood - self.penalty(traced, kl, ramp))
+        return Terms(bound, likelihood - self.penalty(traced, kl, schedule))
 
     @staticmethod
     def kl(traced: PairTrace, name: str) -> Tensor:
@@ -188,8 +203,8 @@ class Enum(ELBO):
     References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Eq. (7).
     """
 
-    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
-        return super().trace(_Marked(model), _Marked(guide), batch)
+    def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        return super().trace(replace(given, model=_Marked(given.model), guide=_Marked(given.guide)), batch)
 
 
 class _Marked:
@@ -215,11 +230,12 @@ class STL(ELBO):
     """
 
     weights_kl = False
+    weights: dict[str, float] = {}  # type: ignore[assignment]  # none of the ELBO's
 
     def __init__(self, num_particles: int = 1) -> None:
         super().__init__(num_particles)
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         refuse_sampled(traced, self, "use 'elbo'")
         score = score_terms(traced)
         entropy = traced.total(traced.log_q) - (score - score.detach())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from pyrovae.core.trace import PairTrace
@@ -23,7 +25,7 @@ class Energy(Objective):
 
     bound = "none"
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         refuse_sampled(traced, self, "use 'elbo', or enumerate it")
         value = traced.expect(traced.log_joint).mean(0)
         return Terms(value, value)

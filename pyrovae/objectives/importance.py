@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.core.pair import Program
 from pyrovae.core.trace import PairTrace, trace_pair
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.elbo import score_terms
-from pyrovae.objectives.objective import Objective, Terms, refuse_sampled
+from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled
 
 __all__ = ["CIWAE", "IWAE", "MIWAE", "PIWAE", "DReG", "Renyi"]
 
@@ -27,15 +26,15 @@ class WeightBound(Objective):
     """
 
     @abstractmethod
-    def of(self, log_weight: Tensor) -> Tensor:
+    def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
         """The bound, (B,), of log weights, (K, B)."""
 
     def log_weight(self, traced: PairTrace) -> Tensor:
         """The log weights, (K, B)."""
         return traced.log_weight
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
-        bound, score = self.of(self.log_weight(traced)), sampled_score(traced, self)
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        bound, score = self.of(self.log_weight(traced), schedule), sampled_score(traced, self)
         return Terms(bound, bound if score is None else bound + bound.detach() * score.sum(0))
 
 
@@ -68,8 +67,13 @@ class Renyi(WeightBound):
         self.alpha = float(alpha)
         self.bound = "lower" if self.alpha >= 0 else "estimate"
 
-    def of(self, log_weight: Tensor) -> Tensor:
-        return bounds.renyi(log_weight, self.alpha)
+    @property
+    def weights(self) -> dict[str, float]:
+        """alpha."""
+        return {"alpha": self.alpha}
+
+    def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
+        return bounds.renyi(log_weight, schedule.get("alpha", self.alpha))
 
 
 class IWAE(WeightBound):
@@ -84,7 +88,7 @@ class IWAE(WeightBound):
     def __init__(self, num_particles: int = 50) -> None:
         super().__init__(num_particles)
 
-    def of(self, log_weight: Tensor) -> Tensor:
+    def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
         return bounds.iwae(log_weight)
 
 
@@ -105,7 +109,7 @@ class MIWAE(WeightBound):
             raise OptionError(f"num_particles is {num_particles}; expected a multiple of num_groups, {num_groups}.")
         self.num_groups = num_groups
 
-    def of(self, log_weight: Tensor) -> Tensor:
+    def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
         return bounds.miwae(log_weight, self.num_groups)
 
 
@@ -125,8 +129,13 @@ class CIWAE(WeightBound):
             raise OptionError(f"beta is {beta!r}; expected a number from 0 to 1, the ELBO's weight.")
         self.beta = float(beta)
 
-    def of(self, log_weight: Tensor) -> Tensor:
-        return bounds.ciwae(log_weight, self.beta)
+    @property
+    def weights(self) -> dict[str, float]:
+        """The ELBO's weight."""
+        return {"beta": self.beta}
+
+    def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
+        return bounds.ciwae(log_weight, schedule.get("beta", self.beta))
 
 
 class Gate:
@@ -170,10 +179,11 @@ class DReG(Objective):
     def __init__(self, num_particles: int = 50) -> None:
         super().__init__(num_particles)
 
-    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
-        return self.admit(model, guide, trace_pair(model, guide, batch, self.num_particles, through=Gate()))
+    def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=Gate())
+        return self.admit(given, traced)
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         refuse_sampled(traced, self, "use 'vimco' or 'iwae'")
         weights = normalized(traced.log_terms)
         score = score_terms(traced)
@@ -205,10 +215,11 @@ class PIWAE(Objective):
         super().__init__(num_particles)
         self.num_groups = num_groups
 
-    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
-        return self.admit(model, guide, trace_pair(model, guide, batch, self.num_particles, through=Gate()))
+    def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=Gate())
+        return self.admit(given, traced)
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         refuse_sampled(traced, self, "use 'vimco' or 'iwae'")
         if traced.log_terms.dim() > 2:
             raise ContractError(f"{self!r} is not defined with enumerated sites here; use 'iwae', 'miwae' or 'dreg'.")

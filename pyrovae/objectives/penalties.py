@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pyrovae.core.pair import Program, describe
+from pyrovae.core.pair import describe
 from pyrovae.core.trace import PairTrace
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.energy import Energy
-from pyrovae.objectives.objective import Objective, Terms, base_objective
+from pyrovae.objectives.objective import Given, Objective, Update, Updates, Wrapper, base_objective
 
 __all__ = ["Contraction", "Sparsity", "rate_divergence"]
 
 BASES: dict[str, type[Objective]] = {"energy": Energy, "elbo": ELBO, "meanfield": MeanField}
 
 
-class Penalized(Objective):
+class Penalized(Wrapper):
     """An objective minus ``weight`` times a penalty: trained is the difference, reported the objective alone."""
 
     def __init__(self, weight: float, base: str | Mapping[str, Any]) -> None:
@@ -33,12 +34,12 @@ class Penalized(Objective):
         self.bound, self.weights_kl = self.inner.bound, self.inner.weights_kl
 
     @property
-    def networks(self) -> nn.Module | None:  # type: ignore[override]
-        """The base's own parameters."""
-        return self.inner.networks
+    def weights(self) -> dict[str, float]:
+        """The penalty's weight, and the base's."""
+        return {"weight": self.weight, **self.inner.weights}
 
-    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
-        traced = self.inner.trace(model, guide, batch)
+    def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        traced = self.inner.trace(given, batch)
         if discrete := [*traced.enumerated, *(name for name, z in traced.latents.items() if not z.is_floating_point())]:
             raise ContractError(
                 f"site {discrete[0]!r} is discrete, and {type(self).__name__.lower()} is a penalty of continuous codes; use "
@@ -46,12 +47,20 @@ class Penalized(Objective):
             )
         return traced
 
-    def terms(self, traced: PairTrace, ramp: float | Tensor = 1.0) -> Terms:
-        bound, surrogate = self.inner.terms(traced, ramp)
-        return Terms(bound, surrogate - self.weight * self.penalty(traced))
+    def updates(self, given: Given) -> Updates:
+        closed = self.closed_form(given)
+        traced = self.trace(given)
+        bound, surrogate, state = self.inner.terms(traced, given.schedule)
+        penalty = self.penalty(traced, given) if closed is None else closed
+        yield Update("pair", -(surrogate - given.schedule.get("weight", self.weight) * penalty).mean(), bound)
+        return {**state, **traced.next_state()}
+
+    def closed_form(self, given: Given) -> Tensor | None:
+        """The penalty, (B,), where it needs no trace."""
+        return None
 
     @abstractmethod
-    def penalty(self, traced: PairTrace) -> Tensor:
+    def penalty(self, traced: PairTrace, given: Given) -> Tensor:
         """What is subtracted, (B,)."""
 
 
@@ -97,31 +106,34 @@ class Contraction(Penalized):
         self.require("num_probes", num_probes, at_least=0)
         self.of, self.jacobian, self.num_probes = of, jacobian, num_probes
 
-    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace:
-        self.closed = None
-        if self.jacobian == "closed-form":
-            if not callable(closed := getattr(guide, "squared_jacobian", None)):
-                raise ContractError(
-                    f"{describe(guide)} has no method squared_jacobian(x), so its Jacobian has no closed form here; use "
-                    "jacobian='autograd'."
-                )
-            self.closed = closed(batch["x"])
-        elif self.of == "encoder":
-            batch = {**batch, "x": batch["x"].detach().requires_grad_(torch.is_grad_enabled())}
-        self.x = batch["x"]
-        return super().trace(model, guide, batch)
+    def closed_form(self, given: Given) -> Tensor | None:
+        if self.jacobian != "closed-form":
+            return None
+        if not callable(closed := getattr(given.guide, "squared_jacobian", None)):
+            raise ContractError(
+                f"{describe(given.guide)} has no method squared_jacobian(x), so its Jacobian has no closed form here; use "
+                "jacobian='autograd'."
+            )
+        return closed(given.batch["x"])
 
-    def penalty(self, traced: PairTrace) -> Tensor:
-        if self.closed is not None:
-            return self.closed
+    def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        if (self.of, self.jacobian) == ("encoder", "autograd"):
+            batches = list(given.batches)
+            x = batches[batch]["x"].detach().requires_grad_(torch.is_grad_enabled())
+            batches[batch] = {**batches[batch], "x": x}
+            given = replace(given, batches=batches)
+        return super().trace(given, batch)
+
+    def penalty(self, traced: PairTrace, given: Given) -> Tensor:
+        x = traced.batch["x"]
         if not torch.is_grad_enabled():  # a bound is asked for, and no gradient
-            return self.x.new_zeros(len(self.x))
+            return x.new_zeros(len(x))
         sites = [name for name in traced.guide_sites if name not in traced.sampled + traced.enumerated]
         if self.of == "encoder":
-            norms = (encoder_jacobian(traced, name, self.x, self.num_probes) for name in sites)
+            norms = (encoder_jacobian(traced, name, x, self.num_probes) for name in sites)
         else:
             norms = (decoder_jacobian(traced, name, self.num_probes) for name in sites)
-        return sum(norms, self.x.new_zeros(len(self.x)))
+        return sum(norms, x.new_zeros(len(x)))
 
 
 def encoder_jacobian(traced: PairTrace, site: str, x: Tensor, num_probes: int = 0) -> Tensor:
@@ -153,7 +165,7 @@ def squared_rows(outputs: Tensor, inputs: Tensor, num_probes: int) -> Tensor:
     return grads.square().sum(0)
 
 
-def rate_divergence(codes: Tensor, rate: float) -> Tensor:
+def rate_divergence(codes: Tensor, rate: float | Tensor) -> Tensor:
     """sum_j KL(Bernoulli(rate) || Bernoulli(mean of code j)), the mean over all draws and data of codes in (0, 1), (..., d).
 
         KL_j = rate log(rate / m_j) + (1 - rate) log((1 - rate) / (1 - m_j))
@@ -185,8 +197,18 @@ class Sparsity(Penalized):
             raise OptionError(f"rate is {rate!r}; expected a number between 0 and 1, the mean of a code that is mostly off.")
         self.rate = rate
 
-    def penalty(self, traced: PairTrace) -> Tensor:
-        codes = traced.latents
+    @property
+    def separable(self) -> bool:  # type: ignore[override]
+        """No: the penalty is one of the mean activations of the batch."""
+        return False
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The penalty's weight and rate, and the base's."""
+        return {"weight": self.weight, "rate": self.rate, **self.inner.weights}
+
+    def penalty(self, traced: PairTrace, given: Given) -> Tensor:
+        codes, rate = traced.latents, given.schedule.get("rate", self.rate)
         if not torch.is_grad_enabled():  # before training and at validation; a compiled step must not look at values
             for name, z in codes.items():
                 if not bool(((z >= 0) & (z <= 1)).all()):
@@ -194,5 +216,5 @@ class Sparsity(Penalized):
                         f"site {name!r} has values from {float(z.min()):g} to {float(z.max()):g}, and sparsity needs codes in "
                         "(0, 1); end the encoder with a sigmoid, or use an L1 penalty (a Laplace prior)."
                     )
-        total = sum(rate_divergence(z, self.rate) for z in codes.values())
+        total = sum(rate_divergence(z, rate) for z in codes.values())
         return torch.as_tensor(total).expand(traced.shape[1:])

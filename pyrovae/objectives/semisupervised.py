@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pyrovae.core.pair import Program
 from pyrovae.core.trace import PairTrace
+from pyrovae.data.labelled import LabelledSplit
 from pyrovae.effects.labels import TREATMENTS, Labelled, LabelledGuide, leading_labels
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.objectives.discrete import NVIL, VIMCO
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.importance import IWAE
-from pyrovae.objectives.objective import Objective, Terms, base_objective
+from pyrovae.objectives.objective import Given, Objective, Terms, Wrapper, base_objective
 
 __all__ = ["SemiSupervised"]
 
@@ -50,13 +50,12 @@ class Parts:
     rest: PairTrace
     as_expected: Tensor
 
-    @property
-    def scale(self) -> float | Tensor:
-        """That of the sites, :attr:`~pyrovae.core.trace.PairTrace.scale`."""
-        return self.rest.scale
+    def next_state(self) -> dict[Tensor, Tensor]:
+        """That of the rows without labels; no base that the parts serve keeps any."""
+        return self.rest.next_state()
 
 
-class SemiSupervised(Objective):
+class SemiSupervised(Wrapper):
     """A bound on log p(x, y) of labelled rows and on log p(x) of the others, plus alpha times the classifier's log q(y | x).
 
         labelled rows:     L(x, y) = E_q(z|x,y)[log p(x, y, z) - log q(z | x, y)]
@@ -113,29 +112,36 @@ class SemiSupervised(Objective):
         self.bound = "estimate" if y == "relaxed" else self.inner.bound
 
     @property
-    def networks(self) -> nn.Module | None:  # type: ignore[override]
-        """The base's own parameters."""
-        return self.inner.networks
+    def weights(self) -> dict[str, float]:
+        """alpha, the temperature where y is relaxed, and the base's."""
+        relaxed = {"temperature": self.temperature} if self.y == "relaxed" else {}
+        return {"alpha": self.alpha, **relaxed, **self.inner.weights}
 
-    def build(self, batch: Mapping[str, Tensor]) -> None:
-        self.inner.build(batch)
+    @property
+    def separable(self) -> bool:  # type: ignore[override]
+        """No: the classification is a mean over those rows of the batch that have labels."""
+        return False
 
-    def trace(self, model: Program, guide: Program, batch: Mapping[str, Tensor]) -> PairTrace | Parts:  # type: ignore[override]
-        if "y" not in batch:
+    def observe_data(self, data: Any, num_processes: int) -> None:
+        """Trace in two parts where each batch of one process has its labelled rows first."""
+        self.labelled_first = isinstance(data, LabelledSplit) and num_processes == 1
+
+    def trace(self, given: Given, batch: int = 0) -> PairTrace | Parts:  # type: ignore[override]
+        rows = given.batches[batch]
+        if "y" not in rows:
             raise ContractError("semisupervised needs y in the batch, (B,): a label, or -1 where there is none; data lack y.")
-        first = leading_labels(batch["y"]) if self.labelled_first and self.splits else 0
+        first = leading_labels(rows["y"]) if self.labelled_first and self.splits else 0
         if not first:
-            return self.trace_rows(model, guide, batch, self.y)
-        labelled, rest = ({k: v[rows] for k, v in batch.items()} for rows in (slice(first), slice(first, None)))
+            return self.trace_rows(given, rows, self.y)
+        labelled, rest = ({k: v[part] for k, v in rows.items()} for part in (slice(first), slice(first, None)))
         as_expected = (labelled["y"] >= 0).all() & (rest["y"] < 0).all()
-        return Parts(
-            self.trace_rows(model, guide, labelled, "known"), self.trace_rows(model, guide, rest, "enumerated"), as_expected
-        )
+        return Parts(self.trace_rows(given, labelled, "known"), self.trace_rows(given, rest, "enumerated"), as_expected)
 
-    def trace_rows(self, model: Program, guide: Program, batch: Mapping[str, Tensor], treatment: str) -> PairTrace:
+    def trace_rows(self, given: Given, rows: Mapping[str, Tensor], treatment: str) -> PairTrace:
         """The base's trace with y fixed where it is known, and treated so elsewhere."""
-        programs = (Labelled(p, part, treatment, self.temperature) for p, part in ((model, "model"), (guide, "guide")))
-        traced = self.inner.trace(*programs, batch)
+        temperature = given.schedule.get("temperature", self.temperature)
+        model, guide = (Labelled(getattr(given, part), part, treatment, temperature) for part in ("model", "guide"))
+        traced = self.inner.trace(replace(given, model=model, guide=guide, batches=[rows]))
         if "y" not in traced.guide_sites:
             raise ContractError("semisupervised needs a latent site 'y' in both programs; this pair has none.")
         return traced
@@ -143,21 +149,18 @@ class SemiSupervised(Objective):
     @property
     def splits(self) -> bool:
         """Whether the bound of a batch is made of those of its rows: a penalty on the batch's mean KL is not."""
-        return (
-            self.y == "enumerated"
-            and not getattr(self.inner, "free_bits", 0)
-            and getattr(self.inner, "capacity", None) is None
-        )
+        return self.y == "enumerated" and self.inner.separable
 
-    def terms(self, traced: PairTrace | Parts, ramp: float | Tensor = 1.0) -> Terms:  # type: ignore[override]
+    def terms(self, traced: PairTrace | Parts, schedule: Mapping[str, Tensor] = {}) -> Terms:  # type: ignore[override]
+        alpha = schedule.get("alpha", self.alpha)
         if isinstance(traced, PairTrace):
-            bound, surrogate = self.inner.terms(traced, ramp)
-            return Terms(bound, surrogate + self.alpha * self.classification(traced))
-        labelled, rest = self.inner.terms(traced.labelled, ramp), self.inner.terms(traced.rest, ramp)
+            bound, surrogate, state = self.inner.terms(traced, schedule)
+            return Terms(bound, surrogate + alpha * self.classification(traced), state)
+        labelled, rest = self.inner.terms(traced.labelled, schedule), self.inner.terms(traced.rest, schedule)
         size = len(labelled.bound) + len(rest.bound)
         scores = self.classification(traced.labelled) * (size / len(labelled.bound))
         bound = torch.cat([labelled.bound, rest.bound]).where(traced.as_expected, math.nan)
-        return Terms(bound, torch.cat([labelled.surrogate + self.alpha * scores, rest.surrogate]))
+        return Terms(bound, torch.cat([labelled.surrogate + alpha * scores, rest.surrogate]))
 
     @staticmethod
     def classification(traced: PairTrace) -> Tensor:

@@ -99,7 +99,7 @@ def resume(
         pair, data: as for :func:`load`.
         fabric: as for :func:`~pyrovae.fit`; exact with as many processes as before.
         progress: show a progress bar.
-        objects: the objective, optimizer or scheduler, where the run was given an object in place of a name.
+        objects: the objective, optimizer, optimizers, scheduler or schedule, where the run was given objects, not names.
 
     Raises:
         RunError: the data or the pair are not those of the run.
@@ -119,6 +119,12 @@ def resume(
     for name in ("objective", "optimizer", "scheduler"):
         if isinstance(used[name], dict) and "object" in used[name]:
             raise RunError(f"{path} was trained with an {name} object, {used[name]['object']}; give {name}=... again.")
+    for name in ("optimizers", "schedule"):  # of configurations of earlier versions neither
+        for key, value in (used.get(name) or {}).items():
+            if isinstance(value, dict) and "object" in value:
+                raise RunError(
+                    f"{path} was trained with an object for {key} in {name}, {value['object']}; give {name}={{...}} again."
+                )
     processes = None if fabric is None else Processes(fabric)
     used["device"] = resolve_device(used["device"] if processes is None else processes.device)
     objective = objectives.get(used["objective"])

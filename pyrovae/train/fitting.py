@@ -16,11 +16,12 @@ import torch
 from pyrovae import objectives
 from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
 from pyrovae.core.contract import check
-from pyrovae.core.pair import Pair, Program, adopt, as_pair, modules, running
+from pyrovae.core.pair import Pair, Program, adopt, as_pair, modules
 from pyrovae.data import Data, as_data
 from pyrovae.errors import OptionError
 from pyrovae.files import make_folder, write_json
 from pyrovae.objectives import Objective
+from pyrovae.objectives.moves import prepare_objective
 from pyrovae.train.loop import Trainer
 from pyrovae.train.processes import Processes
 from pyrovae.train.run import CONFIG, Run
@@ -39,11 +40,13 @@ def fit(
     optimizer: OptimizerLike = "Adam",
     lr: float | None = 1e-3,
     optimizer_options: dict[str, Any] | None = None,
+    optimizers: Mapping[str, Any] | None = None,
     scheduler: SchedulerLike = None,
     scheduler_options: dict[str, Any] | None = None,
     scheduler_interval: str = "epoch",
     clip_norm: float | None = None,
     kl_warmup: float = 0.0,
+    schedule: Mapping[str, Any] | None = None,
     patience: int | None = None,
     validate: bool = True,
     seed: int = 0,
@@ -58,7 +61,7 @@ def fit(
 ) -> Run:
     """Train a pair: ascend the mean over the batch of a bound on log p(x), in nats per datum.
 
-    The pair is checked first (:func:`~pyrovae.check`), its parameters change in place, and the caller's random state
+    The pair is checked first (:func:`~pyrovae.core.contract`), its parameters change in place, and the caller's random state
     is left as it was. Runs resume exactly: on the CPU a run that was killed and resumed ends bitwise as if it had not been.
 
     Args:
@@ -72,12 +75,17 @@ def fit(
         optimizer: name in torch.optim, callable of the parameters, or optimizer.
         lr: learning rate.
         optimizer_options: further arguments of a named optimizer.
+        optimizers: of single updates of the objective, ``{"discriminate": {"name": "SGD", "lr": 0.1}}``, any part of it;
+            what it leaves out is the objective's own choice, and else that of the three options above.
         scheduler: name in torch.optim.lr_scheduler, callable of the optimizer, or scheduler.
         scheduler_options: arguments of a named scheduler.
         scheduler_interval: "epoch" or "step", when the scheduler moves.
-        clip_norm: largest Euclidean norm of the gradient.
-        kl_warmup: epochs over which the weight of the KL grows linearly from 0 to 1 (elbo, meanfield and enum only); logged
-            bounds are never weighted.
+        clip_norm: largest Euclidean norm of the gradient of an update.
+        kl_warmup: epochs over which the weight of the KL, beta, grows linearly from 0 to its value, or the capacity does
+            (elbo, meanfield and enum only); logged bounds are never weighted.
+        schedule: option of the objective -> its values, as ``"linear:start=0,end=4,epochs=10"``, a mapping with ``name``
+            (constant, linear, exponential, cosine, cyclical), or a callable of the step; each is logged under its own name.
+            A validation bound is the one with the objective's own options.
         patience: stop after that many epochs without a better validation bound, and return the best parameters.
         validate: compute the bound of the validation data after each epoch.
         seed: of the order of the data and of all noise.
@@ -143,10 +151,7 @@ def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: Mappin
     batch = {key: value.to(device) for key, value in batch.items()}
     check(pair.model, pair.guide, batch)
     if isinstance(objective, Objective):
-        devices = [torch.device(device).index or 0] if device != "cpu" else []
-        with running(pair.model, pair.guide), torch.random.fork_rng(devices=devices), torch.no_grad():
-            objective.build(batch)
-            objective.terms(objective.trace(pair.model, pair.guide, batch), 0.5 if settings["kl_warmup"] else 1.0)
+        prepare_objective(objective, pair.model, pair.guide, batch)
 
 
 def resolve_device(device: str) -> str:

@@ -44,22 +44,24 @@ class Processes:
         start, end = (int(own[0]), int(own[-1]) + 1) if len(own) else (0, 1)
         return {key: value[start:end] for key, value in batch.items()}
 
-    def exchange(self, params: list[Tensor], bound: Tensor, wishes: tuple[bool, bool]) -> tuple[Tensor, int]:
-        """Make the shares' gradients the whole batch's; the sum of all bounds, and how many data they are of.
+    def exchange(
+        self, grads: list[Tensor], bound: Tensor, means: list[Tensor], wishes: tuple[bool, bool]
+    ) -> tuple[list[Tensor], Tensor, list[Tensor], int]:
+        """The whole batch's gradients, the sum of all bounds, the means over all rows, and how many rows there are.
 
-        One message carries all. ``wishes`` (to stop, to save) go with it, so that all processes do so after the same step.
+        One message carries all that is yielded at once. ``wishes`` (to stop, to save) go with it, so that all processes do so
+        after the same step.
         """
-        grads = [p.grad for p in params if p.grad is not None]
         stop, save = wishes[0], wishes[1] and self.rank == 0
         told = bound.new_tensor([0.0 if self._weight == 0 else float(bound), stop, save])
-        parts = [*(grad.flatten() * self._weight for grad in grads), told]
+        weighed = [torch.zeros_like(part) if self._weight == 0 else part * self._weight for part in [*grads, *means]]
+        parts = [*(part.flatten() for part in weighed), told]
         whole = self.fabric.all_reduce(torch.cat(parts), reduce_op="sum")
         assert isinstance(whole, Tensor)
         *summed, told = whole.split([part.numel() for part in parts])
-        for grad, total in zip(grads, summed, strict=True):
-            grad.copy_(total.view_as(grad))
+        made = [total.view(part.shape) for part, total in zip(weighed, summed, strict=True)]
         self.agreed = bool(told[1] > 0), bool(told[2] > 0)
-        return told[0], self.rows
+        return made[: len(grads)], told[0], made[len(grads) :], self.rows
 
     def same(self, content: Any) -> Any:
         """What process 0 has."""

@@ -27,6 +27,7 @@ from pyrovae.evidence.move import transition
 from pyrovae.evidence.target import Target
 from pyrovae.files import load_state
 from pyrovae.objectives import OBJECTIVES
+from pyrovae.objectives.moves import moved_parameters
 
 SEEDS = range(3)
 
@@ -44,23 +45,30 @@ def steppers(
     if networks is not None:
         again_objective.networks = networks
     adopt(*again)
-    params = [*parameters(*again).values(), *([] if networks is None else networks.parameters())]
-    made = type(step.optimizer)(params, **{k: v for k, v in step.optimizer.defaults.items() if k != "decoupled_weight_decay"})
-    return step, Step(again_objective, *again, made, clip_norm=clip_norm)
+    made = {}
+    for name, params in moved_parameters(again_objective, *again).items():
+        ours = step.optimizers[name]
+        made[name] = type(ours)(params, **{k: v for k, v in ours.defaults.items() if k != "decoupled_weight_decay"})
+    schedule, figures = list(step.schedule), list(step.sums)
+    return step, Step(again_objective, *again, made, clip_norm=clip_norm, schedule=schedule, figures=figures)
 
 
-def assert_same_steps(step, eager, batch, ramps=(1.0, 1.0, 1.0), tolerance=1e-5):
+def assert_same_steps(step, eager, batch, schedules=({}, {}, {}), tolerance=1e-5):
     """Bounds, parameters, optimizer states and buffers agree to float rounding under the same noise."""
-    for seed, ramp in zip(SEEDS, ramps, strict=True):
+    for seed, schedule in zip(SEEDS, schedules, strict=True):
         bounds = []
         for one in (step, eager):
             torch.manual_seed(seed)
-            bounds.append(float(one(batch, ramp)))
+            bounds.append(float(one(batch, schedule)))
         assert bounds[0] == pytest.approx(bounds[1], abs=tolerance, rel=tolerance)
-    for ours, theirs in zip(step.params, eager.params, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
-        for name, value in eager.optimizer.state[theirs].items():
-            torch.testing.assert_close(step.optimizer.state[ours][name], value, atol=tolerance, rtol=1e-3, msg=name)
+    for update, params in step.params.items():
+        for ours, theirs in zip(params, eager.params[update], strict=True):
+            torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
+            for name, value in eager.optimizers[update].state[theirs].items():
+                state = step.optimizers[update].state[ours][name]
+                torch.testing.assert_close(state, value, atol=tolerance, rtol=1e-3, msg=f"{update} {name}")
+    for name, value in eager.sums.items():
+        assert float(step.sums[name]) == pytest.approx(float(value), rel=1e-5, abs=tolerance)
     for ours, theirs in zip(step._state(), CompiledStep._state(eager), strict=True):
         torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
     assert float(step.total) == pytest.approx(float(eager.total), rel=1e-5)
@@ -216,7 +224,9 @@ def test_log_weights_compile():
         ("AdamW", {"weight_decay": 0.1}, None),
         ("SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}, 0.1),
         ("SGD", {}, None),
-        ("RMSprop", {}, 0.1),  # has no update in the graph: runs after it
+        ("RMSprop", {"momentum": 0.9, "weight_decay": 0.1}, 0.1),
+        ("RMSprop", {"centered": True}, None),
+        ("Adagrad", {}, 0.1),  # has no update in the graph: runs after it
         ("Adam", {"amsgrad": True}, None),
     ],
 )
@@ -258,22 +268,24 @@ def test_compiling_changes_nothing():
 
 
 # ------------------------------------------------------------------------------------- inputs, not constants
-def test_learning_rates_warm_up_and_parameters_are_inputs_of_the_graph():
+def test_learning_rates_schedules_and_parameters_are_inputs_of_the_graph():
     pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
-    step, eager = steppers(pair.model, pair.guide, pair.batch, "elbo:beta=2", backend="inductor", kl_warmup=True)
+    step, eager = steppers(pair.model, pair.guide, pair.batch, "elbo:beta=2", backend="inductor", schedule=["beta"])
     for one in (step, eager):
-        one.optimizer.param_groups[0]["lr"] = 0.3
+        one.optimizers["pair"].param_groups[0]["lr"] = 0.3
         with torch.no_grad():
-            one.params[0].mul_(2.0)
-    assert_same_steps(step, eager, pair.batch, ramps=(0.0, 0.3, 0.7))
+            one.params["pair"][0].mul_(2.0)
+    assert_same_steps(step, eager, pair.batch, schedules=({"beta": 0.0}, {"beta": 0.3}, {"beta": 1.4}))
     assert not step._others  # none of it ran eagerly
 
 
-def test_a_ramp_that_was_not_announced_is_refused():
+def test_an_option_without_a_schedule_takes_no_value_at_a_step():
     pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
     step = pv.compile_step("elbo", pair.model, pair.guide, pair.batch, backend="graph")
-    with pytest.raises(OptionError, match="ramp is 0.5, but the step was compiled without kl_warmup=True"):
-        step(pair.batch, ramp=0.5)
+    with pytest.raises(OptionError, match="made for a schedule of none"):
+        step(pair.batch, {"beta": 0.5})
+    with pytest.raises(OptionError, match="no option of ELBO.*to schedule is called 'alpha'"):
+        pv.compile_step("elbo", pair.model, pair.guide, pair.batch, schedule=["alpha"])
 
 
 def test_other_shapes_and_modes_run_eagerly_and_are_told_once(caplog):
@@ -393,12 +405,12 @@ def test_a_bound_that_is_not_finite_moves_nothing(backend):
     pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
     step = pv.compile_step("elbo", pair.model, pair.guide, pair.batch, backend=backend)
     step(pair.batch)
-    before = [p.detach().clone() for p in step.params]
+    before = [p.detach().clone() for p in step.params["pair"]]
     with torch.no_grad():
         bad = {"x": pair.batch["x"].clone()}
     bad["x"][0, 0] = math.nan
     assert math.isnan(step(bad)) and math.isnan(step(pair.batch)) and float(step.moves) == 1
-    for p, was in zip(step.params, before, strict=True):
+    for p, was in zip(step.params["pair"], before, strict=True):
         assert torch.equal(p, was)
     step.reset()
     assert math.isfinite(step(pair.batch)) and float(step.moves) == 1
@@ -485,7 +497,7 @@ def test_a_compiled_run_resumes_bitwise_with_its_choices(digits, tmp_path):
     run = pv.resume(tmp_path / "part", epochs=4, progress=False)
     for name, value in parameters(run.model, run.guide).items():
         assert torch.equal(value, parameters(whole.model, whole.guide)[name]), name
-    ours, theirs = (load_state(tmp_path / name / "checkpoint.safetensors")["optimizer"] for name in ("whole", "part"))
+    ours, theirs = (load_state(tmp_path / name / "checkpoint.safetensors")["optimizers"]["pair"] for name in ("whole", "part"))
     for i, state in ours["state"].items():
         assert all(torch.equal(state[key], theirs["state"][i][key]) for key in state)
     assert run.config["compiled"] == whole.config["compiled"]

@@ -311,7 +311,7 @@ def test_beta_free_bits_and_capacity_change_the_surrogate_as_their_papers_say():
         terms = objectives.get(name).terms(traced)
         torch.testing.assert_close(terms.surrogate, expected)
         torch.testing.assert_close(terms.bound, plain.bound)
-    half = objectives.get("meanfield:capacity=50").terms(traced, 0.5)
+    half = objectives.get("meanfield:capacity=50").terms(traced, {"capacity": torch.tensor(25.0)})
     torch.testing.assert_close(half.surrogate, likelihood - (kl.mean() - 25).abs())
     sampled = objectives.get("elbo:beta=4").terms(traced)
     torch.testing.assert_close(sampled.surrogate, likelihood - 4 * (traced.log_q["z"] - traced.log_p["z"]).mean(0))

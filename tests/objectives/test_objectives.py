@@ -237,7 +237,7 @@ def test_kl_warmup_weights_only_the_kl():
     pair = exact.linear_gaussian(2, 4, guide="wrong")
     traced = trace_pair(pair.model, pair.guide, pair.batch)
     for objective in (objectives.ELBO(), objectives.MeanField()):
-        zero, one = (objective.terms(traced, beta) for beta in (0.0, 1.0))
+        zero, one = (objective.terms(traced, {"beta": torch.tensor(beta)}) for beta in (0.0, 1.0))
         torch.testing.assert_close(zero.bound, one.bound)
         torch.testing.assert_close(one.surrogate, one.bound)
         torch.testing.assert_close(zero.surrogate, traced.log_p["x"].mean(0))

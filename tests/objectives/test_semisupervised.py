@@ -35,9 +35,10 @@ def bounds_of(pair, batch, draws=3000, **options):
     """Draws of the reported bound, (draws, B): the batch is repeated, not the trace."""
     repeated = {key: value.repeat(100, *[1] * (value.dim() - 1)) for key, value in batch.items()}
     objective = objectives.get("semisupervised", alpha=0.0, **options)
-    objective.build(repeated)
+    given = objectives.Given(pair.model, pair.guide, [repeated])
+    objective.build(objective.trace(given))
     with torch.no_grad():
-        terms = [objective.terms(objective.trace(pair.model, pair.guide, repeated)).bound for _ in range(draws // 100)]
+        terms = [objective.terms(objective.trace(given)).bound for _ in range(draws // 100)]
     return torch.cat(terms).unflatten(0, (-1, len(batch["y"])))
 
 
@@ -71,8 +72,8 @@ def kingma(pair, batch, z, analytic, num_particles=1, base="elbo"):
 def test_value_and_gradient_equal_the_sums_of_kingma(base, num_particles):
     pair, batch = toy()
     objective = objectives.get("semisupervised", alpha=0.7, base=base, num_particles=num_particles)
-    traced = objective.trace(pair.model, pair.guide, batch)
-    bound, surrogate = objective.terms(traced)
+    traced = objective.trace(objectives.Given(pair.model, pair.guide, [batch]))
+    bound, surrogate, _ = objective.terms(traced)
     truth, classification = kingma(pair, batch, traced.latents["z"].detach(), base == "meanfield", num_particles, base)
     torch.testing.assert_close(bound, truth, rtol=1e-5, atol=1e-5)
     params = parameters(pair.model, pair.guide)
@@ -103,7 +104,7 @@ def test_rows_do_not_depend_on_the_others_labels_nor_on_their_order():
 
     def log_weight(y):
         torch.manual_seed(1)
-        return objective.terms(objective.trace(pair.model, pair.guide, {"x": batch["x"], "y": y})).bound
+        return objective.terms(objective.trace(objectives.Given(pair.model, pair.guide, [{"x": batch["x"], "y": y}]))).bound
 
     one = log_weight(batch["y"])
     other = log_weight(torch.tensor([2, -1, 1, 0, -1, 1]))
@@ -113,13 +114,13 @@ def test_rows_do_not_depend_on_the_others_labels_nor_on_their_order():
 def test_the_classification_term_is_a_mean_over_labelled_rows_and_nothing_without_them():
     pair, batch = toy()
     objective = objectives.get("semisupervised:alpha=2.0")
-    traced = objective.trace(pair.model, pair.guide, batch)
+    traced = objective.trace(objectives.Given(pair.model, pair.guide, [batch]))
     terms = objective.terms(traced)
     log_q = pair.guide.classifier(batch["x"]).log_softmax(-1)
     mean = log_q[[0, 2, 5], [2, 0, 1]].mean()
     torch.testing.assert_close((terms.surrogate - terms.bound).mean(), 2.0 * mean)
     batch["y"].fill_(-1)
-    terms = objective.terms(objective.trace(pair.model, pair.guide, batch))
+    terms = objective.terms(objective.trace(objectives.Given(pair.model, pair.guide, [batch])))
     assert torch.equal(terms.surrogate, terms.bound)
 
 
@@ -203,7 +204,7 @@ def test_the_score_function_gradient_is_unbiased():
         objective = objectives.get("semisupervised", alpha=0.3, **options)
         rows = []
         for _ in range(n):
-            surrogate = objective.terms(objective.trace(pair.model, pair.guide, batch)).surrogate.mean()
+            surrogate = objective.terms(objective.trace(objectives.Given(pair.model, pair.guide, [batch]))).surrogate.mean()
             rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(surrogate, params)]))
         return torch.stack(rows)
 
@@ -222,7 +223,7 @@ def test_the_relaxed_y_tends_to_the_enumerated_bound_as_it_cools_and_says_that_i
     assert ((cold - truth).abs() < 5 * error + 0.02).all()
     assert objectives.get("semisupervised:y=relaxed").bound == "estimate"
     objective = objectives.get("semisupervised:y=relaxed,base=meanfield,temperature=1.0")
-    surrogate = objective.terms(objective.trace(pair.model, pair.guide, batch)).surrogate.mean()
+    surrogate = objective.terms(objective.trace(objectives.Given(pair.model, pair.guide, [batch]))).surrogate.mean()
     grads = torch.autograd.grad(surrogate, list(pair.guide.classifier.parameters()))
     assert all((g != 0).any() for g in grads)
 
@@ -299,7 +300,7 @@ def test_a_step_traced_once_serves_any_labels(name, options):
     params = [p for p in parameters(pair.model, pair.guide).values() if p.requires_grad]
 
     def step(x, y):
-        terms = objective.terms(objective.trace(pair.model, pair.guide, {"x": x, "y": y}))
+        terms = objective.terms(objective.trace(objectives.Given(pair.model, pair.guide, [{"x": x, "y": y}])))
         return (terms.bound, *torch.autograd.grad(terms.surrogate.mean(), params))
 
     x = torch.bernoulli(torch.full((6, 4), 0.5))
@@ -328,7 +329,7 @@ def test_labelled_rows_apart_have_the_same_bound_and_gradient(name, base, monkey
     found = []
     for apart in (False, True):
         objective.labelled_first = apart
-        traced = objective.trace(pair.model, pair.guide, batch)
+        traced = objective.trace(objectives.Given(pair.model, pair.guide, [batch]))
         assert isinstance(traced, Parts) == apart
         terms = objective.terms(traced)
         found.append((terms.bound, *torch.autograd.grad(terms.surrogate.mean(), params)))
@@ -351,7 +352,7 @@ def test_labelled_rows_are_apart_only_where_they_come_first_and_no_penalty_joins
     ):
         objective = objectives.get({"name": "semisupervised", "base": base})
         objective.labelled_first = True
-        assert isinstance(objective.trace(pair.model, pair.guide, given), Parts) == apart
+        assert isinstance(objective.trace(objectives.Given(pair.model, pair.guide, [given])), Parts) == apart
 
 
 def test_a_compiled_step_with_labelled_rows_apart_is_the_eager_one_and_refuses_other_batches_by_nan():
@@ -368,7 +369,7 @@ def test_a_compiled_step_with_labelled_rows_apart_is_the_eager_one_and_refuses_o
             assert step.backend == "graph"
         else:
             optimizer = torch.optim.Adam(parameters(pair.model, pair.guide).values())
-            step = Step(objective, pair.model, pair.guide, optimizer)
+            step = Step(objective, pair.model, pair.guide, {"pair": optimizer})
         torch.manual_seed(1)
         bounds.append([float(step(batch)) for _ in range(3)])
     assert bounds[0] == pytest.approx(bounds[1], rel=1e-4)

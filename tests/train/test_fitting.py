@@ -341,7 +341,7 @@ def comparable(folder):
     for row in saved["history"]:
         row.pop("seconds")
     return {
-        key: saved[key] for key in ("step", "count", "sum", "history", "tensors", "optimizer", "scheduler", "random", "best")
+        key: saved[key] for key in ("step", "count", "sum", "history", "tensors", "optimizers", "schedulers", "random", "best")
     }
 
 

@@ -36,10 +36,20 @@ def made(recipe, spec, **options):
 
 
 def traced(objective, pair, batch):
-    """The objective with gradients on, its trace and its terms."""
+    """The objective with gradients on, its trace and its one update."""
     objective = pv.objectives.get(objective)
-    trace = objective.trace(pair.model, pair.guide, batch)
-    return objective, trace, objective.terms(trace)
+    given = pv.objectives.Given(pair.model, pair.guide, [batch])
+    torch.manual_seed(1)
+    trace = objective.trace(given)
+    torch.manual_seed(1)
+    return objective, trace, next(objective.updates(given))
+
+
+def penalty(objective, trace, pair):
+    """What the objective subtracts from its base, (B,), without its weight."""
+    given = pv.objectives.Given(pair.model, pair.guide, [trace.batch])
+    closed = objective.closed_form(given)
+    return objective.penalty(trace, given) if closed is None else closed
 
 
 # ------------------------------------------------------------------------------------------------ principal components
@@ -90,13 +100,13 @@ def test_the_contraction_in_closed_form_is_that_of_autograd_and_of_jacrev(grey):
     jacobian = vmap(jacrev(pair.guide.encoder))(x).flatten(2)
     expected = jacobian.square().sum((1, 2))
     for how in ("closed-form", "autograd"):
-        objective, trace, terms = traced({"name": "contraction", "weight": 0.7, "jacobian": how}, pair, {"x": x})
-        torch.testing.assert_close(objective.penalty(trace), expected, rtol=1e-4, atol=1e-6)
-        torch.testing.assert_close(terms.surrogate, terms.bound - 0.7 * expected, rtol=1e-4, atol=1e-4)
+        objective, trace, update = traced({"name": "contraction", "weight": 0.7, "jacobian": how}, pair, {"x": x})
+        torch.testing.assert_close(penalty(objective, trace, pair), expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(-update.loss, (update.bound - 0.7 * expected).mean(), rtol=1e-4, atol=1e-4)
     grads = []
     for how in ("closed-form", "autograd"):
         objective, trace, _ = traced({"name": "contraction", "jacobian": how}, pair, {"x": x})
-        grads.append(torch.autograd.grad(objective.penalty(trace).sum(), pair.guide.encoder.weight)[0])
+        grads.append(torch.autograd.grad(penalty(objective, trace, pair).sum(), pair.guide.encoder.weight)[0])
     torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-6)
     with torch.no_grad():  # what is reported is the energy alone
         plain = traced("energy", pair, {"x": x})[2].bound
@@ -109,20 +119,20 @@ def test_jacobians_of_deep_encoders_and_decoders_are_exact(digits, relax):
     x, base = digits.train["x"][:5], "meanfield" if relax else "energy"
     objective, trace, _ = traced({"name": "contraction", "base": base}, pair, {"x": x})
     encoder = vmap(jacrev(pair.guide.encoder))(x).flatten(1).square().sum(1)
-    torch.testing.assert_close(objective.penalty(trace), encoder, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(penalty(objective, trace, pair), encoder, rtol=1e-4, atol=1e-6)
     objective, trace, _ = traced({"name": "contraction", "of": "decoder", "base": base}, pair, {"x": x})
     decoder = vmap(jacrev(lambda z: pair.model.decoder(z).sigmoid()))(trace.latents["z"][0]).flatten(1).square().sum(1)
-    torch.testing.assert_close(objective.penalty(trace), decoder, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(penalty(objective, trace, pair), decoder, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("of", ["encoder", "decoder"])
 def test_probes_estimate_the_jacobians_norm_without_bias(digits, of):
     pair, x = made("ae", digits.spec, latent_dim=4, hidden=[20]), digits.train["x"][:3]
     objective, trace, _ = traced({"name": "contraction", "of": of}, pair, {"x": x})
-    truth = objective.penalty(trace).detach()
+    truth = penalty(objective, trace, pair).detach()
     objective, trace, _ = traced({"name": "contraction", "of": of, "num_probes": 2}, pair, {"x": x})
     torch.manual_seed(0)
-    estimates = torch.stack([objective.penalty(trace).detach() for _ in range(2000)])
+    estimates = torch.stack([penalty(objective, trace, pair).detach() for _ in range(2000)])
     error = estimates.std(0) / len(estimates) ** 0.5
     assert ((estimates.mean(0) - truth).abs() < 4.5 * error).all() and (error < 0.05 * truth).all()
 
@@ -158,8 +168,8 @@ def test_the_penalty_of_a_rate_is_a_kl_and_moves_the_mean_activation_there(digit
     options = {"penalty": "kl-to-rate", "latent_dim": 20, "rate": 0.1, "strength": 5.0}
     pair = made("sparse_ae", digits.spec, **options)
     x = digits.train["x"][:6]
-    _, trace, terms = traced(pair.objective, pair, {"x": x})
-    torch.testing.assert_close(terms.surrogate, terms.bound - 5 * rate_divergence(trace.latents["z"], 0.1))
+    _, trace, update = traced(pair.objective, pair, {"x": x})
+    torch.testing.assert_close(-update.loss, (update.bound - 5 * rate_divergence(trace.latents["z"], 0.1)).mean())
     pv.fit(pair, digits, epochs=20, lr=3e-3, progress=False, validate=False, compile=False)
     means = pv.posterior(pair.model, pair.guide, digits.test["x"])["z"].mean((0, 1))
     assert float((means - 0.1).abs().mean()) < 0.05
@@ -241,9 +251,9 @@ def test_a_beta_vae_is_a_vae_trained_by_another_objective(digits, options, objec
         assert torch.equal(one, other)
     batch, bound = {"x": digits.train["x"][:50]}, pv.objectives.get(ours.objective)
     torch.manual_seed(0)
-    terms = bound.terms(bound.trace(ours.model, ours.guide, batch))
+    terms = bound.terms(bound.trace(pv.objectives.Given(ours.model, ours.guide, [batch])))
     torch.manual_seed(0)
-    trace = pv.objectives.MeanField().trace(ours.model, ours.guide, batch)
+    trace = pv.objectives.MeanField().trace(pv.objectives.Given(ours.model, ours.guide, [batch]))
     likelihood, kl = trace.log_p["x"].mean(), pv.objectives.MeanField.kl(trace, "z").mean()
     weighted = 20 * (kl - 3).abs() if options else 4 * kl
     torch.testing.assert_close(terms.surrogate.mean(), likelihood - weighted)

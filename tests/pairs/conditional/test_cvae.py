@@ -140,7 +140,7 @@ def test_the_stochastic_network_has_no_kl_and_bounds_from_below():
     pair, batch = toy("gsnn")
     values = [pv.objectives.get(name).loss(pair.model, pair.guide, **batch) for name in ("meanfield", "elbo")]
     assert all(math.isfinite(value) for value in values)
-    traced = pv.objectives.ELBO().trace(pair.model, pair.guide, batch)
+    traced = pv.objectives.ELBO().trace(pv.objectives.Given(pair.model, pair.guide, [batch]))
     assert torch.equal(traced.log_p["z"], traced.log_q["z"])
 
 

@@ -155,13 +155,14 @@ def test_a_mixtures_kl_is_sampled_and_can_be_warmed_up(objective):
     """Without an analytic KL, meanfield has the ELBO's value; a KL of weight 0 leaves the prior without a gradient."""
     pair, x = small()
     objective = pv.objectives.get(objective, num_particles=2000)
-    traced = objective.trace(pair.model, pair.guide, {"x": x})
-    bound, _ = objective.terms(traced)
+    traced = objective.trace(pv.objectives.Given(pair.model, pair.guide, [{"x": x}]))
+    bound = objective.terms(traced).bound
     torch.testing.assert_close(bound, traced.log_weight.mean(0))
     pseudo = pair.model.prior.pseudo_inputs.weight
-    for ramp in (0.0, 0.5):
-        (grad,) = torch.autograd.grad(objective.terms(traced, ramp).surrogate.sum(), pseudo, retain_graph=True)
-        assert bool((grad != 0).any()) == (ramp > 0)
+    for beta in (0.0, 0.5):
+        surrogate = objective.terms(traced, {"beta": torch.tensor(beta)}).surrogate
+        (grad,) = torch.autograd.grad(surrogate.sum(), pseudo, retain_graph=True)
+        assert bool((grad != 0).any()) == (beta > 0)
 
 
 @pytest.mark.parametrize("objective", ["stl", "dreg"])
