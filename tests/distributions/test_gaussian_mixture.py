@@ -10,8 +10,8 @@ import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 import pyrovae as pv
-from pyrovae.distributions.normal_mixture import NormalMixture
-from pyrovae.guides import GaussianMixture
+from pyrovae.distributions import GaussianMixture
+from pyrovae.guides import GaussianMixture as GaussianMixtureGuide
 
 DRAWS = 100_000
 
@@ -35,11 +35,16 @@ def closed(logits, loc, scale, a):
 @pytest.mark.parametrize("dims", [1, 3])
 def test_density_and_moments_are_those_of_torch_and_integrate_to_one(dims):
     logits, loc, scale = mixture(dims)
-    law = NormalMixture(logits, loc, scale)
+    law = GaussianMixture(loc, scale, logits)
     same = MixtureSameFamily(Categorical(logits=logits), Independent(Normal(loc, scale), 1))
     z = 2 * torch.randn(50, dims, dtype=torch.float64)
-    torch.testing.assert_close(law.log_prob(z), same.log_prob(z))
+    own = GaussianMixture(*(v.expand(50, *v.shape) for v in (loc, scale, logits)))  # components of each datum
+    assert own.has_rsample and not law.has_rsample
+    torch.testing.assert_close((law.log_prob(z), own.log_prob(z)), (same.log_prob(z), same.log_prob(z)))
     torch.testing.assert_close((law.mean, law.variance), (same.mean, same.variance))
+    torch.testing.assert_close((own.mean[7], own.variance[7]), (same.mean, same.variance))
+    draws = law.sample((20_000,))
+    assert ((draws.mean(0) - law.mean).abs() < 4.5 * (law.variance / 20_000).sqrt()).all()
     wide = law.expand(torch.Size([4, 5]))
     assert wide.sample().shape == (4, 5, dims) and wide.log_prob(z[:5]).shape == (4, 5)
     if dims == 1:
@@ -54,7 +59,7 @@ def test_pathwise_gradients_are_unbiased(dims):
     a = torch.linspace(0.5, 1.0, dims, dtype=torch.float64)
     torch.manual_seed(0)
     tiled = [value.detach().expand(DRAWS, *value.shape).clone().requires_grad_() for value in params]
-    z = NormalMixture(*tiled).rsample() @ a
+    z = GaussianMixture(*tiled[1:], tiled[0]).rsample() @ a
     for value, truth in zip((z.cos(), z.square()), closed(*params, a), strict=True):
         assert abs(value.mean() - truth) < 4.5 * value.std() / DRAWS**0.5
         expected = torch.autograd.grad(truth, params, retain_graph=True)
@@ -80,11 +85,11 @@ def test_the_gradient_of_the_bound_is_that_of_its_integral(objective):
     """A mixture on a 1-d latent, whose ELBO and gradient are integrals on a line."""
     pair = exact.linear_gaussian(1, 2, rows=1)
     torch.manual_seed(1)
-    guide = GaussianMixture(Free(0.7 * torch.randn(GaussianMixture.num_features(1, 3))), 3)
+    guide = GaussianMixtureGuide(Free(0.7 * torch.randn(GaussianMixtureGuide.num_features(1, 3))), 3)
     features, law = guide.encoder.features, pair.model.law
     grid = torch.linspace(-9, 9, 8001).unsqueeze(1)
     logits, loc, log_scale = features[:3], features[3:6].unsqueeze(1), features[6:].unsqueeze(1)
-    log_q = NormalMixture(logits, loc, log_scale.exp()).log_prob(grid)
+    log_q = GaussianMixture(loc, log_scale.exp(), logits).log_prob(grid)
     mean = grid @ law.weight.T + law.loc
     log_p = dist.Normal(0.0, 1.0).log_prob(grid[:, 0]) + dist.Normal(mean, law.scale).log_prob(pair.batch["x"]).sum(1)
     elbo = torch.trapezoid(log_q.exp() * (log_p - log_q), grid[:, 0])
@@ -105,7 +110,7 @@ def test_the_gradient_of_the_bound_is_that_of_its_integral(objective):
 def test_importance_weights_of_a_mixture_are_exact():
     pair = exact.linear_gaussian(2, 4)
     torch.manual_seed(0)
-    guide = GaussianMixture(Free(0.5 * torch.randn(GaussianMixture.num_features(2, 4))), 4)
+    guide = GaussianMixtureGuide(Free(0.5 * torch.randn(GaussianMixtureGuide.num_features(2, 4))), 4)
     evidence = pv.log_evidence(pair.model, guide, pair.batch, num_samples=20_000)
     z = (evidence.value - pair.log_evidence().detach()) / evidence.stderr
     assert z.abs().max() < 4.5 and evidence.stderr.max() < 0.2
@@ -126,7 +131,7 @@ def test_two_modes_need_two_components():
     bounds = {}
     for components in (1, 2):
         loc = torch.tensor([1.0, -1.0])[:components]  # a component on each side, which the bound alone does not look for
-        guide = GaussianMixture(Free(torch.cat([torch.zeros(components), loc, torch.zeros(components)])), components)
+        guide = GaussianMixtureGuide(Free(torch.cat([torch.zeros(components), loc, torch.zeros(components)])), components)
         pv.fit((Fold(), guide), {"x": x}, "elbo:num_particles=20", steps=600, lr=2e-2, progress=False, compile=False)
         bounds[components] = -pv.objectives.get("elbo:num_particles=500").loss(Fold(), guide, x=x) / len(x)
     grid = torch.linspace(-6, 6, 40_001)
