@@ -5,7 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["ContractError", "DataError", "NonFiniteError", "OptionError", "PyrovaeError", "RunError", "UnusedOptionError", "nearest"]
+__all__ = [
+    "ContractError",
+    "DataError",
+    "NonFiniteError",
+    "OptionError",
+    "PyrovaeError",
+    "RunError",
+    "UnusedOptionError",
+    "nearest",
+]
 
 
 class PyrovaeError(ValueError):

@@ -60,7 +60,7 @@ class Registry(MutableMapping[str, T]):
             if option not in known:
                 raise nearest(f"option of {self.kind} {name}", option, known)
 
-    def build(self, chosen: str | Mapping[str, Any], *given: Any, **options: Any) -> Any:
+    def build(self, chosen: str | Mapping[str, Any], /, *given: Any, **options: Any) -> Any:
         """What an entry makes of ``given`` and options, its own and those of ``"name:option=value,..."``.
 
         Raises:
@@ -94,7 +94,9 @@ class Registry(MutableMapping[str, T]):
             try:
                 point.load()
             except Exception as error:
-                raise OptionError(f"{self.kind} {name!r} ({point.value}) does not load: {type(error).__name__}: {error}") from error
+                raise OptionError(
+                    f"{self.kind} {name!r} ({point.value}) does not load: {type(error).__name__}: {error}"
+                ) from error
             if name not in self._entries:
                 raise OptionError(f"{point.value} is announced as {self.kind} {name!r}, and enters none of that name.")
         if name not in self._entries:

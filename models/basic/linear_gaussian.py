@@ -6,7 +6,7 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
-from pyrovae.nets import LinearGaussianLaw
+from pyrovae.nets import FactorAnalysis
 
 __all__ = ["LinearGaussian"]
 
@@ -22,7 +22,7 @@ class LinearGaussian(nn.Module):
     References: Tipping and Bishop, Probabilistic Principal Component Analysis, 1999, Eq. (2).
     """
 
-    def __init__(self, law: LinearGaussianLaw) -> None:
+    def __init__(self, law: FactorAnalysis) -> None:
         super().__init__()
         self.law = law
 

@@ -1,6 +1,6 @@
 """Distributions that Pyro lacks, likelihoods of a decoder's output, learned priors, and normalizing flows."""
 
-from pyrovae.distributions import flows, likelihoods
+from pyrovae.distributions import flows, gaussian_kl, likelihoods  # noqa: F401 - which registers a KL divergence
 from pyrovae.distributions.density import is_density, is_point, masked
 from pyrovae.distributions.energies import Flat, GreyBernoulli
 from pyrovae.distributions.flows import Flow, FlowDistribution

@@ -9,7 +9,7 @@ from pyrovae import guides
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
 from pyrovae.models import LinearGaussian
-from pyrovae.nets.linear_gaussian import LinearGaussianLaw
+from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.pairs.catalogue import recipe
 
 __all__ = ["linear_gaussian"]
@@ -24,7 +24,7 @@ def linear_gaussian(spec: DataSpec, *, latent_dim: int = 10, noise: Literal["sha
 
     References: Tipping and Bishop, Probabilistic Principal Component Analysis, 1999, Eq. (2) and (6).
     """
-    law = LinearGaussianLaw(latent_dim, math.prod(spec.shape), noise)
+    law = FactorAnalysis(latent_dim, math.prod(spec.shape), noise)
     if spec.mean is not None:
         law.loc.data.copy_(spec.mean.flatten())
     return Pair(LinearGaussian(law), guides.LinearGaussian(law))

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from pyrovae.errors import OptionError
 
-__all__ = ["LinearGaussianLaw"]
+__all__ = ["FactorAnalysis"]
 
 
-class LinearGaussianLaw(nn.Module):
+class FactorAnalysis(nn.Module):
     """z ~ N(0, I_d), x | z ~ N(W z + m, Psi), with every consequence in closed form.
 
     W is (D, d), m is (D,), Psi = s^2 I (probabilistic PCA) or a free diagonal (factor analysis). One such module is given
