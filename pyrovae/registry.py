@@ -27,6 +27,9 @@ class Registry(MutableMapping[str, T]):
         given: how many of an entry's first arguments are no options, but what it is made for: the data, a shape.
         group: of the entry points by which other packages add entries; importing what one names must enter its name.
 
+    Attributes:
+        entries: those that are here, without what other packages announce.
+
     >>> def planar(latent_dim, num_flows=4): return (latent_dim, num_flows)
     >>> flows = Registry("flow", {"planar": planar}, given=1)
     >>> flows.build("planar:num_flows=2", 10)
@@ -38,7 +41,7 @@ class Registry(MutableMapping[str, T]):
 
     def __init__(self, kind: str, entries: Mapping[str, T] | None = None, given: int = 0, group: str | None = None) -> None:
         self.kind, self.given, self.group = kind, given, group
-        self._entries: dict[str, T] = dict(entries or {})
+        self.entries: dict[str, T] = dict(entries or {})
 
     def enter(self, name: str) -> Callable[[T], T]:
         """A decorator that enters what it decorates, as it is; a name is given once."""
@@ -90,37 +93,37 @@ class Registry(MutableMapping[str, T]):
 
     # ---------------------------------------------------------------------------------------- the face of a dict
     def __getitem__(self, name: str) -> T:
-        if name not in self._entries and (point := self._points().get(name)) is not None:
+        if name not in self.entries and (point := self._points().get(name)) is not None:
             try:
                 point.load()
             except Exception as error:
                 raise OptionError(
                     f"{self.kind} {name!r} ({point.value}) does not load: {type(error).__name__}: {error}"
                 ) from error
-            if name not in self._entries:
+            if name not in self.entries:
                 raise OptionError(f"{point.value} is announced as {self.kind} {name!r}, and enters none of that name.")
-        if name not in self._entries:
+        if name not in self.entries:
             raise nearest(self.kind, name, self)
-        return self._entries[name]
+        return self.entries[name]
 
     def __setitem__(self, name: str, entry: T) -> None:
-        self._entries[name] = entry
+        self.entries[name] = entry
 
     def __delitem__(self, name: str) -> None:
-        del self._entries[name]
+        del self.entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries or name in self._points()
+        return name in self.entries or name in self._points()
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*self._entries, *(name for name in self._points() if name not in self._entries)])
+        return iter([*self.entries, *(name for name in self._points() if name not in self.entries)])
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def get(self, name: str, default: Any = None) -> Any:
         """The entry of a name, or the default."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401 - not KeyError, but OptionError, is what [] raises
 
     def _points(self) -> dict[str, importlib.metadata.EntryPoint]:
         """What other packages announce."""
@@ -130,13 +133,15 @@ class Registry(MutableMapping[str, T]):
 
 
 def public_names(path: Iterable[str], package: str) -> dict[str, Any]:
-    """What the modules below a package export by ``__all__``, by name: ``public_names(__path__, __name__)``."""
+    """What the modules of a package's sub-packages export by ``__all__``: ``public_names(__path__, __name__)``."""
     found: dict[str, Any] = {}
-    for info in pkgutil.walk_packages(path, f"{package}."):
-        module = importlib.import_module(info.name)
-        if not info.ispkg:
-            found |= {name: getattr(module, name) for name in module.__all__}
-    return dict(sorted(found.items()))
+    for folder in pkgutil.iter_modules(path, f"{package}."):
+        if folder.ispkg:
+            inside = importlib.import_module(folder.name)
+            for info in pkgutil.iter_modules(inside.__path__, f"{folder.name}."):
+                module = importlib.import_module(info.name)
+                found |= {name: getattr(module, name) for name in module.__all__}
+    return found
 
 
 def named(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None, dict[str, Any]]:

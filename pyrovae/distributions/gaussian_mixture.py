@@ -20,8 +20,8 @@ class GaussianMixture(TorchDistribution):
     (z - loc_m)^2 / scale_m^2 come from two products of matrices, in float64, since their terms cancel. Draws are not
     reparameterized; they are for generation.
 
-    **Components of each datum**, (..., M, d), are a posterior, whose draws are reparameterized. A draw z is turned into uniforms
-    u_i = F(z_i | z_1 .. z_i-1), whose distribution does not depend on the parameters t, so that along a draw
+    **Components of each datum**, (..., M, d), are a posterior, whose draws are reparameterized. A draw z is turned into
+    uniforms u_i = F(z_i | z_1 .. z_i-1), whose distribution does not depend on the parameters t, so that along a draw
     dz/dt = -(dF/dz)^-1 dF/dt, with dF/dz lower triangular: unbiased pathwise gradients of first order for weights, means and
     scales alike. Pyro's ``MixtureOfDiagNormals`` has another such gradient, not for d = 1 nor for equal means.
 

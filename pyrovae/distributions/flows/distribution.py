@@ -27,6 +27,7 @@ class FlowDistribution(TorchDistribution):
     References: Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015, Section 3.
 
     >>> import pyro.distributions as dist
+    >>> from pyrovae.distributions.flows import Planar
     >>> flow = Planar(2, num_flows=3, amortized=False)
     >>> q = FlowDistribution(dist.Normal(torch.zeros(5, 2), 1.0).to_event(1), flow.transforms(torch.zeros(5, 0)))
     >>> q.log_prob(q.rsample()).shape

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
 from pyrovae.pairs.catalogue import recipe
-from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, vae
+from pyrovae.pairs.tiny import tiny
+from pyrovae.parts import Dense
 
 __all__ = ["beta_vae"]
 
 
-@recipe("beta-vae", "Higgins et al., beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework", 2017)
+@recipe(
+    "Higgins et al.",
+    "beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework",
+    2017,
+    objective={"name": "meanfield", "beta": 4.0},
+    only={"gamma": "capacity"},
+    tiny=[
+        tiny("digits", latent_dim=3, hidden=[20]),
+        tiny("digits", latent_dim=3, hidden=[20], capacity=2.0, gamma=10.0),
+    ],
+)
 def beta_vae(
     spec: DataSpec,
     *,
     latent_dim: int = 10,
-    hidden: list[int] | tuple[int, ...] = (200, 200),
-    activation: Activation = "tanh",
-    likelihood: LikelihoodName | None = None,
-    scale: Scale = "shared",
+    dense: Dense = Dense(),
     beta: float | None = None,
     capacity: float | None = None,
     gamma: float = 1000.0,
@@ -35,9 +44,9 @@ def beta_vae(
 
     References: Higgins et al., beta-VAE, 2017, Eq. (4); Burgess et al., Understanding Disentangling in beta-VAE, 2018.
     """
-    options = {"hidden": hidden, "activation": activation, "likelihood": likelihood, "scale": scale}
-    pair = vae(spec, latent_dim=latent_dim, **options)
+    guide = guides.DiagonalGaussian(dense.encoder(2 * latent_dim))
+    model = models.VAE(*dense.decoder(latent_dim), latent_dim)
     if capacity is None:
-        return Pair(pair.model, pair.guide, {"name": "meanfield", "beta": 4.0 if beta is None else beta})
+        return Pair(model, guide, {"name": "meanfield", "beta": 4.0 if beta is None else beta})
     weights = {"capacity": capacity, "gamma": gamma, **({} if beta is None else {"beta": beta})}
-    return Pair(pair.model, pair.guide, {"name": "meanfield", **weights})
+    return Pair(model, guide, {"name": "meanfield", **weights})

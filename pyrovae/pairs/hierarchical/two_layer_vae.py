@@ -5,25 +5,28 @@ from __future__ import annotations
 from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
-from pyrovae.distributions import likelihoods
-from pyrovae.nets.mlp import MLP, MLPDecoder, MLPEncoder
+from pyrovae.nets import MLP
 from pyrovae.pairs.catalogue import recipe
-from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, start_decoder
+from pyrovae.pairs.tiny import tiny
+from pyrovae.parts import Dense
 
 __all__ = ["two_layer_vae"]
 
 
-@recipe("two-layer-vae", "Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders", 2016)
+@recipe(
+    "Burda, Grosse and Salakhutdinov",
+    "Importance Weighted Autoencoders",
+    2016,
+    sites=["z2", "z1"],
+    tiny=[tiny("digits", latent_dim=3, lower_dim=4, hidden=[20], upper_hidden=[10])],
+)
 def two_layer_vae(
     spec: DataSpec,
     *,
     latent_dim: int = 50,
     lower_dim: int = 100,
-    hidden: list[int] | tuple[int, ...] = (200, 200),
+    dense: Dense = Dense(),
     upper_hidden: list[int] | tuple[int, ...] = (100, 100),
-    activation: Activation = "tanh",
-    likelihood: LikelihoodName | None = None,
-    scale: Scale = "shared",
 ) -> Pair:
     """Two stochastic layers: z2 ~ N(0, I), z1 | z2, x | z1; guide q(z1 | x) q(z2 | z1).
 
@@ -37,10 +40,7 @@ def two_layer_vae(
 
     References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016, Section 5.
     """
-    law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
-    features = MLP(latent_dim, list(reversed(upper_hidden)), 2 * lower_dim, activation)
-    decoder = MLPDecoder(lower_dim, list(reversed(hidden)), spec.shape, law.num_params, activation)
-    start_decoder(decoder, law, spec)
-    lower = MLPEncoder(spec.shape, hidden, 2 * lower_dim, activation)
-    upper = MLP(lower_dim, upper_hidden, 2 * latent_dim, activation)
-    return Pair(models.TwoLayerVAE(features, decoder, law, latent_dim), guides.BottomUpGaussian(lower, upper))
+    features = MLP(latent_dim, list(reversed(upper_hidden)), 2 * lower_dim, dense.activation)
+    model = models.TwoLayerVAE(features, *dense.decoder(lower_dim), latent_dim)
+    lower = dense.encoder(2 * lower_dim)
+    return model, guides.BottomUpGaussian(lower, MLP(lower_dim, upper_hidden, 2 * latent_dim, dense.activation))

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from pyrovae.distributions import Flat
 
-__all__ = ["Autoencoder"]
+__all__ = ["AE"]
 
 
-class Autoencoder(nn.Module):
+class AE(nn.Module):
     """p(x | z) with log p(z) = 0 for every z: an energy and no density, from which no z can be drawn.
 
     With a guide that is a point at f(x), objective ``energy`` is the reconstruction log p(x | f(x)): the ELBO of a VAE whose

@@ -6,10 +6,10 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
-__all__ = ["SparseCoding"]
+__all__ = ["SparseAE"]
 
 
-class SparseCoding(nn.Module):
+class SparseAE(nn.Module):
     """p(x, z) = prod_j Laplace(z_j; 0, 1 / rate) p(x | decoder(z)).
 
     Its log joint at a code z = f(x) is the penalized reconstruction
@@ -25,7 +25,7 @@ class SparseCoding(nn.Module):
         decoder: (..., d) to the parameters of the likelihood, (..., P, *shape).
         likelihood: those parameters to a distribution of x (:mod:`pyrovae.distributions.likelihoods`).
         latent_dim: d.
-        rate: of the Laplace law, the weight of the L1 norm.
+        rate: of the Laplace distribution, the weight of the L1 norm.
 
     References: Olshausen and Field, Emergence of Simple-Cell Receptive Field Properties by Learning a Sparse Code for Natural
     Images, 1996.

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from torch import nn
 
-from pyrovae import models
+from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
-from pyrovae.distributions import likelihoods
 from pyrovae.errors import OptionError, nearest
-from pyrovae.nets.codes import Dictionary
-from pyrovae.nets.mlp import MLPEncoder
-from pyrovae.pairs.ae import decoder_of, point_or_gaussian
+from pyrovae.nets import Dictionary
 from pyrovae.pairs.catalogue import recipe
-from pyrovae.pairs.vae import Activation, LikelihoodName, Scale, start_decoder
+from pyrovae.pairs.tiny import tiny
+from pyrovae.parts import Dense, Relaxation
 
 __all__ = ["sparse_ae"]
 
 
-@recipe("sparse-ae", "Ng, Sparse Autoencoder (CS294A lecture notes)", 2011)
+@recipe(
+    "Ng",
+    "Sparse Autoencoder (CS294A lecture notes)",
+    2011,
+    objective="energy",
+    density="relax",
+    only={"relax": {"penalty": "l1"}, "rate": {"penalty": "kl-to-rate"}},
+    tiny=[
+        tiny("digits", latent_dim=6, hidden=[20]),
+        tiny("digits", latent_dim=6, hidden=[20], relax=0.5),
+        tiny("digits", latent_dim=6, hidden=[20], penalty="kl-to-rate", strength=0.1),
+    ],
+)
 def sparse_ae(
     spec: DataSpec,
     *,
     latent_dim: int = 200,
-    hidden: list[int] | tuple[int, ...] = (200,),
-    activation: Activation = "relu",
+    dense: Dense = Dense(hidden=(200,), activation="relu", scale=1.0),
     penalty: Literal["l1", "kl-to-rate"] = "l1",
     strength: float = 1.0,
     rate: float = 0.05,
-    likelihood: LikelihoodName | None = None,
-    scale: Scale = 1.0,
-    relax: float = 0.0,
+    relaxation: Relaxation = Relaxation(),
 ) -> Pair:
     """A wide code of which few values are on: energy + strength ||z||_1, or energy + strength sum_j KL(rate || mean of z_j).
 
@@ -54,20 +62,16 @@ def sparse_ae(
     References: Olshausen and Field, Emergence of Simple-Cell Receptive Field Properties by Learning a Sparse Code for Natural
     Images, 1996 (the Laplace prior); Ng, Sparse Autoencoder (CS294A lecture notes), 2011 (the rate).
     """
-    encoder = MLPEncoder(spec.shape, hidden, latent_dim, activation)
     if not strength > 0:
         raise OptionError(f"strength is {strength!r}; expected a positive number, the weight of the penalty.")
-    if penalty == "l1":
-        law = likelihoods.build(likelihood, spec.shape, spec.kind, spec.levels, scale)
-        dictionary = Dictionary(latent_dim, spec.shape, law.num_params)
-        start_decoder(dictionary, law, spec)
-        guide = point_or_gaussian(nn.Sequential(encoder, nn.ReLU()), relax)
-        return Pair(models.SparseCoding(dictionary, law, latent_dim, strength), guide, "elbo" if relax else "energy")
-    if penalty != "kl-to-rate":
+    if penalty not in ("l1", "kl-to-rate"):
         raise nearest("penalty", penalty, ("l1", "kl-to-rate"))
-    if relax:
-        raise OptionError("relax goes with penalty='l1', whose Laplace law is a prior; 'kl-to-rate' has no density.")
-    decoder, law = decoder_of(spec, latent_dim, (), activation, likelihood, scale)
-    guide = point_or_gaussian(nn.Sequential(encoder, nn.Sigmoid()), 0)
-    objective = {"name": "sparsity", "weight": strength, "rate": rate}
-    return Pair(models.Autoencoder(decoder, law, latent_dim), guide, objective)
+    encoder = dense.encoder(latent_dim)
+    if penalty == "l1":
+        dictionary, likelihood = dense.start(lambda n: Dictionary(latent_dim, spec.shape, n))
+        model = models.SparseAE(dictionary, likelihood, latent_dim, strength)
+        guide = relaxation.guide(nn.Sequential(encoder, nn.ReLU()))
+        return Pair(model, guide, "elbo" if relaxation.relax else "energy")
+    model = models.AE(*replace(dense, hidden=()).decoder(latent_dim), latent_dim)
+    guide = guides.Deterministic(nn.Sequential(encoder, nn.Sigmoid()))
+    return Pair(model, guide, {"name": "sparsity", "weight": strength, "rate": rate})
