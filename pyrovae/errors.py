@@ -5,7 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["ContractError", "DataError", "NonFiniteError", "OptionError", "PyrovaeError", "RunError", "nearest"]
+__all__ = [
+    "ContractError",
+    "DataError",
+    "NonFiniteError",
+    "OptionError",
+    "PyrovaeError",
+    "RunError",
+    "UnusedOptionError",
+    "nearest",
+]
 
 
 class PyrovaeError(ValueError):
@@ -22,6 +31,18 @@ class DataError(PyrovaeError):
 
 class OptionError(PyrovaeError):
     """An option's name or value that is not known."""
+
+
+class UnusedOptionError(OptionError):
+    """An option that was given, and that the other options leave without effect.
+
+    Attributes:
+        option: its name.
+    """
+
+    def __init__(self, message: str, option: str) -> None:
+        super().__init__(message)
+        self.option = option
 
 
 class RunError(PyrovaeError):

@@ -1,15 +1,147 @@
-"""Things named with options in one text: ``"iwae:num_particles=50"``."""
+"""Tables of named things, each with options of its own, and their one text form: ``"iwae:num_particles=50"``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, TypeVar
 
 import yaml
 
-from pyrovae.errors import OptionError
+from pyrovae.errors import OptionError, UnusedOptionError, nearest
 
-__all__ = ["named"]
+__all__ = ["Registry", "named", "public_names"]
+
+T = TypeVar("T")
+
+
+class Registry(MutableMapping[str, T]):
+    """Named things of one kind. An entry is a class or a function, and its options are those of its signature.
+
+    Args:
+        kind: what the entries are, in messages: "flow".
+        entries: the first of them.
+        given: how many of an entry's first arguments are no options, but what it is made for: the data, a shape.
+        group: of the entry points by which other packages add entries; importing what one names must enter its name.
+
+    Attributes:
+        entries: those that are here, without what other packages announce.
+
+    >>> def planar(latent_dim, num_flows=4): return (latent_dim, num_flows)
+    >>> flows = Registry("flow", {"planar": planar}, given=1)
+    >>> flows.build("planar:num_flows=2", 10)
+    (10, 2)
+    >>> flows.build("planer", 10)
+    Traceback (most recent call last):
+    pyrovae.errors.OptionError: no flow is called 'planer'; did you mean 'planar'? Known: planar.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, T] | None = None, given: int = 0, group: str | None = None) -> None:
+        self.kind, self.given, self.group = kind, given, group
+        self.entries: dict[str, T] = dict(entries or {})
+
+    def enter(self, name: str) -> Callable[[T], T]:
+        """A decorator that enters what it decorates, as it is; a name is given once."""
+
+        def decorate(entry: T) -> T:
+            self[name] = entry
+            return entry
+
+        return decorate
+
+    def options(self, name: str) -> dict[str, inspect.Parameter]:
+        """The options of an entry by name."""
+        return dict(list(inspect.signature(self[name]).parameters.items())[self.given :])  # type: ignore[arg-type]
+
+    def check(self, name: str, options: Iterable[str]) -> None:
+        """OptionError for an option that the entry does not have, with the nearest that it has."""
+        known = self.options(name)
+        for option in options:
+            if option not in known:
+                raise nearest(f"option of {self.kind} {name}", option, known)
+
+    def build(self, chosen: str | Mapping[str, Any], /, *given: Any, **options: Any) -> Any:
+        """What an entry makes of ``given`` and options, its own and those of ``"name:option=value,..."``.
+
+        Raises:
+            OptionError: an unknown name or option, with the nearest match.
+        """
+        name, own = named(chosen, self.kind)
+        options = {**own, **options}
+        self.check(str(name), options)
+        return self[str(name)](*given, **options)  # type: ignore[operator]
+
+    def own(self, name: str, shared: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a list of options that serves all entries, those that this one has.
+
+        Raises:
+            UnusedOptionError: another one is not at its default, and would be ignored.
+        """
+        known = self.options(name)
+        for option, value in shared.items():
+            if option not in known and value != defaults[option]:
+                others = [other for other in self if option in self.options(other)]
+                raise UnusedOptionError(
+                    f"{self.kind} {name!r} has no option {option!r}, which is {value!r}; leave it out, or choose one that has "
+                    f"it ({', '.join(others)}).",
+                    option,
+                )
+        return {option: value for option, value in shared.items() if option in known}
+
+    # ---------------------------------------------------------------------------------------- the face of a dict
+    def __getitem__(self, name: str) -> T:
+        if name not in self.entries and (point := self._points().get(name)) is not None:
+            try:
+                point.load()
+            except Exception as error:
+                raise OptionError(
+                    f"{self.kind} {name!r} ({point.value}) does not load: {type(error).__name__}: {error}"
+                ) from error
+            if name not in self.entries:
+                raise OptionError(f"{point.value} is announced as {self.kind} {name!r}, and enters none of that name.")
+        if name not in self.entries:
+            raise nearest(self.kind, name, self)
+        return self.entries[name]
+
+    def __setitem__(self, name: str, entry: T) -> None:
+        self.entries[name] = entry
+
+    def __delitem__(self, name: str) -> None:
+        del self.entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries or name in self._points()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.entries, *(name for name in self._points() if name not in self.entries)])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The entry of a name, or the default."""
+        return self[name] if name in self else default  # noqa: SIM401 - not KeyError, but OptionError, is what [] raises
+
+    def _points(self) -> dict[str, importlib.metadata.EntryPoint]:
+        """What other packages announce."""
+        if self.group is None:
+            return {}
+        return {point.name: point for point in importlib.metadata.entry_points(group=self.group)}
+
+
+def public_names(path: Iterable[str], package: str) -> dict[str, Any]:
+    """What the modules of a package's sub-packages export by ``__all__``: ``public_names(__path__, __name__)``."""
+    found: dict[str, Any] = {}
+    for folder in pkgutil.iter_modules(path, f"{package}."):
+        if folder.ispkg:
+            inside = importlib.import_module(folder.name)
+            for info in pkgutil.iter_modules(inside.__path__, f"{folder.name}."):
+                module = importlib.import_module(info.name)
+                found |= {name: getattr(module, name) for name in module.__all__}
+    return found
 
 
 def named(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None, dict[str, Any]]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pyrovae.core.trace import PairTrace, fixed, run_program
 from pyrovae.guides import LinearGaussian as LinearGaussianGuide
 from pyrovae.models import LinearGaussian
-from pyrovae.nets import LinearGaussianLaw
+from pyrovae.nets import FactorAnalysis
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Affine(nn.Module):
 def linear_gaussian(latent_dim: int, data_dim: int, rows: int = 7, guide: str = "exact") -> ExactPair:
     """Probabilistic PCA; guide "exact", "wrong" (prior-like) or "narrow" (a third of the posterior's scale)."""
     torch.manual_seed(latent_dim * 100 + data_dim)
-    law = LinearGaussianLaw(latent_dim, data_dim, "diagonal")
+    law = FactorAnalysis(latent_dim, data_dim, "diagonal")
     with torch.no_grad():
         law.loc.normal_()
         law.log_scale.uniform_(-0.5, 0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyro
 from torch import Tensor, nn
 
-from pyrovae.distributions.normal_mixture import NormalMixture
+from pyrovae import distributions
 
 __all__ = ["GaussianMixture"]
 
@@ -40,4 +40,4 @@ class GaussianMixture(nn.Module):
         logits, rest = features[..., : self.num_components], features[..., self.num_components :]
         loc, log_scale = (part.unflatten(-1, (self.num_components, -1)) for part in rest.chunk(2, -1))
         with pyro.plate("data", x.shape[0], dim=-1):
-            pyro.sample("z", NormalMixture(logits, loc, log_scale.exp()))
+            pyro.sample("z", distributions.GaussianMixture(loc, log_scale.exp(), logits))

@@ -1,4 +1,4 @@
-"""Recognition networks of conditional models: one that sees the datum, and the prior itself."""
+"""The recognition network of a conditional model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pyrovae.nets import loc_and_scale
 
-__all__ = ["ConditionalGaussian", "ConditionalPrior"]
+__all__ = ["ConditionalGaussian"]
 
 
 class ConditionalGaussian(nn.Module):
@@ -28,27 +28,5 @@ class ConditionalGaussian(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor, given: Tensor) -> None:
         loc, scale = loc_and_scale(self.encoder(x, c, given))
-        with pyro.plate("data", x.shape[0], dim=-1):
-            pyro.sample("z", dist.Normal(loc, scale).to_event(1))
-
-
-class ConditionalPrior(nn.Module):
-    """q(z | x, c) = p(z | c), the model's own prior: the ELBO is E_p(z|c)[log p(x | z, c)], without a KL.
-
-    Site: ``z``, (d,).
-
-    Args:
-        prior: the module of the model.
-
-    References: Sohn, Lee and Yan, Learning Structured Output Representation using Deep Conditional Generative Models, 2015
-    (Gaussian stochastic neural network).
-    """
-
-    def __init__(self, prior: nn.Module) -> None:
-        super().__init__()
-        self.prior = prior
-
-    def forward(self, x: Tensor, c: Tensor, given: Tensor) -> None:
-        loc, scale = loc_and_scale(self.prior(c, given))
         with pyro.plate("data", x.shape[0], dim=-1):
             pyro.sample("z", dist.Normal(loc, scale).to_event(1))

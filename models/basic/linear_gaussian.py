@@ -6,7 +6,7 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
-from pyrovae.nets import LinearGaussianLaw
+from pyrovae.nets import FactorAnalysis
 
 __all__ = ["LinearGaussian"]
 
@@ -17,14 +17,14 @@ class LinearGaussian(nn.Module):
     Sites: ``z``, (d,); ``x``, the shape of a datum (flattened to D dimensions inside).
 
     Args:
-        law: W, m and Psi.
+        parameters: W, m and Psi.
 
     References: Tipping and Bishop, Probabilistic Principal Component Analysis, 1999, Eq. (2).
     """
 
-    def __init__(self, law: LinearGaussianLaw) -> None:
+    def __init__(self, parameters: FactorAnalysis) -> None:
         super().__init__()
-        self.law = law
+        self.law = parameters  # the name that it has in checkpoints
 
     def forward(self, x: Tensor) -> None:
         shape = x.shape[1:]

@@ -15,6 +15,7 @@ import numpy as np
 from pyrovae.data.files import read_npz
 from pyrovae.data.remote import find
 from pyrovae.errors import DataError
+from pyrovae.registry import Registry
 
 __all__ = ["DATASETS", "NAMED", "Named"]
 
@@ -173,39 +174,42 @@ def _member(path: Path, key: str, shape: tuple[int, ...]) -> np.ndarray:
     return found
 
 
-NAMED: dict[str, Named] = {
-    "digits": Named(
-        "scikit-learn's 1,797 handwritten digits, 8x8, 17 grey levels, labels",
-        read_digits,
-        17,
-        ("dynamic", "fixed", "threshold", "none"),
-        (250, 250),
-    ),
-    "mnist": Named(
-        "70,000 handwritten digits, 28x28, 256 grey levels, labels",
-        read_mnist,
-        256,
-        ("dynamic", "fixed", "threshold", "none"),
-    ),
-    "mnist-60k": Named(
-        "mnist with all 60,000 training images to train on, and none to validate by",
-        read_mnist_whole,
-        256,
-        ("dynamic", "fixed", "threshold", "none"),
-    ),
-    "binary-mnist": Named(
-        "MNIST as binarized once by Larochelle and Murray, 28x28, no labels",
-        read_binary_mnist,
-        None,
-        ("fixed",),
-    ),
-    "frey-faces": Named(
-        "1,965 video frames of a face, 28x20, 256 grey levels, no labels",
-        read_frey_faces,
-        256,
-        ("none", "dynamic", "fixed", "threshold"),
-        (200, 200),
-    ),
-}
+NAMED: Registry[Named] = Registry(
+    "data set",
+    {
+        "digits": Named(
+            "scikit-learn's 1,797 handwritten digits, 8x8, 17 grey levels, labels",
+            read_digits,
+            17,
+            ("dynamic", "fixed", "threshold", "none"),
+            (250, 250),
+        ),
+        "mnist": Named(
+            "70,000 handwritten digits, 28x28, 256 grey levels, labels",
+            read_mnist,
+            256,
+            ("dynamic", "fixed", "threshold", "none"),
+        ),
+        "mnist-60k": Named(
+            "mnist with all 60,000 training images to train on, and none to validate by",
+            read_mnist_whole,
+            256,
+            ("dynamic", "fixed", "threshold", "none"),
+        ),
+        "binary-mnist": Named(
+            "MNIST as binarized once by Larochelle and Murray, 28x28, no labels",
+            read_binary_mnist,
+            None,
+            ("fixed",),
+        ),
+        "frey-faces": Named(
+            "1,965 video frames of a face, 28x20, 256 grey levels, no labels",
+            read_frey_faces,
+            256,
+            ("none", "dynamic", "fixed", "threshold"),
+            (200, 200),
+        ),
+    },
+)
 
 DATASETS: dict[str, str] = {name: f"{each.about} (binarization: {each.binarization})" for name, each in NAMED.items()}

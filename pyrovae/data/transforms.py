@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,23 +17,16 @@ from pyrovae.data.seeds import MASKS, generator
 from pyrovae.data.split import RowTransform, Split, Uniform
 from pyrovae.data.store import Arrays
 from pyrovae.errors import DataError, OptionError, nearest
-from pyrovae.registry import named
+from pyrovae.registry import Registry
 
 __all__ = ["TRANSFORMS", "corrupt", "few_labels", "holes", "low_resolution", "missing", "quadrants", "transform"]
 
-TRANSFORMS: dict[str, Callable[..., Data]] = {}
+TRANSFORMS: Registry[Callable[..., Data]] = Registry("transform", given=1)
 
 
 def transform(data: Data, chosen: str | Mapping[str, Any]) -> Data:
     """The data changed by a named transform: ``"few-labels:num_labels=100,seed=1"``, or a mapping with ``name``."""
-    name, options = named(chosen, "transform")
-    if name not in TRANSFORMS:
-        raise nearest("transform of data", name, TRANSFORMS)
-    known = list(inspect.signature(TRANSFORMS[name]).parameters)[1:]
-    for option in options:
-        if option not in known:
-            raise nearest(f"option of transform {name}", option, known)
-    return TRANSFORMS[name](data, **options)
+    return TRANSFORMS.build(chosen, data)
 
 
 def _enter(name: str) -> Callable[[Callable[..., Data]], Callable[..., Data]]:

@@ -6,7 +6,6 @@ from pyrovae.distributions.energies import Flat, GreyBernoulli
 from pyrovae.distributions.flows import Flow, FlowDistribution
 from pyrovae.distributions.gaussian_mixture import GaussianMixture
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
-from pyrovae.distributions.normal_mixture import NormalMixture
 from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "GaussianMixture",
     "GreyBernoulli",
     "LevelsCategorical",
-    "NormalMixture",
     "PseudoInputs",
     "VampPrior",
     "flows",

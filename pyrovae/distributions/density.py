@@ -36,18 +36,18 @@ def is_point(fn: TorchDistribution) -> bool:
 
 
 def masked(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:
-    """The law of a datum of independent values, scored only where ``mask`` is true: log p(x_observed).
+    """The distribution of a datum of independent values, scored only where ``mask`` is true: log p(x_observed).
 
     Args:
         fn: a product over the dimensions of its event, made with ``to_event``.
         mask: (B, *event).
 
-    >>> law = dist.Normal(torch.zeros(2, 3), 1.0).to_event(1)
-    >>> masked(law, torch.tensor([[True, False, True], [False] * 3])).log_prob(torch.zeros(2, 3))
+    >>> normal = dist.Normal(torch.zeros(2, 3), 1.0).to_event(1)
+    >>> masked(normal, torch.tensor([[True, False, True], [False] * 3])).log_prob(torch.zeros(2, 3))
     tensor([-1.8379,  0.0000])
     """
     if not isinstance(fn, torch.distributions.Independent) or fn.base_dist.event_shape:
         raise ContractError(
-            f"a mask needs a law that is a product over the values of a datum, made with .to_event; {fn} is none."
+            f"a mask needs a distribution that is a product over the values of a datum, made with .to_event; {fn} is none."
         )
     return fn.base_dist.mask(mask.bool()).to_event(fn.reinterpreted_batch_ndims)

@@ -5,7 +5,6 @@ P (``num_params``) is how many numbers the decoder must give per dimension of x.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import pyro.distributions as dist
@@ -16,7 +15,8 @@ from torch.nn.functional import softplus
 
 from pyrovae.distributions.energies import GreyBernoulli
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
-from pyrovae.errors import OptionError, nearest
+from pyrovae.errors import OptionError
+from pyrovae.registry import Registry
 
 __all__ = [
     "LIKELIHOODS",
@@ -39,25 +39,32 @@ def _logit(mean: Tensor) -> Tensor:
 
 
 class Likelihood(nn.Module):
-    """Base: ``forward(h)`` splits h along the parameter axis and declares all dimensions of x one event."""
+    """Base: ``forward(h)`` splits h along the parameter axis and declares all dimensions of x one event.
+
+    Attributes:
+        num_params: P.
+        kinds: of data that it scores.
+        is_density: whether its score is the logarithm of a density or mass.
+    """
 
     num_params = 1
     kinds: tuple[str, ...] = ("binary", "levels", "unit", "real")
+    is_density = True
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = tuple(shape)
 
-    def law(self, *params: Tensor) -> TorchDistribution:
-        raise NotImplementedError("a likelihood defines law(*params)")
+    def distribution(self, *params: Tensor) -> TorchDistribution:
+        raise NotImplementedError("a likelihood defines distribution(*params)")
 
     def forward(self, h: Tensor) -> TorchDistribution:
         axis = -1 - len(self.shape)
         params = [h.squeeze(axis)] if self.num_params == 1 else h.unbind(axis)  # a squeeze costs no copy backwards
-        return self.law(*params).to_event(len(self.shape))
+        return self.distribution(*params).to_event(len(self.shape))
 
     def start(self, mean: Tensor) -> Tensor | None:
-        """The h, (P, *shape), whose law has about this mean: where decoders start from; None to start anywhere."""
+        """The h, (P, *shape), whose distribution has about this mean: where decoders start from; None to start anywhere."""
         return None
 
 
@@ -66,7 +73,7 @@ class Bernoulli(Likelihood):
 
     kinds = ("binary",)
 
-    def law(self, logits: Tensor) -> TorchDistribution:
+    def distribution(self, logits: Tensor) -> TorchDistribution:
         return dist.Bernoulli(logits=logits)
 
     def start(self, mean: Tensor) -> Tensor | None:
@@ -76,9 +83,10 @@ class Bernoulli(Likelihood):
 class BernoulliGrey(Likelihood):
     """The cross-entropy of grey pixels in [0, 1]: an energy and no density (:class:`~pyrovae.distributions.GreyBernoulli`)."""
 
+    is_density = False
     kinds = ("binary", "levels", "unit")
 
-    def law(self, logits: Tensor) -> TorchDistribution:
+    def distribution(self, logits: Tensor) -> TorchDistribution:
         return GreyBernoulli(logits)
 
     def start(self, mean: Tensor) -> Tensor | None:
@@ -93,7 +101,7 @@ class ContinuousBernoulli(Likelihood):
 
     kinds = ("binary", "levels", "unit")
 
-    def law(self, logits: Tensor) -> TorchDistribution:
+    def distribution(self, logits: Tensor) -> TorchDistribution:
         return dist.ContinuousBernoulli(logits=logits)
 
 
@@ -118,7 +126,7 @@ class Gaussian(Likelihood):
         else:
             raise OptionError(f"scale is {scale!r}; expected a positive number, 'shared' or 'predicted'.")
 
-    def law(self, loc: Tensor, raw: Tensor | None = None) -> TorchDistribution:
+    def distribution(self, loc: Tensor, raw: Tensor | None = None) -> TorchDistribution:
         if self.fixed is not None:
             return dist.Normal(loc, self.fixed)
         scale = self.log_scale.exp() if raw is None else softplus(raw)
@@ -131,7 +139,7 @@ class Gaussian(Likelihood):
 class DiscretizedLogisticLevels(Likelihood):
     """P(x_i = k/(L-1)) by a logistic of location sigmoid(h_i), cut at the midpoints between levels.
 
-    The law is :class:`~pyrovae.distributions.DiscretizedLogistic`.
+    The distribution is :class:`~pyrovae.distributions.DiscretizedLogistic`.
 
     Args: as for :class:`Gaussian`, and ``levels``, L.
     """
@@ -147,7 +155,7 @@ class DiscretizedLogisticLevels(Likelihood):
         if scale == "shared":
             self.log_scale = nn.Parameter(torch.tensor(-2.0))
 
-    def law(self, loc: Tensor, raw: Tensor | None = None) -> TorchDistribution:
+    def distribution(self, loc: Tensor, raw: Tensor | None = None) -> TorchDistribution:
         scale = self.log_scale.exp() if raw is None else softplus(raw)
         return DiscretizedLogistic(torch.sigmoid(loc), scale + MIN_SCALE, self.levels)
 
@@ -168,38 +176,54 @@ class Categorical(Likelihood):
         return LevelsCategorical(h.movedim(-1 - len(self.shape), -1)).to_event(len(self.shape))
 
 
-LIKELIHOODS: dict[str, Callable[..., Likelihood]] = {
-    "bernoulli": Bernoulli,
-    "bernoulli-grey": BernoulliGrey,
-    "continuous-bernoulli": ContinuousBernoulli,
-    "gaussian": Gaussian,
-    "discretized-logistic": DiscretizedLogisticLevels,
-    "categorical": Categorical,
-}
-_DEFAULTS = {"binary": "bernoulli", "levels": "gaussian", "unit": "continuous-bernoulli", "real": "gaussian"}
+LIKELIHOODS: Registry[type[Likelihood]] = Registry(
+    "likelihood",
+    {
+        "bernoulli": Bernoulli,
+        "bernoulli-grey": BernoulliGrey,
+        "continuous-bernoulli": ContinuousBernoulli,
+        "gaussian": Gaussian,
+        "discretized-logistic": DiscretizedLogisticLevels,
+        "categorical": Categorical,
+    },
+    given=1,
+)
+USUAL = {"binary": "bernoulli", "levels": "gaussian", "unit": "continuous-bernoulli", "real": "gaussian"}  # by kind of data
 
 
 def build(
-    name: str | None, shape: tuple[int, ...], kind: str, levels: int | None = None, scale: Scale = "shared"
+    name: str | None,
+    shape: tuple[int, ...],
+    kind: str,
+    levels: int | None = None,
+    scale: Scale = "shared",
+    usual_scale: Scale = "shared",
 ) -> Likelihood:
-    """The likelihood of a name for data of a kind (None: the kind's usual one); refuses one that is no law of the data.
+    """The likelihood of a name for data of a kind; refuses one that does not score such data, and options that it has not.
+
+    Args:
+        name: of :data:`LIKELIHOODS`; None for the kind's usual one.
+        shape, kind, levels: of x; levels where kind is "levels".
+        scale: of a gaussian or discretized-logistic likelihood.
+        usual_scale: the scale that others than those two may be given, and leave unused.
+
+    Raises:
+        OptionError: an unknown name, or one that is not for such data.
+        UnusedOptionError: a scale that the likelihood does not have.
 
     >>> build(None, (8, 8), "binary")
     Bernoulli()
     """
-    name = _DEFAULTS[kind] if name is None else name
-    if name not in LIKELIHOODS:
-        raise nearest("likelihood", name, LIKELIHOODS)
-    make = LIKELIHOODS[name]
-    if kind not in make.kinds:  # type: ignore[attr-defined]
+    name = USUAL[kind] if name is None else name
+    kinds = LIKELIHOODS[name].kinds
+    if kind not in kinds:
         hint = (
             "; binarize the data (binarization='dynamic'), or ask for 'bernoulli-grey', which is an energy and no density"
             if name == "bernoulli" and kind in ("levels", "unit")
             else ""
         )
-        raise OptionError(f"likelihood {name!r} is no law of {kind} data (it takes {', '.join(make.kinds)}){hint}.")  # type: ignore[attr-defined]
-    if name == "gaussian":
-        return Gaussian(shape, scale)
-    if name == "discretized-logistic":
-        return DiscretizedLogisticLevels(shape, scale, levels or 256)
-    return Categorical(shape, levels or 2) if name == "categorical" else make(shape)
+        raise OptionError(f"likelihood {name!r} does not score {kind} data (it takes {', '.join(kinds)}){hint}.")
+    own = LIKELIHOODS.own(name, {"scale": scale}, {"scale": usual_scale})
+    if "levels" in LIKELIHOODS.options(name):
+        own["levels"] = levels or (2 if kind == "binary" else 256)
+    return LIKELIHOODS.build(name, shape, **own)

@@ -68,7 +68,7 @@ class PseudoInputs(nn.Module):
 class VampPrior(nn.Module):
     """p(z) = (1/M) sum_m q(z | u_m), the guide's Gaussians at M learned pseudo-inputs.
 
-    Called without arguments, gives that law. Its KL from a Gaussian has no closed form: objectives sample it.
+    Called without arguments, gives that distribution. Its KL from a Gaussian has no closed form: objectives sample it.
 
     Args:
         encoder: x to (..., 2d), the means and the logarithms of the scales: the guide's own, so that its parameters are

@@ -19,7 +19,7 @@ from pyrovae.core.trace import fixed, no_density, run_program, sample_sites, tra
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns
-from pyrovae.errors import ContractError, NonFiniteError, OptionError, RunError, nearest
+from pyrovae.errors import ContractError, NonFiniteError, OptionError, RunError
 from pyrovae.evidence.ais import AIS, SMC
 from pyrovae.evidence.bridge import Bridge
 from pyrovae.evidence.evidence import Evidence
@@ -29,10 +29,11 @@ from pyrovae.evidence.keeper import Keeper
 from pyrovae.evidence.method import Job, Method, require
 from pyrovae.evidence.target import support_check
 from pyrovae.files import load_state, save_state
+from pyrovae.registry import Registry
 
 __all__ = ["METHODS", "log_evidence", "stream"]
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Importance, AIS, SMC, Bridge, Exact)}
+METHODS: Registry[type[Method]] = Registry("method", {each.name: each for each in (Importance, AIS, SMC, Bridge, Exact)})
 SUPPORT_DRAWS = 16  # of the prior for each datum of the first batch
 
 
@@ -99,8 +100,6 @@ def log_evidence(
     >>> bool((estimate.value - pair.model.log_evidence(digits.test["x"])).abs().max() < 0.01)
     True
     """
-    if method not in METHODS:
-        raise nearest("method", method, METHODS)
     chosen = METHODS[method].build(options)
     columns = stream(model, guide, data, chosen, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
     return Evidence.of(columns, chosen.name, chosen.bound, {**chosen.options(), "seed": seed})

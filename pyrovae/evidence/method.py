@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from pyrovae.compile import Code
 from pyrovae.core.pair import Batch, Program
-from pyrovae.errors import NonFiniteError, OptionError, nearest
+from pyrovae.errors import NonFiniteError, OptionError
 from pyrovae.evidence.keeper import Keeper
+from pyrovae.registry import Registry
 
 __all__ = ["Job", "Method", "refuse_worthless", "require"]
 
@@ -81,10 +82,7 @@ class Method:
     @classmethod
     def build(cls, options: dict[str, Any]) -> Method:
         """From options; an unknown one's error names the nearest."""
-        for name in options:
-            if name not in (known := [f.name for f in fields(cls)]):
-                raise nearest(f"option of method {cls.name!r}", name, known)
-        return cls(**options)
+        return Registry("method", {cls.name: cls}).build(cls.name, **options)
 
 
 def require(name: str, value: Any, at_least: int) -> None:

@@ -2,7 +2,7 @@
 
 from pyrovae.nets.codes import Dictionary, TiedDecoder, TiedEncoder
 from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder
-from pyrovae.nets.linear_gaussian import LinearGaussianLaw
+from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "ConvEncoder",
     "Dictionary",
     "JointMLP",
-    "LinearGaussianLaw",
+    "FactorAnalysis",
     "MLPDecoder",
     "MLPEncoder",
     "TiedDecoder",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae.errors import OptionError
-from pyrovae.nets.mlp import MLP, _activation, _glorot
+from pyrovae.nets.mlp import ACTIVATIONS, MLP, _glorot
 
 __all__ = ["ConvDecoder", "ConvEncoder"]
 
@@ -40,7 +40,7 @@ class ConvEncoder(nn.Module):
         widths = [in_channels, *channels]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), _activation(activation)]
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
         features = widths[-1] * sizes[-1][0] * sizes[-1][1]
         dense = MLP(features, [hidden], out_features, activation)
         self.layers = _glorot(nn.Sequential(*layers, nn.Flatten(), dense))
@@ -69,7 +69,7 @@ class ConvDecoder(nn.Module):
         start = (widths[0], *sizes[-1])
         layers: list[nn.Module] = [
             MLP(latent_dim, [hidden], math.prod(start), activation),
-            _activation(activation),
+            ACTIVATIONS[activation](),
             nn.Unflatten(1, start),
         ]
         for i, (before, after) in enumerate(itertools.pairwise(widths)):
@@ -77,7 +77,7 @@ class ConvDecoder(nn.Module):
             extra = (target[0] - (2 * height - 1), target[1] - (2 * width - 1))
             layers += [
                 nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=extra),
-                _activation(activation),
+                ACTIVATIONS[activation](),
             ]
         self.layers = _glorot(nn.Sequential(*layers[:-1]))
 

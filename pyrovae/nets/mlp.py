@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
-from pyrovae.errors import nearest
+from pyrovae.registry import Registry
 
 __all__ = ["ACTIVATIONS", "BranchedMLP", "JointMLP", "MLP", "MLPDecoder", "MLPEncoder", "loc_and_scale"]
 
@@ -18,28 +18,25 @@ __all__ = ["ACTIVATIONS", "BranchedMLP", "JointMLP", "MLP", "MLPDecoder", "MLPEn
 MIN_SCALE = 1e-3
 
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "relu": nn.ReLU,
-    "elu": nn.ELU,
-    "softplus": nn.Softplus,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-}
-
-
-def _activation(name: str) -> nn.Module:
-    if name not in ACTIVATIONS:
-        raise nearest("activation", name, ACTIVATIONS)
-    return ACTIVATIONS[name]()
+ACTIVATIONS: Registry[type[nn.Module]] = Registry(
+    "activation",
+    {
+        "tanh": nn.Tanh,
+        "sigmoid": nn.Sigmoid,
+        "relu": nn.ReLU,
+        "elu": nn.ELU,
+        "softplus": nn.Softplus,
+        "silu": nn.SiLU,
+        "gelu": nn.GELU,
+    },
+)
 
 
 def _hidden(before: int, after: int, activation: str) -> list[nn.Module]:
     """A hidden layer; with "gated", (W h + b) * sigmoid(V h + c) (Dauphin et al. 2017, Eq. 1)."""
     if activation == "gated":
         return [nn.Linear(before, 2 * after), nn.GLU()]
-    return [nn.Linear(before, after), _activation(activation)]
+    return [nn.Linear(before, after), ACTIVATIONS[activation]()]
 
 
 def _glorot(module: nn.Module) -> nn.Module:

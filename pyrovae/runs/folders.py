@@ -61,7 +61,7 @@ def load(
                 f"{folder} was trained on a pair of your own ({made_by}), and loading a run never executes code: give "
                 f"pair=... (on the command line --pair {recipe.get('file', 'my_pair.py:build')})."
             )
-        pair = pairs.get(recipe["name"]).build(spec, **recipe["options"])
+        pair = pairs.get(recipe["name"]).rebuild(spec, recipe["options"])
     pair = as_pair(pair)
     if data is not None:
         data = as_data(data)

@@ -174,7 +174,7 @@ BAD = [
     ("train vae --data empty.npy", "empty"),
     ("train vae --data torn.npz", "torn.npz"),
     ("train vae --data grey.npy --likelihood bernoulli", "bernoulli-grey"),
-    ("train vae --data my.npz --likelihood bernoulli", "no law of real data"),
+    ("train vae --data my.npz --likelihood bernoulli", "does not score real data"),
     ("train conv-vae --data my.npz", "need images"),
     ("train vae --out runs/vae", "exists and is not empty"),
     ("train vae --out my.npz/run", "cannot make run folder"),

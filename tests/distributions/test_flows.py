@@ -27,10 +27,21 @@ FORMS = [(name, amortized) for name in flows.FLOWS for amortized in (True, False
 B, D = 5, 3
 
 
+def own(name, **options):
+    """Those of the options that the flow has."""
+    return {option: value for option, value in options.items() if option in flows.FLOWS.options(name)}
+
+
 def make(name, amortized=True, latent_dim=D, num_flows=3, spread=0.7):
     """A flow whose parameters are far from those of the identity."""
     torch.manual_seed(1)
-    flow = flows.build(name, latent_dim, num_flows, amortized, hidden=[8], context_dim=4, num_reflections=2)
+    flow = flows.FLOWS.build(
+        name,
+        latent_dim,
+        num_flows=num_flows,
+        amortized=amortized,
+        **own(name, flow_hidden=[8], context_dim=4, num_reflections=2),
+    )
     with torch.no_grad():
         for parameter in flow.parameters():
             parameter.add_(spread * torch.randn_like(parameter))
@@ -161,7 +172,7 @@ def truth(x):
 
 def guide(name, num_flows=4):
     torch.manual_seed(0)
-    flow = flows.build(name, 2, num_flows, hidden=[16], context_dim=4, num_reflections=2)
+    flow = flows.FLOWS.build(name, 2, num_flows=num_flows, **own(name, flow_hidden=[16], context_dim=4, num_reflections=2))
     return NormalizingFlow(MLP(1, [16], 4 + flow.num_features), flow, 2)
 
 
@@ -234,7 +245,9 @@ def test_annealing_from_a_flow_with_inverse(name):
 @pytest.mark.parametrize("name", flows.FLOWS)
 def test_blank_data_and_bf16_networks_are_finite(name):
     """An encoder gives zeros for zeros, where a planar transform's normal would have no direction."""
-    pair = pv.pairs.flow_vae(DataSpec("blank", (6,), "binary"), flow=name, latent_dim=3, hidden=[8], flow_hidden=[8])
+    pair = pv.pairs.flow_vae(
+        DataSpec("blank", (6,), "binary"), flow=name, latent_dim=3, hidden=[8], **own(name, flow_hidden=[8])
+    )
     from pyrovae.core.inference import bf16_networks
 
     for _ in range(2):
@@ -249,7 +262,12 @@ def test_amortized_and_shared_transforms():
     x = torch.eye(4)[:2]
     for name, amortized in FORMS:
         pair = pv.pairs.flow_vae(
-            DataSpec("toy", (4,), "binary"), flow=name, amortized=amortized, latent_dim=3, hidden=[8], flow_hidden=[8]
+            DataSpec("toy", (4,), "binary"),
+            flow=name,
+            amortized=amortized,
+            latent_dim=3,
+            hidden=[8],
+            **own(name, flow_hidden=[8]),
         )
         assert (pair.guide.flow.num_features > 0) == amortized
         q = sample_sites(run_program(pair.guide, {"x": x}, 1))["z"]["fn"]
@@ -268,6 +286,10 @@ def test_recipes_refuse_wrong_flows():
         pv.pairs.flow_vae(spec, flow="iaf", flow_hidden=[20])
     with pytest.raises(ValueError, match="num_flows is 0"):
         pv.pairs.flow_vae(spec, num_flows=0)
+    with pytest.raises(ValueError, match=r"flow 'planar' has no option 'bins', which is 5; .* that has it \(spline\)"):
+        pv.pairs.flow_vae(spec, bins=5)
+    with pytest.raises(ValueError, match="option context_dim of pair flow-vae goes with amortized=True"):
+        pv.pairs.flow_vae(spec, flow="iaf", latent_dim=3, amortized=False, context_dim=5)
     with pytest.raises(ValueError, match="latent_dim is 1; an autoregressive flow needs at least 2"):
         pv.pairs.flow_vae(spec, flow="spline", latent_dim=1)
 
@@ -275,7 +297,8 @@ def test_recipes_refuse_wrong_flows():
 # ------------------------------------------------------------------------------------------------ runs
 def digits_pair(data, name, **options):
     torch.manual_seed(0)
-    small = {"latent_dim": 3, "hidden": [20], "flow_hidden": [8], "context_dim": 4, "num_flows": 2}
+    context = {"context_dim": 4} if options.get("amortized", True) else {}
+    small = {"latent_dim": 3, "hidden": [20], "num_flows": 2, **own(name, flow_hidden=[8], **context)}
     return pv.pairs.flow_vae(data.spec, flow=name, **{**small, **options})
 
 

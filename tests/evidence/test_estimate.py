@@ -199,8 +199,8 @@ def test_energies_bad_supports_and_bad_options_are_refused():
     with pytest.raises(OptionError, match="no method is called 'magic'"):
         pv.log_evidence(pair.model, pair.guide, pair.batch, method="magic")
     for options, message in (
-        ({"num_sample": 3}, "no option of method 'importance' is called 'num_sample'; did you mean 'num_samples'"),
-        ({"method": "ais", "num_samples": 3}, "no option of method 'ais' is called 'num_samples'"),
+        ({"num_sample": 3}, "no option of method importance is called 'num_sample'; did you mean 'num_samples'"),
+        ({"method": "ais", "num_samples": 3}, "no option of method ais is called 'num_samples'"),
         ({"method": "ais", "path": "sigmoid"}, "no path is called 'sigmoid'; did you mean 'sigmoidal'"),
         ({"method": "ais", "acceptance": 2}, "acceptance is 2; expected a rate between 0 and 1"),
         ({"defensive": 1.0}, "defensive is 1.0; expected the prior's share"),

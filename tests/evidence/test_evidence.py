@@ -203,7 +203,7 @@ def test_the_command_line_estimates_by_any_method(tmp_path, monkeypatch, capsys)
     assert figures["log_evidence"] == pytest.approx(figures["elbo"], abs=0.01)  # the guide is exact
     for wrong, message in (
         ("--method magic", "no method is called 'magic'"),
-        ("--method exact --num_chains 3", "no option of method 'exact' is called 'num_chains'"),
+        ("--method exact --num_chains 3", "no option of method exact is called 'num_chains'"),
         ("--method ais --num_chains few", "--num_chains is few; expected a whole number"),
     ):
         assert main(f"evaluate run --num_samples 30 {wrong}".split()) == 2

@@ -35,7 +35,7 @@ def test_bad_options():
     with pytest.raises(OptionError, match="need images"):
         nets.ConvEncoder((7,), [4], 16, 2)
     with pytest.raises(OptionError, match="expected 'shared'"):
-        nets.LinearGaussianLaw(2, 3, "full")
+        nets.FactorAnalysis(2, 3, "full")
 
 
 def test_joint_mlp_is_the_mlp_of_the_concatenation():

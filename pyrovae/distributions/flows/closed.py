@@ -13,7 +13,14 @@ from torch.distributions import Transform, constraints
 
 from pyrovae.errors import OptionError
 
-__all__ = ["Flow", "Planar", "Radial", "Sylvester"]
+__all__ = ["Flow", "Planar", "Radial", "Sylvester", "require_positive"]
+
+
+def require_positive(**counts: int) -> None:
+    """OptionError for an option that is below 1."""
+    for option, value in counts.items():
+        if value < 1:
+            raise OptionError(f"{option} is {value}; expected a whole number of at least 1.")
 
 
 class SylvesterTransform(Transform):
@@ -69,6 +76,7 @@ class _Closed(Flow):
 
     def __init__(self, latent_dim: int, num_flows: int, sizes: Sequence[int], amortized: bool) -> None:
         super().__init__()
+        require_positive(num_flows=num_flows)
         self.latent_dim, self.sizes, self.amortized = latent_dim, tuple(sizes), amortized
         # never all zero, where a planar transform would divide by the length of its normal
         self.own = nn.Parameter(torch.empty(num_flows, sum(sizes)).uniform_(-1, 1) / latent_dim**0.5)
@@ -96,7 +104,7 @@ class Planar(_Closed):
     References: Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015, Eq. (10) and (12).
     """
 
-    def __init__(self, latent_dim: int, num_flows: int, amortized: bool = True) -> None:
+    def __init__(self, latent_dim: int, num_flows: int = 4, amortized: bool = True) -> None:
         super().__init__(latent_dim, num_flows, (1, latent_dim, latent_dim), amortized)
 
     def transform(self, *parameters: Tensor) -> Transform:
@@ -114,7 +122,7 @@ class Radial(_Closed):
     References: Rezende and Mohamed, Variational Inference with Normalizing Flows, 2015, Eq. (14).
     """
 
-    def __init__(self, latent_dim: int, num_flows: int, amortized: bool = True) -> None:
+    def __init__(self, latent_dim: int, num_flows: int = 4, amortized: bool = True) -> None:
         super().__init__(latent_dim, num_flows, (latent_dim, 1, 1), amortized)
 
     def transform(self, *parameters: Tensor) -> Transform:
@@ -127,14 +135,15 @@ class Sylvester(_Closed):
     Args:
         latent_dim: d.
         num_flows: n.
-        num_reflections: H, at most d.
         amortized: all parameters of each datum by the encoder, d (d + 3 + H) for each transform, as in the paper (H-SNF);
             else shared by all data.
+        num_reflections: H, at most d.
 
     References: van den Berg, Hasenclever, Tomczak and Welling, Sylvester Normalizing Flows for Variational Inference, 2018.
     """
 
-    def __init__(self, latent_dim: int, num_flows: int, num_reflections: int = 8, amortized: bool = True) -> None:
+    def __init__(self, latent_dim: int, num_flows: int = 4, amortized: bool = True, num_reflections: int = 8) -> None:
+        require_positive(num_reflections=num_reflections)
         self.num_reflections = min(num_reflections, latent_dim)
         sizes = (latent_dim**2, latent_dim, latent_dim, latent_dim, self.num_reflections * latent_dim)
         super().__init__(latent_dim, num_flows, sizes, amortized)

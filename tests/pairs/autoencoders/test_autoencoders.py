@@ -16,7 +16,7 @@ from torch.func import jacrev, vmap
 
 import pyrovae as pv
 from pyrovae import guides, pairs
-from pyrovae.distributions.normal_mixture import NormalMixture
+from pyrovae.distributions import GaussianMixture
 from pyrovae.objectives.penalties import rate_divergence
 
 
@@ -199,7 +199,7 @@ def test_the_denoising_bound_is_below_that_of_its_mixture_by_their_information_a
         loc, tril = law.posterior(x.unsqueeze(1) * chosen.double())  # (B, 8, 1)
         scale = tril.expand(*loc.shape)
         each = dist.Normal(loc, scale).log_prob(grid)  # (B, 8, grid)
-        mixed = NormalMixture(probability.double().log().expand(len(x), -1), loc, scale)
+        mixed = GaussianMixture(loc, scale.expand_as(loc), probability.double().log().expand(len(x), -1))
         log_mixed = mixed.log_prob(grid.reshape(-1, 1, 1)).T  # (B, grid)
         denoising = probability.double() @ torch.trapezoid(each.exp() * (log_joint.unsqueeze(1) - each), grid).T
         mixture = torch.trapezoid(log_mixed.exp() * (log_joint - log_mixed), grid)

@@ -1,0 +1,1 @@
+"""Autoencoders: deterministic, linear, sparse, contractive and denoising ones."""

@@ -1,0 +1,1 @@
+"""Pairs given a condition."""

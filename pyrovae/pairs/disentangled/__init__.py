@@ -1,0 +1,1 @@
+"""Pairs whose objective asks for independent latents."""

@@ -1,0 +1,1 @@
+"""Pairs with several layers of latents."""

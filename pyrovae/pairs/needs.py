@@ -1,0 +1,49 @@
+"""What a recipe asks of the data beside x of a kind that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyrovae.data import DataSpec
+
+__all__ = ["CONDITION", "CORRUPTION", "IMAGES", "LABELS", "Need"]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A property of data.
+
+    Attributes:
+        about: in two or three words, for tables.
+        met: whether data have it.
+        refusal: the sentence for data that do not, with ``{name}`` and ``{shape}`` of the data.
+    """
+
+    about: str
+    met: Callable[[DataSpec], bool]
+    refusal: str
+
+
+LABELS = Need(
+    "labels y",
+    lambda spec: bool(spec.classes),
+    "{name} has no labels y, and this pair has a class: use data with y (-1 where it is unknown).",
+)
+CONDITION = Need(
+    "a condition c",
+    lambda spec: {"c", "given"} <= spec.covariates.keys(),
+    "{name} has no condition: a conditional pair needs c and given in the batch; transform the data, as in "
+    "transforms=['quadrants:given=1'], or 'holes', or 'low-resolution'.",
+)
+CORRUPTION = Need(
+    "x_corrupted",
+    lambda spec: "x_corrupted" in spec.covariates,
+    "{name} has no corrupted x: transform the data, as in transforms=['corrupt:process=masking,rate=0.25'], or "
+    "process=gaussian, or process=salt-and-pepper.",
+)
+IMAGES = Need(
+    "images",
+    lambda spec: len(spec.shape) in (2, 3),
+    "convolutional networks need images, (H, W) or (C, H, W); the shape of {name} is {shape}.",
+)

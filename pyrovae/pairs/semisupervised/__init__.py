@@ -1,0 +1,1 @@
+"""Pairs with a class, or for classifying."""

@@ -1,0 +1,37 @@
+"""Configurations of a recipe that are small enough for tests: a form of the 8x8 digits, and options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["FORMS", "Tiny", "tiny"]
+
+# arguments of data.load("digits", ...)
+FORMS: dict[str, dict[str, Any]] = {
+    "digits": {},
+    "grey": {"binarization": "none"},
+    "labels": {"transforms": ["few-labels:num_labels=100"]},
+    "missing": {"transforms": ["missing:rate=0.3"]},
+    "quadrants": {"transforms": ["quadrants:given=2"]},
+    "masking": {"transforms": ["corrupt:process=masking,rate=0.3"]},
+    "noise": {"binarization": "none", "transforms": ["corrupt:process=gaussian,scale=0.3,parts=all"]},
+}
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A form of the digits, one of :data:`FORMS`, and options of the recipe."""
+
+    form: str
+    options: Mapping[str, Any]
+
+
+def tiny(form: str, **options: Any) -> Tiny:
+    """A small configuration of a recipe.
+
+    >>> tiny("grey", latent_dim=3).options
+    {'latent_dim': 3}
+    """
+    return Tiny(form, options)

@@ -1,0 +1,27 @@
+"""What recipes are made of: lists of options that build networks, likelihoods, posteriors and priors for the data at hand."""
+
+from pyrovae.parts.classes import SEMISUPERVISED, auxiliary_class_guide
+from pyrovae.parts.condition import conditional_model
+from pyrovae.parts.flow_posterior import FlowPosterior
+from pyrovae.parts.networks import Activation, Convolutional, Dense, Networks
+from pyrovae.parts.options import Options, option_docs
+from pyrovae.parts.posterior import POSTERIORS, Posterior
+from pyrovae.parts.pseudo_inputs import PseudoInputOptions
+from pyrovae.parts.relaxation import Relaxation
+
+__all__ = [
+    "POSTERIORS",
+    "SEMISUPERVISED",
+    "Activation",
+    "Convolutional",
+    "Dense",
+    "FlowPosterior",
+    "Networks",
+    "Options",
+    "Posterior",
+    "PseudoInputOptions",
+    "Relaxation",
+    "auxiliary_class_guide",
+    "conditional_model",
+    "option_docs",
+]

@@ -1,0 +1,54 @@
+"""The families of q(z | x) that recipes of one latent vector choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from pyrovae import guides
+from pyrovae.parts.options import Options
+from pyrovae.registry import Registry
+
+__all__ = ["POSTERIORS", "Posterior"]
+
+Encoder = Callable[[int], nn.Module]  # from how many features it must give
+POSTERIORS: Registry[Callable[..., nn.Module]] = Registry("posterior", given=2)
+
+
+@POSTERIORS.enter("diagonal")
+def diagonal(encoder: Encoder, latent_dim: int) -> nn.Module:
+    """A Gaussian without correlations."""
+    return guides.DiagonalGaussian(encoder(2 * latent_dim))
+
+
+@POSTERIORS.enter("full-rank")
+def full_rank(encoder: Encoder, latent_dim: int) -> nn.Module:
+    """A Gaussian with correlations."""
+    return guides.FullRankGaussian(encoder(guides.FullRankGaussian.num_features(latent_dim)), latent_dim)
+
+
+@POSTERIORS.enter("mixture")
+def mixture(encoder: Encoder, latent_dim: int, num_components: int) -> nn.Module:
+    """A mixture of Gaussians."""
+    features = guides.GaussianMixture.num_features(latent_dim, num_components)
+    return guides.GaussianMixture(encoder(features), num_components)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posterior(Options):
+    """A family of q(z | x).
+
+    Attributes:
+        posterior: family of q(z | x).
+        num_components: of a mixture.
+    """
+
+    posterior: Literal[tuple(POSTERIORS)] = "diagonal"  # type: ignore[valid-type]
+    num_components: int = 5
+
+    def guide(self, encoder: Encoder, latent_dim: int) -> nn.Module:
+        """The guide of an encoder that is made with as many features as the family needs."""
+        return POSTERIORS.build(self.posterior, encoder, latent_dim, **self.own(POSTERIORS, self.posterior))
