@@ -98,7 +98,7 @@ def test_train_says_what_it_did_and_leaves_a_run_folder(here):
     assert config["fit"]["objective"]["name"] == "elbo" and config["fit"]["objective"]["num_particles"] == 1
 
 
-def test_evaluate_sample_report_export_resume(here, monkeypatch, capsys):
+def test_evaluate_sample_report_to_arviz_resume(here, monkeypatch, capsys):
     code, out = run_main("evaluate runs/vae --num_samples 20", here, monkeypatch, capsys)
     figures = json.loads((here / "runs/vae/evaluation.json").read_text())
     assert code == 0 and "log p(x) = " in out.out and "+-" in out.out
@@ -115,7 +115,7 @@ def test_evaluate_sample_report_export_resume(here, monkeypatch, capsys):
     assert page.count("data:image/png;base64") >= 5 and "log p(x)" in page and "<script" not in page
     assert len(list((here / "runs/vae/pictures").glob("*.png"))) >= 5
 
-    assert run_main("export runs/vae --out run.nc --num_samples 5 --num_data 4", here, monkeypatch, capsys)[0] == 0
+    assert run_main("to-arviz runs/vae --out run.nc --num_samples 5 --num_data 4", here, monkeypatch, capsys)[0] == 0
     assert (here / "run.nc").stat().st_size > 1000
 
     assert run_main("resume runs/vae --epochs 4", here, monkeypatch, capsys)[0] == 0
