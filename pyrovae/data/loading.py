@@ -38,7 +38,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(
-    source: Any,
+    name: Any,
     *,
     root: str | os.PathLike[str] | None = None,
     binarization: str | None = None,
@@ -53,7 +53,7 @@ def load(
     otherwise. For objects in memory see :func:`as_data`.
 
     Args:
-        source: one of :func:`names`, a path, or an object that :func:`as_data` takes: arrays, a dict of them, a
+        name: one of :func:`names`, a path, or an object that :func:`as_data` takes: arrays, a dict of them, a
             Split, a torch Dataset or DataLoader, or a tuple (train, valid, test) of those.
         root: folder of the named sets.
         binarization: "dynamic", "fixed", "threshold" or "none"; None is the set's default, "none" for all else.
@@ -71,14 +71,14 @@ def load(
     """
     if binarization is not None and binarization not in BINARIZATIONS:
         raise nearest("binarization", binarization, BINARIZATIONS)
-    if not isinstance(source, (str, os.PathLike)):
+    if not isinstance(name, (str, os.PathLike)):
         if root is not None:
             raise OptionError(
                 f"root is {os.fspath(root)!r}, a folder of named sets, but the data are in memory; leave it out."
             )
-        return reduce(transform, transforms, as_data(source, seed=seed, binarization=binarization))
+        return reduce(transform, transforms, as_data(name, seed=seed, binarization=binarization))
     folder = None if root is None else str(Path(root).expanduser().resolve())
-    name = os.fspath(source)
+    name = os.fspath(name)
     data = _load_named(name, folder, binarization, seed) if name in NAMED else _load_file(name, folder, binarization, seed)
     return reduce(transform, transforms, data)
 

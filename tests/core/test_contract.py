@@ -11,7 +11,7 @@ from torch import nn
 
 from pyrovae.core.contract import check
 from pyrovae.core.pair import adopt, parameters, running
-from pyrovae.errors import ContractError, NonFiniteError
+from pyrovae.errors import ContractError, DataError, NonFiniteError
 
 X = torch.randn(12, 4)
 
@@ -207,12 +207,12 @@ def test_dropout_is_no_dependence_between_data():
 
 def test_bad_batches():
     for batch, message in [
-        ({}, "the batch is empty"),
-        ({"x": torch.zeros(0, 4)}, "no rows"),
-        ({"x": X, "y": torch.zeros(3)}, "first dimensions differ"),
-        ({"x": [1, 2]}, "is no tensor"),
+        ({}, "expected 'x' among them"),
+        ({"x": torch.zeros(0, 4)}, "is empty"),
+        ({"x": X, "y": torch.zeros(3)}, "rows of x but 3 of y"),
+        ({"x": [1, 2]}, "is a list"),
     ]:
-        with pytest.raises(ContractError, match=message):
+        with pytest.raises(DataError, match=message):
             check((standard_model, standard_guide), batch)
 
 

@@ -253,5 +253,5 @@ def test_what_all_draws_share_is_drawn_once(monkeypatch):
             pyro.sample("x", dist.Normal(0.0, scale), obs=x)
 
     monkeypatch.setattr(chunks, "ROWS_PER_PASS", 4)
-    drawn = generate.sample(model, 10, like={"x": torch.zeros(1)})
+    drawn = generate.sample((model, model), 10, like={"x": torch.zeros(1)})
     assert drawn["scale"].shape == () and drawn["x"].shape == (10,)
