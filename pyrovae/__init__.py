@@ -4,7 +4,7 @@
 >>> data = pv.data.load("digits")
 >>> pair = pv.pairs.vae(data.spec, latent_dim=2)
 >>> run = pv.fit(pair, data, epochs=1, progress=False)
->>> evidence = pv.log_evidence(pair.model, pair.guide, data.test, num_samples=10)
+>>> evidence = pv.log_evidence(run, data.test, num_samples=10)
 """
 
 from importlib.metadata import version
@@ -29,6 +29,8 @@ from pyrovae.generate import (
     class_samples,
     complete,
     conditional_samples,
+    decode,
+    encode,
     impute,
     interpolate,
     manifold,
@@ -57,9 +59,11 @@ __all__ = [
     "classify",
     "classify_features",
     "complete",
-    "conditional_samples",
     "compile_step",
+    "conditional_samples",
     "data",
+    "decode",
+    "encode",
     "evaluate",
     "fit",
     "fit_stages",

@@ -17,6 +17,7 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from pyrovae.core.pair import Pair
 from pyrovae.core.trace import PairTrace, fixed, run_program
 from pyrovae.guides import LinearGaussian as LinearGaussianGuide
 from pyrovae.models import LinearGaussian
@@ -33,6 +34,11 @@ class ExactPair:
     batch: dict[str, Tensor]
     log_evidence: Callable[[], Tensor]
     tight: bool
+
+    @property
+    def pair(self) -> Pair:
+        """The two programs, as verbs take them."""
+        return Pair(self.model, self.guide)
 
 
 class Affine(nn.Module):

@@ -52,7 +52,7 @@ def test_quadrants_of_grey_pixels_have_a_bound_and_no_log_p(tmp_path):
     data = pv.data.load("digits", transforms=["quadrants:given=1"])
     torch.manual_seed(0)
     pair = pv.pairs.cvae(data.spec, latent_dim=2, hidden=[8])
-    found = pv.log_evidence(pair.model, pair.guide, data.test, num_samples=100)
+    found = pv.log_evidence(pair, data.test, num_samples=100)
     assert abs(semisupervised.elbo_of(pair, data.test, 100) - float(found.elbo.mean())) < 0.1
 
 

@@ -33,7 +33,7 @@ def small(row):
 @pytest.mark.parametrize("name", SMALL)
 def test_contenders_compute_the_same_bound_and_gradient(name):
     pair, batches = small(SMALL[name])
-    pv.check(pair.model, pair.guide, {"x": batches[0]})
+    pv.check(pair, {"x": batches[0]})
     found = speed_check.check_seeded(SMALL[name], pair, batches[0])
     assert {"hand", "fit-eager", "pyro"} <= found.keys()
 

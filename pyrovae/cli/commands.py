@@ -29,6 +29,7 @@ from pyrovae.report.page import write_report
 from pyrovae.runs.arviz import to_arviz, write_netcdf
 from pyrovae.runs.folders import load, resume
 from pyrovae.runs.stages import fit_stages
+from pyrovae.runs.user_file import remember_file
 from pyrovae.train import Run, fit
 
 __all__ = ["COMMANDS"]
@@ -79,8 +80,10 @@ def _train(args: list[str]) -> int:
     names = [n for n in inspect.signature(fit).parameters if n not in ("pair", "data", "fabric", "out")]
     out = options.out or _new_folder(builder.spec)
     stage_options = {} if options.stage_epochs is None else {"epochs": options.stage_epochs}
+    if builder.own:
+        remember_file(builder.spec)
     run = fit_stages(pair, data, **{n: options[n] for n in names}, out=out, stage_options=stage_options)
-    return _say_trained(run, f" --pair {builder.spec}" if builder.own else "")
+    return _say_trained(run)
 
 
 def _set_threads(threads: int | None) -> None:
@@ -95,7 +98,7 @@ def _new_folder(spec: str) -> str:
     return next(f for f in (f"runs/{stem}{n}" for n in ("", *(f"-{i}" for i in range(2, 10_000)))) if not os.path.exists(f))
 
 
-def _say_trained(run: Run, own: str) -> int:
+def _say_trained(run: Run, own: str = "") -> int:
     print(run)
     again = f"{run.path}{own}"
     if run.stopped == "interrupted":
@@ -112,7 +115,7 @@ def _run_parser(command: str, doc: str) -> ArgumentParser:
         "--pair",
         type=str | None,
         default=None,
-        help="FILE.py:FUNCTION, for runs of a pair of your own: loading a run never executes code by itself",
+        help="FILE.py:FUNCTION, for runs of a pair of your own whose file has changed or moved since",
     )
     parser.add_argument("--data", type=str | None, default=None, help="data set or file, in place of the run's own")
     parser.add_argument("--threads", type=int | None, default=None, help="CPU threads of torch")
@@ -150,7 +153,7 @@ def _evaluate(args: list[str]) -> int:
     parser = _run_parser("evaluate", _evaluate.__doc__ or "")
     parser.add_argument("--split", type=str, default="test", help="train, valid or test")
     parser.add_argument("--weights", type=str | None, default=None, help="best or last")
-    parser.add_function_arguments(evaluate, skip={"run", "data", "progress", "options"})
+    parser.add_function_arguments(evaluate, skip={"pair", "data", "progress", "options"})
     for name, (kind, methods, text) in method_options().items():
         parser.add_argument(f"--{name}", type=kind, default=None, help=f"{', '.join(methods)}: {text}")
     options = parse(parser, args)
@@ -160,7 +163,7 @@ def _evaluate(args: list[str]) -> int:
     split = None if run.data is None else getattr(run.data, options.split)
     if split is None:
         raise RunError(f"{options.run} has no {options.split} data; choose another --split, or give --data.")
-    names = [n for n in inspect.signature(evaluate).parameters if n not in ("run", "data", "progress", "options")]
+    names = [n for n in inspect.signature(evaluate).parameters if n not in ("pair", "data", "progress", "options")]
     own = {name: options[name] for name in method_options() if options[name] is not None}
     evaluation = evaluate(run, split, progress=True, **{name: options[name] for name in names}, **own)
     figures = {"split": options.split, "weights": run.weights, "seed": options.seed, **evaluation.to_json()}
@@ -186,9 +189,9 @@ def _sample(args: list[str]) -> int:
     torch.manual_seed(options.seed)
     like = _like(run)
     if options.by_class:
-        drawn = {"x": class_samples(run.model, options.num, like=like).flatten(0, 1)}
+        drawn = {"x": class_samples(run, options.num, like=like).flatten(0, 1)}
     else:
-        drawn = sample(run.model, options.num, like=like, mean=options.mean)
+        drawn = sample(run, options.num, like=like, mean=options.mean)
     if options.out.endswith(".npz"):
         content = io.BytesIO()
         np.savez_compressed(content, **{name: value.cpu().numpy() for name, value in drawn.items()})
@@ -217,7 +220,7 @@ def _analogies(args: list[str]) -> int:
     options = parse(parser, args)
     run = _load_run(options)
     rows = _test_rows(run, options.num)
-    plots.save(plots.analogies(analogies(run.model, run.guide, rows), rows["x"]), options.out)
+    plots.save(plots.analogies(analogies(run, rows), rows["x"]), options.out)
     print(f"{len(rows['x'])} images in every class in {options.out}")
     return 0
 
@@ -250,7 +253,7 @@ def _complete(args: list[str]) -> int:
     rows = _test_rows(run, options.num)
     torch.manual_seed(options.seed)
     if "c" in rows and options.mask is None:
-        known, draws = rows["given"], conditional_samples(run.model, rows, options.num_samples)
+        known, draws = rows["given"], conditional_samples(run, rows, options.num_samples)
         seen = None if known.any() else rows["c"]
     else:
         if options.mask is not None:
@@ -258,7 +261,7 @@ def _complete(args: list[str]) -> int:
         elif "mask" not in rows:
             raise OptionError(f"what is to be completed? Give --mask, one of {hidden}.")
         known, seen = rows["mask"], None
-        draws = complete(run.model, run.guide, rows, options.num_samples, options.num_steps)
+        draws = complete(run, rows, options.num_samples, options.num_steps)
     whole = options.mask is not None or "c" in rows
     plots.save(plots.completions(rows["x"], known, draws, seen, whole), options.out)
     print(f"{options.num_samples} completions of {len(rows['x'])} images in {options.out}")
@@ -274,13 +277,13 @@ def _report(args: list[str]) -> int:
     return 0
 
 
-def _export(args: list[str]) -> int:
-    """Write an ArviZ InferenceData as netCDF: pyrovae export runs/vae --out vae.nc"""
-    parser = _run_parser("export", _export.__doc__ or "")
+def _to_arviz(args: list[str]) -> int:
+    """Write an ArviZ InferenceData as netCDF: pyrovae to-arviz runs/vae --out vae.nc"""
+    parser = _run_parser("to-arviz", _to_arviz.__doc__ or "")
     parser.add_argument("--out", type=str, default="run.nc", help="netCDF file")
-    parser.add_function_arguments(to_arviz, skip={"run", "data"})
+    parser.add_function_arguments(to_arviz, skip={"pair", "data"})
     options = parse(parser, args)
-    names = [n for n in inspect.signature(to_arviz).parameters if n not in ("run", "data")]
+    names = [n for n in inspect.signature(to_arviz).parameters if n not in ("pair", "data")]
     write_netcdf(to_arviz(_load_run(options), **{n: options[n] for n in names}), options.out)
     print(options.out)
     return 0
@@ -299,7 +302,7 @@ def _check(args: list[str]) -> int:
     data = load_data(options)
     pair = builder.pair(options, data.spec)
     print(data)
-    print(check(pair.model, pair.guide, next(iter(data.train.batches(16)))))
+    print(check(pair, data))
     return 0
 
 
@@ -329,7 +332,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "analogies": _analogies,
     "complete": _complete,
     "report": _report,
-    "export": _export,
+    "to-arviz": _to_arviz,
     "check": _check,
     "list": _list,
 }

@@ -7,7 +7,7 @@ import inspect
 import re
 from argparse import ArgumentError
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,10 +17,10 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyrovae import data as data_sets
 from pyrovae import pairs
-from pyrovae.cli.user_file import load_builder, where_it_fails
-from pyrovae.core.pair import Pair, as_pair
-from pyrovae.errors import ContractError, OptionError, PyrovaeError
+from pyrovae.core.pair import Pair
+from pyrovae.errors import OptionError
 from pyrovae.evidence import METHODS
+from pyrovae.runs.user_file import build_pair, load_builder, takes_spec
 
 __all__ = ["Builder", "add_data", "argument_help", "load_data", "make_parser", "method_options", "pair_of", "parse"]
 
@@ -114,27 +114,15 @@ class Builder:
         self.options = list(inspect.signature(self.build).parameters)
 
     def add_options(self, parser: ArgumentParser) -> None:
-        skip = {name for name in self.options[:1] if self.takes_spec}
+        skip = {name for name in self.options[:1] if takes_spec(self.build)}
         parser.add_function_arguments(self.build, skip=skip, fail_untyped=False)
 
-    @property
-    def takes_spec(self) -> bool:
-        """Whether the first argument is the data's description: it has no default."""
-        first = next(iter(inspect.signature(self.build).parameters.values()), None)
-        return first is not None and first.default is first.empty
-
     def pair(self, options: Namespace, spec: data_sets.DataSpec) -> Pair:
-        names = self.options[1:] if self.takes_spec else self.options
+        names = self.options[1:] if takes_spec(self.build) else self.options
         chosen = {name: options[name] for name in names if name in options}
-        try:
-            built = self.build(*([spec] if self.takes_spec else []), **chosen)
-        except Exception as error:
-            if not self.own or isinstance(error, PyrovaeError):
-                raise
-            file = Path(self.spec.rpartition(":")[0])
-            raise ContractError(f"{self.spec} fails: {where_it_fails(error, file)}") from error
-        pair = as_pair(built)
-        return replace(pair, recipe={"name": None, "file": self.spec, "options": chosen}) if self.own else pair
+        if self.own:
+            return build_pair(self.spec, self.build, spec, chosen)
+        return self.build(spec, **chosen)
 
 
 def pair_of(args: list[str], command: str) -> str:

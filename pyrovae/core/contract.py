@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyro
 import torch
@@ -12,7 +13,22 @@ from pyro import poutine
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from pyrovae.core.pair import Batch, Program, batch_size, describe, inputs, modules, remember, running, shadowed
+from pyrovae.core.doors import training_batch
+from pyrovae.core.inference import device_of
+from pyrovae.core.pair import (
+    Batch,
+    Pair,
+    PairLike,
+    Program,
+    as_pair,
+    batch_size,
+    describe,
+    inputs,
+    modules,
+    remember,
+    running,
+    shadowed,
+)
 from pyrovae.core.trace import (
     DATA,
     PairTrace,
@@ -26,11 +42,12 @@ from pyrovae.core.trace import (
     unknown_sites,
 )
 from pyrovae.distributions.density import is_point
-from pyrovae.errors import ContractError, NonFiniteError, PyrovaeError
+from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError
 
-__all__ = ["Report", "SiteReport", "check", "find_non_finite"]
+__all__ = ["Report", "SiteReport", "check", "check_batch", "find_non_finite"]
 
 PARTICLES = 3
+ROWS = 64  # of the data, from which the few that are checked come
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,7 @@ class Report:
         return "\n".join(lines)
 
 
-def check(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> Report:
+def check(pair: PairLike, data: Any, num_particles: int = PARTICLES) -> Report:
     """Refuse what breaks the contract of a pair, before any training.
 
     Checks on a few rows of the batch: both programs take it; each sample site lies in the data plate and scores as (K, B)
@@ -74,24 +91,37 @@ def check(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> Report
     density is finite; and no datum's score depends on the other data of the batch.
 
     Args:
-        model, guide: the two programs.
-        batch: tensors with a first dimension of B, as training will give them.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data: in any form that :func:`pyrovae.data.load` takes; the first 64 rows are looked at, of a whole Data set those of
+            the training part.
+        num_particles: K, with which the programs are tried beside running alone.
 
     Returns:
         A :class:`Report` of the sites.
 
     Raises:
+        DataError: the data cannot be read.
         ContractError: names the site, what came, what was expected and how to mend it.
         NonFiniteError: names the site and row of a log density that is not finite.
 
     >>> from pyrovae import data, pairs
     >>> digits = data.load("digits")
-    >>> pair = pairs.vae(digits.spec, latent_dim=2)
-    >>> print(check(pair.model, pair.guide, digits.train[:8]))
+    >>> print(check(pairs.vae(digits.spec, latent_dim=2), digits))
     latent z (2,): Normal, reparameterized, analytic KL
     observed x (8, 8): Bernoulli
     """
-    batch = _few_rows(batch)
+    if num_particles < 1:
+        raise OptionError(f"num_particles is {num_particles}; expected at least 1.")
+    pair = as_pair(pair)
+    device = device_of(pair.model, pair.guide)
+    batch = {key: value.to(device) for key, value in training_batch(data, ROWS).items()}
+    return check_batch(pair, batch, num_particles)
+
+
+def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = PARTICLES) -> Report:
+    """:func:`check` on a batch as it is, which lies on the pair's device."""
+    model, guide = pair.model, pair.guide
+    batch = _few_rows(batch, num_particles)
     remember(model, batch)
     with running(model, guide, fresh=True), _undisturbed(model, guide), torch.no_grad(), pyro.validation_enabled(False):
         single = _single_traces(model, guide, batch)
@@ -102,17 +132,17 @@ def check(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> Report
             )
         _check_sites(model, guide, batch, single)
         report = _report(single)
-        _check_particles(model, guide, batch)
+        _check_particles(model, guide, batch, num_particles)
         _check_independence(model, guide, batch, single)
     return report
 
 
-def _few_rows(batch: Mapping[str, Tensor]) -> Batch:
+def _few_rows(batch: Mapping[str, Tensor], num_particles: int) -> Batch:
     """B rows, B unlike every dimension of a datum, so that no broadcast goes unseen."""
     size = batch_size(batch)
     if size == 0:
         raise ContractError("the batch has no rows.")
-    dims = {d for value in batch.values() for d in value.shape[1:]} | {1, PARTICLES}
+    dims = {d for value in batch.values() for d in value.shape[1:]} | {1, num_particles}
     rows = next(b for b in range(5, 64) if b not in dims)
     index = torch.arange(rows) % size
     return {key: value[index.to(value.device)] for key, value in batch.items()}
@@ -229,26 +259,26 @@ def find_non_finite(traced: PairTrace) -> str | None:
     return None
 
 
-def _check_particles(model: Program, guide: Program, batch: Batch) -> None:
+def _check_particles(model: Program, guide: Program, batch: Batch, num_particles: int) -> None:
     """K particles in one pass must score as they do one by one."""
     try:
-        together = trace_pair(model, guide, batch, PARTICLES, enumerate_sites=False)
+        together = trace_pair(model, guide, batch, num_particles, enumerate_sites=False)
         scores = together.log_p
     except PyrovaeError:
         raise
     except Exception as error:
         raise ContractError(
-            f"the pair runs alone but not with {PARTICLES} particles in front of the data ({type(error).__name__}: "
+            f"the pair runs alone but not with {num_particles} particles in front of the data ({type(error).__name__}: "
             f"{error}); networks must act on the last axes and pass leading ones through."
         ) from error
-    for k in range(PARTICLES):
+    for k in range(num_particles):
         given = {n: s["value"][k : k + 1] for n, s in together.model_sites.items() if not s["is_observed"]}
         alone = PairTrace(run_program(model, batch, 1, given=given), together.guide, (1, batch_size(batch)))
         for name, score in alone.log_p.items():
             if not torch.allclose(score[0], scores[name][k], rtol=1e-3, atol=1e-3):
                 raise ContractError(
                     f"site {name!r} scores {float(score[0, 0]):g} alone and {float(scores[name][k, 0]):g} among "
-                    f"{PARTICLES} particles: something mixes or flattens the leading axes; act on the last axes only."
+                    f"{num_particles} particles: something mixes or flattens the leading axes; act on the last axes only."
                 )
 
 

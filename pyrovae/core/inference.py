@@ -1,19 +1,19 @@
-"""Modes in which programs run: evaluation, bf16 networks, and the device they are on."""
+"""The context in which a trained pair is used: its parameters, evaluation mode, precision, random numbers, no gradient."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from pyrovae.core.pair import Program, modules, parameters
+from pyrovae.core.pair import Pair, Program, modules, parameters, running
 from pyrovae.errors import OptionError
 
-__all__ = ["bf16_networks", "device_of", "evaluating", "precision_context"]
+__all__ = ["bf16_networks", "device_of", "evaluating", "inference", "precision_context", "private_random"]
 
 
 def device_of(model: Program, guide: Program) -> torch.device:
@@ -105,3 +105,38 @@ def precision_context(precision: str, *programs: Program) -> Iterator[None]:
             yield
     else:
         raise OptionError(f"precision is {precision!r}; expected 'float32' or 'bf16'.")
+
+
+@contextmanager
+def private_random(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Torch's random numbers begin at ``seed`` within it; outside nobody notices."""
+    on_gpu = device is not None and device.type == "cuda"
+    with torch.random.fork_rng(devices=[device.index or 0] if on_gpu else []):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def inference(pair: Pair, precision: str = "float32", seed: int | None = None) -> Iterator[torch.device]:
+    """The one context in which evidence, generation and evaluation run a pair.
+
+    Within it ``pyro.param`` reaches the pair's own parameters, modules are in evaluation mode, no gradient is taken, and with
+    a ``seed`` the random numbers are its own, those of the caller left as they were.
+
+    Args:
+        pair: the pair.
+        precision: "float32", or "bf16" networks with float32 log densities.
+        seed: of the draws; None draws from the caller's random numbers.
+
+    Yields:
+        The device that the pair lies on.
+    """
+    programs, device = (pair.model, pair.guide), device_of(pair.model, pair.guide)
+    with (
+        running(*programs),
+        evaluating(*programs),
+        precision_context(precision, *programs),
+        torch.no_grad(),
+        nullcontext() if seed is None else private_random(seed, device),
+    ):
+        yield device

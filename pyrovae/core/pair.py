@@ -8,26 +8,30 @@ that is trained gets a store of its own, so that many pairs live in one process.
 from __future__ import annotations
 
 import inspect
+import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pyro
 import torch
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from pyrovae.errors import ContractError
+from pyrovae.errors import ContractError, RunError
 
 __all__ = [
     "Pair",
+    "PairLike",
     "adopt",
     "as_pair",
     "buffers",
     "inputs",
     "owned_parameters",
+    "open_folders_with",
+    "opened",
     "parameters",
     "remember",
     "running",
@@ -65,13 +69,57 @@ def set_trainable(pair: Pair, trainable: bool) -> None:
         parameter.requires_grad_(trainable)
 
 
-def as_pair(pair: Pair | tuple[Program, Program]) -> Pair:
-    """``Pair`` from a pair or from a ``(model, guide)`` tuple."""
-    if isinstance(pair, Pair):
+class HasPair(Protocol):
+    """What carries a pair, as a Run does."""
+
+    pair: Pair
+
+
+PairLike = Pair | HasPair | tuple[Program, Program] | str | os.PathLike[str]  # what every verb takes first
+_open_folder: Callable[..., HasPair] | None = None
+
+
+def open_folders_with(load: Callable[..., HasPair]) -> None:
+    """Let ``load(folder, with_data=...)`` open the runs' folders that verbs are given; called by the room of runs."""
+    global _open_folder
+    _open_folder = load
+
+
+def opened(source: Any, with_data: bool = False) -> Any:
+    """The run of a folder; anything else as it is."""
+    if not isinstance(source, (str, os.PathLike)):
+        return source
+    if not os.path.isdir(source):
+        raise RunError(f"{os.fspath(source)!r} is no folder of a run; {EXPECTED}.")
+    assert _open_folder is not None  # whoever imports pyrovae imports its runs
+    return _open_folder(source, with_data=with_data)
+
+
+EXPECTED = "a pair comes first, as one argument: a Run, a run's folder, a Pair, or (model, guide)"
+
+
+def as_pair(source: PairLike) -> Pair:
+    """The pair of whatever a verb is given first: a Run, a run's folder, a Pair, or a ``(model, guide)`` tuple.
+
+    Raises:
+        ContractError: what came is none of them; a model and a guide that came one by one are told how to come.
+
+    >>> as_pair((print, len)).model
+    <built-in function print>
+    """
+    source = opened(source)
+    if isinstance(source, Pair):
+        return source
+    if isinstance(pair := getattr(source, "pair", None), Pair):
         return pair
-    if isinstance(pair, tuple) and len(pair) == 2 and all(callable(program) for program in pair):
-        return Pair(*pair)
-    raise ContractError(f"a pair is a pyrovae.Pair or a (model, guide) tuple of two callables; got {type(pair).__name__}.")
+    if isinstance(source, tuple) and len(source) == 2 and all(callable(program) for program in source):
+        return Pair(*source)
+    if callable(source):
+        raise ContractError(
+            f"{describe(source)} came alone where a pair is expected; give both programs as one argument, as in "
+            "log_evidence((model, guide), data), or a Pair, a Run or a run's folder."
+        )
+    raise ContractError(f"got {type(source).__name__}; {EXPECTED}.")
 
 
 # ----------------------------------------------------------------------------------------------- who owns what

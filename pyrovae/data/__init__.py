@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyrovae.data.dataset import Data
 from pyrovae.data.labelled import LabelledSplit
-from pyrovae.data.load import as_data, as_split, load, names
+from pyrovae.data.loading import as_data, as_split, load, names
 from pyrovae.data.named import DATASETS
 from pyrovae.data.spec import DataSpec
 from pyrovae.data.split import Split

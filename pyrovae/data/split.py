@@ -47,15 +47,19 @@ class Split:
         spec: what x is.
         grey: how raw values become x.
         seed: of the one draw that a dynamically binarized split shows outside :meth:`epoch`.
+        index: the rows' numbers, (N,), where they are rows of another split; None numbers them from 0.
     """
 
     transforms: tuple[RowTransform, ...] = ()
 
-    def __init__(self, store: Store, spec: DataSpec, grey: Grey | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, store: Store, spec: DataSpec, grey: Grey | None = None, seed: int = 0, index: Tensor | None = None
+    ) -> None:
         self.store = store
         self.spec = spec
         self.grey = grey or Grey()
         self.seed = seed
+        self.index = index
 
     def __len__(self) -> int:
         return len(self.store)
@@ -128,7 +132,7 @@ class Split:
 
     def subset(self, rows: slice | Tensor | np.ndarray | list[int] | range) -> Split:
         """The split of the given rows (numbered anew from 0)."""
-        return self.with_(store=self.store.subset(self._numbers(rows)))
+        return self.with_(store=self.store.subset(self._numbers(rows)), index=None)
 
     def drawn(self) -> Split:
         """The same split with the one draw (or threshold) of its x stored in memory, one byte a value."""
@@ -184,7 +188,8 @@ class Split:
             batch["y"] = batch["y"].to(torch.int64)
         for number, transform in enumerate(self.transforms if keys is None else ()):
             batch = transform(batch, self._uniform(rows, draw, number))
-        batch["index"] = rows.to(self.device)
+        numbers = rows if self.index is None else self.index[rows.to(self.index.device)]
+        batch["index"] = numbers.to(self.device)
         return batch
 
     def _uniform(self, rows: Tensor, draw: tuple[int, int, int] | None, number: int) -> Uniform:

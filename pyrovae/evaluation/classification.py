@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.core.inference import device_of, evaluating
-from pyrovae.core.pair import Program, describe, running
+from pyrovae.core.doors import batches
+from pyrovae.core.inference import inference
+from pyrovae.core.pair import PairLike, as_pair, describe
 from pyrovae.core.trace import run_program, sample_sites
 from pyrovae.data import as_split
 from pyrovae.errors import ContractError, DataError
@@ -102,44 +103,40 @@ def calibration_error(confidence: Tensor, correct: Tensor, num_bins: int = BINS)
     return float(gaps.abs().sum() / len(confidence))
 
 
-def class_probabilities(guide: Program, data: Any, *, num_samples: int = 20, batch_size: int = 500, seed: int = 0) -> Tensor:
+def class_probabilities(pair: PairLike, data: Any, num_samples: int = 20, *, batch_size: int = 500, seed: int = 0) -> Tensor:
     """E[q(y | ., x)] over what the guide draws before y, (N, C): q(y | x) itself where y comes first.
 
     Args:
-        guide: a program with a latent OneHotCategorical site y.
-        data: a split, a dict of tensors or a tensor x.
+        pair: a Run, a run's folder, a Pair, or (model, guide), whose guide has a latent OneHotCategorical site y.
+        data: in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part.
         num_samples: K, over which the mean is taken.
         batch_size: B.
         seed: of the draws.
     """
-    device = device_of(guide, guide)
-    devices = [device.index or 0] if device.type == "cuda" else []
-    parts = []
-    with running(guide), evaluating(guide), torch.no_grad(), torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        for batch in as_split(data).batches(batch_size):
-            batch = {key: value.to(device) for key, value in batch.items()}
-            sites = sample_sites(run_program(guide, batch, num_samples))
+    pair, parts = as_pair(pair), []
+    with inference(pair, seed=seed):
+        for batch in batches(pair, data, batch_size):
+            sites = sample_sites(run_program(pair.guide, batch, num_samples))
             if "y" not in sites:
-                raise ContractError(f"{describe(guide)} has no latent site 'y', so it has no classifier.")
+                raise ContractError(f"{describe(pair.guide)} has no latent site 'y', so it has no classifier.")
             parts.append(sites["y"]["fn"].probs.mean(0).cpu())
     return torch.cat(parts)
 
 
-def classify(guide: Program, data: Any, *, num_samples: int = 20, batch_size: int = 500, seed: int = 0) -> Classification:
+def classify(pair: PairLike, data: Any, num_samples: int = 20, *, batch_size: int = 500, seed: int = 0) -> Classification:
     """The guide's classes of the labelled rows of data, against their labels.
 
     Args: as for :func:`class_probabilities`; the data need y, -1 where there is no label.
 
     >>> from pyrovae import data, pairs
     >>> digits = data.load("digits")
-    >>> classify(pairs.m2(digits.spec).guide, digits.test).to_json()["num_labelled"]
+    >>> classify(pairs.m2(digits.spec), digits.test).to_json()["num_labelled"]
     250
     """
-    split = as_split(data)
+    pair, split = as_pair(pair), as_split(data)
     labels = torch.cat([batch["y"].cpu() for batch in split.batches(batch_size) if "y" in batch] or [torch.zeros(0)])
     known = labels >= 0
     if not known.any():
         raise DataError("the data have no labels y to hold the classes against.")
-    probabilities = class_probabilities(guide, split, num_samples=num_samples, batch_size=batch_size, seed=seed)
+    probabilities = class_probabilities(pair, split, num_samples, batch_size=batch_size, seed=seed)
     return Classification(probabilities[known], labels[known])

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyrovae.core.pair import Pair, Program, as_pair
-from pyrovae.data import as_split
+from pyrovae.core.pair import Pair, PairLike, as_pair
+from pyrovae.data import Data, as_split
 from pyrovae.errors import DataError, OptionError, nearest
 from pyrovae.evaluation.classification import Classification
 from pyrovae.evaluation.latents import posterior_moments
@@ -58,9 +58,7 @@ CLASSIFIERS: dict[str, tuple[Callable[[], Any], bool]] = {
 }
 
 
-def classify_features(
-    pair: Pair | tuple[Program, Program], train: Any, test: Any, classifier: str = "logistic", site: str = "z"
-) -> Classification:
+def classify_features(pair: PairLike, train: Any, test: Any, classifier: str = "logistic", site: str = "z") -> Classification:
     """A classifier of E[z | x], fitted to the labelled training rows, on the labelled test rows.
 
     "logistic", "knn" (5 neighbours, weighted by distance) and "svm" (radial basis functions) learn from the labelled rows
@@ -70,9 +68,10 @@ def classify_features(
     dimension: dimensions that the guide does not use stay small. "svm" gives no probabilities: its classes count as certain.
 
     Args:
-        pair: whose guide gives the features.
-        train: data with y, -1 where there is no label.
-        test: data with y.
+        pair: a Run, a run's folder, a Pair, or (model, guide), whose guide gives the features.
+        train: data with y, -1 where there is no label, in any form that :func:`pyrovae.data.load` takes; of a whole Data set
+            the training part.
+        test: data with y; of a whole Data set the test part.
         classifier: one of :data:`CLASSIFIERS`.
         site: the latent site.
 
@@ -87,6 +86,8 @@ def classify_features(
     if classifier not in CLASSIFIERS:
         raise nearest("classifier", classifier, CLASSIFIERS)
     make, uses_all = CLASSIFIERS[classifier]
+    pair = as_pair(pair)
+    train = train.train if isinstance(train, Data) else train
     fitted_on = [_features(pair, data, site) for data in (train, test)]
     (x, y), (x_test, y_test) = fitted_on
     if (y < 0).all() or (y_test < 0).all():
@@ -109,10 +110,10 @@ def classify_features(
     return Classification(torch.from_numpy(probabilities), torch.from_numpy(y_test))
 
 
-def _features(pair: Pair | tuple[Program, Program], data: Any, site: str) -> tuple[np.ndarray, np.ndarray]:
+def _features(pair: Pair, data: Any, site: str) -> tuple[np.ndarray, np.ndarray]:
     """Posterior means (N, d) and labels (N,)."""
-    chosen, split = as_pair(pair), as_split(data)
-    moments = posterior_moments(chosen.model, chosen.guide, split)
+    split = as_split(data)
+    moments = posterior_moments(pair, split)
     if site not in moments or moments[site].mean.dim() != 2:
         raise OptionError(f"site {site!r} is no vector of this guide, which has {', '.join(moments)}; give site=.")
     if "y" not in (first := next(iter(split.batches(1)))):

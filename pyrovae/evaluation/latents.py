@@ -12,10 +12,10 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from pyrovae.core.inference import device_of, evaluating
-from pyrovae.core.pair import Program, running
+from pyrovae.core.doors import batches
+from pyrovae.core.inference import inference
+from pyrovae.core.pair import PairLike, Program, as_pair
 from pyrovae.core.trace import PairTrace, Site, mask_scores, run_program, sample_sites, trace_pair
-from pyrovae.data import as_split
 from pyrovae.distributions.density import is_density
 from pyrovae.generate.expectation import factors
 
@@ -49,31 +49,30 @@ class SiteKL:
 
 
 # ------------------------------------------------------------------------------------------------ moments
-def posterior_moments(model: Program, guide: Program, data: Any, batch_size: int = 500) -> dict[str, Moments]:
+def posterior_moments(pair: PairLike, data: Any, batch_size: int = 500) -> dict[str, Moments]:
     """E[z | x_n] and sd[z | x_n] under q, of each latent site, (N, *event) each.
 
     Closed form where the guide's site has it. Otherwise, and where there are several sites, of which one may depend on
     another's draw, by the law of total variance over 64 draws.
 
     Args:
-        model, guide: the two programs.
-        data: a split (``data.test``), a dict of tensors or a tensor.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data: in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part.
         batch_size: B.
 
     >>> from pyrovae.data import DataSpec
     >>> from pyrovae.pairs import vae
     >>> pair = vae(DataSpec("toy", (4,), "real"), latent_dim=2)
-    >>> posterior_moments(pair.model, pair.guide, torch.randn(7, 4))["z"].scale.shape
+    >>> posterior_moments(pair, torch.randn(7, 4))["z"].scale.shape
     torch.Size([7, 2])
     """
+    pair = as_pair(pair)
     parts: list[dict[str, Moments]] = []
-    device = device_of(model, guide)
-    with running(model, guide), evaluating(model, guide), torch.no_grad():
-        for batch in as_split(data).batches(batch_size):
-            batch = {key: value.to(device) for key, value in batch.items()}
-            sites = _latent_sites(guide, batch, 1)
+    with inference(pair):
+        for batch in batches(pair, data, batch_size):
+            sites = _latent_sites(pair.guide, batch, 1)
             if len(sites) > 1 or any(_closed(site["fn"]) is None for site in sites.values()):
-                sites = _latent_sites(guide, batch, PARTICLES)
+                sites = _latent_sites(pair.guide, batch, PARTICLES)
             parts.append({name: _moments(site) for name, site in sites.items()})
     return {
         name: Moments(*(torch.cat([getattr(part[name], field) for part in parts]).cpu() for field in Moments._fields))
@@ -121,7 +120,7 @@ def active_units(means: Tensor, threshold: float = 0.01) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------------ KL
-def kl_per_dim(model: Program, guide: Program, data: Any, num_samples: int = 1, batch_size: int = 500) -> dict[str, SiteKL]:
+def kl_per_dim(pair: PairLike, data: Any, num_samples: int = 1, batch_size: int = 500) -> dict[str, SiteKL]:
     """(1/N) sum_n KL(q(z_i | x_n) || p(z_i)) of each dimension i of each latent site, in nats per datum.
 
     Closed form where both programs draw the dimensions independently and the KL of the two laws is registered; where
@@ -130,25 +129,24 @@ def kl_per_dim(model: Program, guide: Program, data: Any, num_samples: int = 1, 
     is left out.
 
     Args:
-        model, guide: the two programs.
-        data: a split (``data.test``), a dict of tensors or a tensor.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data: in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part.
         num_samples: K draws a datum, for what is sampled.
         batch_size: B.
 
     >>> from pyrovae.data import DataSpec
     >>> from pyrovae.pairs import vae
     >>> pair = vae(DataSpec("toy", (4,), "real"), latent_dim=2)
-    >>> kl = kl_per_dim(pair.model, pair.guide, torch.randn(7, 4))["z"]
+    >>> kl = kl_per_dim(pair, torch.randn(7, 4))["z"]
     >>> kl.closed_form, kl.marginal, abs(float(kl.per_dim.sum()) - kl.total) < 1e-4
     (True, False, True)
     """
-    device = device_of(model, guide)
+    pair = as_pair(pair)
     sums: dict[str, SiteKL] = {}
     count = 0
-    with running(model, guide), evaluating(model, guide), torch.no_grad():
-        for batch in as_split(data).batches(batch_size):
-            batch = {key: value.to(device) for key, value in batch.items()}
-            traced = trace_pair(model, guide, batch, num_samples, enumerate_sites=False)
+    with inference(pair):
+        for batch in batches(pair, data, batch_size):
+            traced = trace_pair(pair.model, pair.guide, batch, num_samples, enumerate_sites=False)
             rows = traced.shape[1]
             count += rows
             for name in (n for n in traced.guide_sites if _has_kl(traced, n)):

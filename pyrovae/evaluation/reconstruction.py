@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.core.pair import Program
-from pyrovae.data import as_split
-from pyrovae.errors import ContractError
+from pyrovae.core.doors import batches
+from pyrovae.core.inference import inference
+from pyrovae.core.pair import PairLike, as_pair
 from pyrovae.evidence.evidence import mean_and_error
-from pyrovae.generate.reconstruction import reconstruct
+from pyrovae.generate.reconstruction import reconstructions, require_samples
 
 __all__ = ["ReconstructionError", "reconstruction_error"]
 
@@ -60,31 +60,29 @@ class ReconstructionError:
         return "\n".join(lines)
 
 
-def reconstruction_error(
-    model: Program, guide: Program, data: Any, num_samples: int = 1, batch_size: int = 500
-) -> ReconstructionError:
+def reconstruction_error(pair: PairLike, data: Any, num_samples: int = 1, batch_size: int = 500) -> ReconstructionError:
     """||x - x'||^2 and cross-entropy of each datum and its reconstruction x', the mean of p(x | z) over K draws of q(z | x).
 
     Args:
-        model, guide: the two programs.
-        data: a split (``data.test``), a dict of tensors or a tensor.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data: in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part.
         num_samples: K.
         batch_size: B.
 
     >>> from pyrovae.data import DataSpec
     >>> from pyrovae.pairs import ae
-    >>> pair = ae(DataSpec("toy", (4, 4), "binary"))
-    >>> reconstruction_error(pair.model, pair.guide, torch.ones(5, 4, 4)).squared.shape
+    >>> reconstruction_error(ae(DataSpec("toy", (4, 4), "binary")), torch.ones(5, 4, 4)).squared.shape
     torch.Size([5])
     """
+    require_samples(num_samples)
+    pair = as_pair(pair)
     squared, entropy, inside, x = [], [], True, torch.zeros(0)
-    for batch in as_split(data).batches(batch_size):
-        if "x" not in batch:
-            raise ContractError(f"the data have {', '.join(batch)} and no x, which reconstructions are held against.")
-        x = batch["x"].flatten(1).double()
-        again = reconstruct(model, guide, batch, num_samples).flatten(1).to(x)
-        inside &= all(bool(((v >= 0) & (v <= 1)).all()) for v in (x, again))
-        squared.append((x - again).square().sum(1).cpu())
-        safe = again.clamp(TINY, 1 - TINY)
-        entropy.append(-(x * safe.log() + (1 - x) * torch.log1p(-safe)).sum(1).cpu())
+    with inference(pair):
+        for batch in batches(pair, data, batch_size):
+            x = batch["x"].flatten(1).double()
+            again = reconstructions(pair, batch, num_samples).flatten(1).to(x)
+            inside &= all(bool(((v >= 0) & (v <= 1)).all()) for v in (x, again))
+            squared.append((x - again).square().sum(1).cpu())
+            safe = again.clamp(TINY, 1 - TINY)
+            entropy.append(-(x * safe.log() + (1 - x) * torch.log1p(-safe)).sum(1).cpu())
     return ReconstructionError(torch.cat(squared), torch.cat(entropy) if inside else None, x.shape[1])

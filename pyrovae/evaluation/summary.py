@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from pyrovae.core.inference import device_of, evaluating
-from pyrovae.core.pair import Pair, Program, as_pair, inputs, running
+from pyrovae.core.doors import as_pair_and_rows, batches
+from pyrovae.core.inference import device_of, inference, private_random
+from pyrovae.core.pair import Pair, PairLike, inputs, opened
 from pyrovae.core.trace import no_density, trace_pair
-from pyrovae.data import Split, Stream, as_split
+from pyrovae.data import Data, Split, Stream
 from pyrovae.effects.labels import Labelled
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.evaluation.classification import Classification, classify
@@ -20,7 +21,6 @@ from pyrovae.evaluation.latents import SiteKL, active_units, kl_per_dim, posteri
 from pyrovae.evaluation.reconstruction import ReconstructionError, reconstruction_error
 from pyrovae.evidence import Evidence, log_evidence
 from pyrovae.evidence.evidence import mean_and_error
-from pyrovae.train.run import Run
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -106,10 +106,10 @@ class Evaluation:
 
 
 def evaluate(
-    run: Run | Pair | tuple[Program, Program],
+    pair: PairLike,
     data: Any = None,
-    *,
     method: str | None = None,
+    *,
     num_samples: int = 1000,
     batch_size: int = 100,
     max_rows: int = 5000,
@@ -130,8 +130,9 @@ def evaluate(
     the data's labels.
 
     Args:
-        run: a run or a pair.
-        data: split, tensor or dict of tensors; by default the run's test data.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data: in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part. By default that of the
+            run's own data.
         method: of :func:`~pyrovae.evidence.log_evidence`: importance (the default), ais, smc, bridge or exact.
         num_samples: K of importance sampling, which gives the ELBO whatever the method.
         batch_size: the most data in one pass.
@@ -144,14 +145,8 @@ def evaluate(
         precision, compile: of the passes, as for :func:`~pyrovae.evidence.log_evidence`.
         options: of the method.
     """
-    pair = run.pair if isinstance(run, Run) else as_pair(run)
-    if data is None:
-        if not isinstance(run, Run) or run.data is None:
-            raise OptionError("evaluate: no data; give data=... (a split, a tensor x or a dict of tensors).")
-        data = run.data.test
-        if data is None:
-            raise OptionError("evaluate: the run's data have no test split; give data=run.data.train or other data.")
-    split = as_split(data)
+    source = opened(pair, with_data=data is None or classifier is not None)
+    pair, split = as_pair_and_rows(source, data, "evaluate")
     reason = None if method or options else _no_density(pair, split)
     shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
     shared |= {"precision": precision, "compile": compile}
@@ -159,22 +154,22 @@ def evaluate(
     if reason is None:
         evidence = _evidence(pair, split, method or "importance", num_samples, checkpoint, shared, options)
     else:
-        reconstruction = reconstruction_error(pair.model, pair.guide, split)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        moments = posterior_moments(pair.model, pair.guide, split)
-        kl = kl_per_dim(pair.model, pair.guide, split)
+        reconstruction = reconstruction_error(pair, split)
+    with private_random(seed, device_of(pair.model, pair.guide)):
+        moments = posterior_moments(pair, split)
+        kl = kl_per_dim(pair, split)
     joint, classification = None, None
     if classifier is not None:
-        if not isinstance(run, Run) or run.data is None:
+        own = getattr(source, "data", None)
+        if not isinstance(own, Data):
             raise OptionError("evaluate: classifier needs a run with its training data; or call classify_features.")
-        classification = classify_features(pair, run.data.train, split, classifier)
+        classification = classify_features(pair, own.train, split, classifier)
     elif "y" in kl and (labels := _labels(split)) is not None and bool((labels >= 0).any()):
-        classification = classify(pair.guide, split, seed=seed)
+        classification = classify(pair, split, seed=seed)
         if evidence is not None and bool((labels >= 0).all()):  # with every y known, none is summed or drawn
-            programs = (Labelled(pair.model, "model", "sampled"), Labelled(pair.guide, "guide", "sampled"))
-            with running(pair.model, pair.guide):
-                joint = log_evidence(*programs, split, num_samples=num_samples, **shared)
+            known = Pair(Labelled(pair.model, "model", "sampled"), Labelled(pair.guide, "guide", "sampled"))
+            with inference(pair):
+                joint = log_evidence(known, split, num_samples=num_samples, **shared)
     active = {site: active_units(mean) for site, (mean, _) in moments.items() if site != "y"}
     taken = inputs(pair.model, next(iter(split.batches(2))))
     quantity = "log p(x | c)" if "given" in taken else "log p(x_observed)" if "mask" in taken else "log p(x)"
@@ -186,19 +181,17 @@ def _evidence(
 ) -> Evidence:
     """log p(x) by a method, and the ELBO by importance sampling where the method does not give it."""
     own = {**options, "num_samples": num_samples} if method == "importance" else options
-    evidence = log_evidence(pair.model, pair.guide, split, method=method, checkpoint=checkpoint, **shared, **own)
+    evidence = log_evidence(pair, split, method=method, checkpoint=checkpoint, **shared, **own)
     if evidence.elbo.isnan().any():  # of the methods that do not draw from the guide alone
-        sampled = log_evidence(pair.model, pair.guide, split, num_samples=num_samples, **shared)
+        sampled = log_evidence(pair, split, num_samples=num_samples, **shared)
         evidence = replace(evidence, elbo=sampled.elbo, elbo_stderr=sampled.elbo_stderr)
     return evidence
 
 
 def _no_density(pair: Pair, split: Split | Stream) -> str | None:
     """Why the pair has no log p(x); None where it has one."""
-    device = device_of(pair.model, pair.guide)
-    batch = {key: value.to(device) for key, value in next(iter(split.batches(2))).items()}
-    with running(pair.model, pair.guide), evaluating(pair.model, pair.guide), torch.no_grad(), torch.random.fork_rng():
-        return no_density(trace_pair(pair.model, pair.guide, batch))
+    with inference(pair, seed=0):
+        return no_density(trace_pair(pair.model, pair.guide, next(batches(pair, split, 2))))
 
 
 def _labels(split: Split | Stream) -> torch.Tensor | None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from pyrovae.core.pair import Program, template
+from pyrovae.core.inference import device_of, private_random
+from pyrovae.core.pair import PairLike, as_pair, template
 from pyrovae.errors import OptionError
 from pyrovae.evidence.ais import AIS
 from pyrovae.evidence.annealing import anneal
@@ -115,11 +116,10 @@ class Sandwich(AIS):
 
 
 def bdmc(
-    model: Program,
-    guide: Program,
+    pair: PairLike,
     num_data: int = 100,
-    *,
     like: Mapping[str, Tensor] | None = None,
+    *,
     batch_size: int = 100,
     max_rows: int = 5000,
     seed: int = 0,
@@ -136,7 +136,7 @@ def bdmc(
     data like the model's own, at most.
 
     Args:
-        model, guide: the two programs.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
         num_data: N, how many x to simulate.
         like: covariates and shapes, as for :func:`pyrovae.sample`; not needed for a model that has seen data.
         batch_size, max_rows, seed, progress, checkpoint, precision, compile: as for :func:`log_evidence`.
@@ -146,20 +146,20 @@ def bdmc(
 
     >>> import pyrovae as pv
     >>> pair = pv.pairs.linear_gaussian(pv.data.DataSpec("toy", (4,), "real"), latent_dim=2)
-    >>> both = bdmc(pair.model, pair.guide, 5, like={"x": torch.zeros(1, 4)}, num_chains=2, num_distributions=5)
+    >>> both = bdmc(pair, 5, like={"x": torch.zeros(1, 4)}, num_chains=2, num_distributions=5)
     >>> bool(abs(both.gap[0]) < 1e-3)  # the guide is exact
     True
     """
+    pair = as_pair(pair)
     require("num_data", num_data, 1)
     method = Sandwich.build(options)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        drawn = sample(model, num_data, like)
-    batch = template(model, num_data, like)
+    with private_random(seed, device_of(pair.model, pair.guide)):
+        drawn = sample(pair, num_data, like=like)
+    batch = template(pair.model, num_data, like)
     if not drawn.keys() & batch.keys():
         raise OptionError(f"the model draws {', '.join(drawn)} and the batch has {', '.join(batch)}: no data to simulate.")
     data = {key: drawn.get(key, value) for key, value in batch.items()}
     data |= {LATENT + name: value for name, value in drawn.items() if name not in batch}
-    columns = stream(model, guide, data, method, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
+    columns = stream(pair, data, method, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
     lower = Evidence.of(columns, "ais", "lower", {**method.options(), "seed": seed})
     return BDMC(lower, columns["upper"], columns["upper_acceptance"], drawn)

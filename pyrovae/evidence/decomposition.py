@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from pyrovae.core.pair import Program
+from pyrovae.core.pair import PairLike, as_pair
+from pyrovae.data import as_split
 from pyrovae.evidence.estimate import log_evidence, stream
 from pyrovae.evidence.evidence import Evidence, mean_and_error
 from pyrovae.evidence.gaussian import Refined
@@ -89,11 +90,10 @@ class Gaps:
 
 
 def gaps(
-    model: Program,
-    guide: Program,
+    pair: PairLike,
     data: Any,
-    *,
     num_samples: int = 5000,
+    *,
     num_steps: int = 300,
     ais: Mapping[str, Any] | None = None,
     batch_size: int = 100,
@@ -110,7 +110,7 @@ def gaps(
     below, so the amortization gap and the inference gap are in expectation at least what is stated.
 
     Args:
-        model, guide: the two programs.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
         data: as for :func:`log_evidence`; call it for train and for test data.
         num_samples: K of L_K.
         num_steps: of the refinement.
@@ -121,16 +121,17 @@ def gaps(
 
     >>> import torch, pyrovae as pv
     >>> pair = pv.pairs.linear_gaussian(pv.data.DataSpec("toy", (4,), "real"), latent_dim=1)
-    >>> found = gaps(pair.model, pair.guide, torch.randn(3, 4), num_samples=10, ais={"num_distributions": 5})
+    >>> found = gaps(pair, torch.randn(3, 4), num_samples=10, ais={"num_distributions": 5})
     >>> bool(found.amortization.abs().max() < 0.2)  # a guide that is exact
     True
     """
     shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
     shared |= {"precision": precision, "compile": compile}
+    pair, data = as_pair(pair), as_split(data)
     refining = Refined(num_steps=num_steps)
-    columns = stream(model, guide, data, refining, **shared)  # type: ignore[arg-type]
+    columns = stream(pair, data, refining, **shared)  # type: ignore[arg-type]
     return Gaps(
-        log_evidence(model, guide, data, num_samples=num_samples, **shared),  # type: ignore[arg-type]
+        log_evidence(pair, data, num_samples=num_samples, **shared),  # type: ignore[arg-type]
         Evidence.of(columns, refining.name, refining.bound, {**refining.options(), "seed": seed}),
-        log_evidence(model, guide, data, method="ais", **{**shared, **(ais or {})}),  # type: ignore[arg-type]
+        log_evidence(pair, data, method="ais", **{**shared, **(ais or {})}),  # type: ignore[arg-type]
     )

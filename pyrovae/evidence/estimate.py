@@ -13,8 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyrovae.compile import Code
-from pyrovae.core.inference import device_of, evaluating, precision_context
-from pyrovae.core.pair import Program, buffers, parameters, remember, running
+from pyrovae.core.inference import inference
+from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, parameters, remember
 from pyrovae.core.trace import fixed, no_density, run_program, sample_sites, trace_pair, unknown_sites
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
@@ -38,11 +38,10 @@ SUPPORT_DRAWS = 16  # of the prior for each datum of the first batch
 
 
 def log_evidence(
-    model: Program,
-    guide: Program,
+    pair: PairLike,
     data: Any,
-    *,
     method: str = "importance",
+    *,
     batch_size: int = 100,
     max_rows: int = 5000,
     seed: int = 0,
@@ -64,8 +63,8 @@ def log_evidence(
     grow with K or N. The modules are in evaluation mode; the caller's random state is left as it was.
 
     Args:
-        model, guide: the two programs.
-        data: a split (``data.test``), a dict of tensors with N rows, a tensor x, or a DataLoader.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data: N rows, in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part.
         method: the estimator's name.
         batch_size: the most data in one pass.
         max_rows: the most draws x data in one pass: the cap on memory. About 5,000 is also fastest on a CPU, whose cache it
@@ -96,19 +95,18 @@ def log_evidence(
     >>> from pyrovae import data, pairs
     >>> digits = data.load("digits")
     >>> pair = pairs.linear_gaussian(digits.spec, latent_dim=2)
-    >>> estimate = log_evidence(pair.model, pair.guide, digits.test, num_samples=2)
+    >>> estimate = log_evidence(pair, digits, num_samples=2)
     >>> bool((estimate.value - pair.model.log_evidence(digits.test["x"])).abs().max() < 0.01)
     True
     """
+    pair = as_pair(pair)
     chosen = METHODS[method].build(options)
-    columns = stream(model, guide, data, chosen, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
+    columns = stream(pair, data, chosen, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
     return Evidence.of(columns, chosen.name, chosen.bound, {**chosen.options(), "seed": seed})
 
 
-@torch.no_grad()
 def stream(
-    model: Program,
-    guide: Program,
+    pair: Pair,
     data: Any,
     method: Method,
     batch_size: int = 100,
@@ -122,14 +120,14 @@ def stream(
     """A method's columns for all data, (N,) each, batch by batch; arguments and errors of :func:`log_evidence`."""
     require("batch_size", batch_size, 1)
     require("max_rows", max_rows, 1)
-    split, device = as_split(data), device_of(model, guide)
+    split = as_split(data)
     size = method.batch_size(batch_size, max_rows)
     parts, held, keeper = [], None, None
     code = Code() if (len(split) * method.work >= method.long if compile is None else compile) else None
     identity = {"method": method.name, **method.options(), "seed": seed, "size": size, "max_rows": max_rows}
     identity |= {"precision": precision, "compiled": code is not None}
     if checkpoint is not None:
-        identity["of"] = _fingerprint(model, guide, split)
+        identity["of"] = _fingerprint(pair, split)
         parts, held, products = _resume(Path(checkpoint), identity)
         if code is not None:
             code.products |= products
@@ -143,10 +141,7 @@ def stream(
         leave=False,
     )
     with (
-        running(model, guide),
-        evaluating(model, guide),
-        precision_context(precision, model, guide),
-        torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []),
+        inference(pair, precision, seed) as device,
         bar,
         pyro.validation_enabled(False),
     ):
@@ -160,7 +155,7 @@ def stream(
                 keeper, held = Keeper(lambda run, state=state: save_state(Path(checkpoint), {**state, "run": run}), held), None
             rows = len(next(iter(batch.values())))
             full = code if rows == min(size, len(split)) else None  # one shape is compiled, also by a run that resumes
-            job = Job(model, guide, batch, rows, device, done, max_rows, bar.update, keeper, full)
+            job = Job(pair.model, pair.guide, batch, rows, device, done, max_rows, bar.update, keeper, full)
             try:
                 if number == 0:
                     _check(job, method)
@@ -234,10 +229,10 @@ def _check_supports(job: Job, instead: str) -> None:
             )
 
 
-def _fingerprint(model: Program, guide: Program, split: Any) -> str:
+def _fingerprint(pair: Pair, split: Any) -> str:
     """sha256 (hex) of the pair's parameters and buffers and of the data."""
     digest = hashlib.sha256(split.fingerprint().encode())
-    hash_columns(digest, {**parameters(model, guide), **buffers(model, guide)}, len(split))
+    hash_columns(digest, {**parameters(pair.model, pair.guide), **buffers(pair.model, pair.guide)}, len(split))
     return digest.hexdigest()
 
 

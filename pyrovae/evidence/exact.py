@@ -24,7 +24,7 @@ class Exact(Method):
     >>> import pyrovae as pv
     >>> digits = pv.data.load("digits")
     >>> pair = pv.pairs.linear_gaussian(digits.spec, latent_dim=2)
-    >>> pv.log_evidence(pair.model, pair.guide, digits.test, method="exact").bound
+    >>> pv.log_evidence(pair, digits, method="exact").bound
     'exact'
     """
 

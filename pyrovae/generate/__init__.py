@@ -7,14 +7,17 @@ No model has hooks for this. Its program is run on a batch of the right shape, w
 from pyrovae.generate.ancestral import sample
 from pyrovae.generate.classes import analogies, class_samples
 from pyrovae.generate.completion import complete, conditional_samples, impute
+from pyrovae.generate.decoding import decode
 from pyrovae.generate.latent_space import interpolate, manifold, traverse
-from pyrovae.generate.reconstruction import posterior, reconstruct
+from pyrovae.generate.reconstruction import encode, posterior, reconstruct
 
 __all__ = [
     "analogies",
     "class_samples",
     "complete",
     "conditional_samples",
+    "decode",
+    "encode",
     "impute",
     "interpolate",
     "manifold",

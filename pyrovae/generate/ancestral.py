@@ -3,70 +3,137 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from pyro import poutine
 from torch import Tensor
 
-from pyrovae.core.inference import evaluating
-from pyrovae.core.pair import Batch, Program, describe, inputs, running, template
-from pyrovae.core.trace import Site, run_program, sample_sites
-from pyrovae.errors import ContractError, OptionError
+from pyrovae.core.inference import inference
+from pyrovae.core.pair import Batch, PairLike, Program, as_pair, signature, template
+from pyrovae.core.trace import Site
+from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import expectation
+from pyrovae.generate.given import draw_sites, refuse_posterior, refuse_unknown, site_value
 
 __all__ = ["sample"]
 
+HELD = "held "  # before a held site's name among the entries of a pass
+
 
 def sample(
-    model: Program, n: int, like: Mapping[str, Tensor] | None = None, mean: bool = False, *, compile: bool = False
+    pair: PairLike,
+    num: int = 1,
+    given: Mapping[str, Any] | None = None,
+    like: Mapping[str, Tensor] | None = None,
+    *,
+    mean: bool = False,
+    compile: bool = False,
 ) -> dict[str, Tensor]:
-    """x, z ~ p(x, z): n ancestral draws of every sample site, (n, *event), at most 5,000 in one pass.
+    """x, z ~ p(x, z), or p(the rest | what is given): draws of every sample site, (num, *event), at most 5,000 in one pass.
+
+    Sites are drawn parents first, those that are given held at their values. That is exact where the distribution of no given
+    site depends on a site that is drawn (a class, a style, all latents: yes; x without its latents: no), and refused
+    elsewhere, where draws of a posterior are asked for.
 
     Args:
-        model: the generative program.
-        n: how many.
-        like: entries of the batch, n rows or one: covariates (``lengths``, ...) keep their values, an observed site
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        num: how many.
+        given: values of sites, latent or observed, and of covariates, by name: one for all draws, (*event) or (1, *event), or
+            one for each, (num, *event). Whole numbers are classes of a one-hot site, as in ``given={"y": 3}``.
+        like: entries of a batch, num rows or one: covariates (``lengths``, ...) keep their values, an observed site
             takes its shape only. Not needed by a model that was trained and has no covariates.
         mean: give E[x | z] in place of a draw at each observed site, as pictures usually do.
         compile: compile a pass, which takes some seconds and pays for millions of draws or large networks.
 
     Raises:
-        ContractError: the shape of a datum is not known, the model reads a covariate that ``like`` lacks, or it has no prior.
+        ContractError: the shape of a datum is not known, the model reads a covariate that nobody gave, it has no prior, or
+            what is given depends on what is drawn.
+        OptionError: no such site, or a value that it cannot have.
 
     >>> from pyrovae.data import DataSpec
     >>> from pyrovae.pairs import vae
-    >>> {name: tuple(draws.shape) for name, draws in sample(vae(DataSpec("toy", (4, 4), "real")).model, 3).items()}
-    {'z': (3, 50), 'x': (3, 4, 4)}
+    >>> pair = vae(DataSpec("toy", (4, 4), "real"), latent_dim=2)
+    >>> {name: tuple(draws.shape) for name, draws in sample(pair, 3).items()}
+    {'z': (3, 2), 'x': (3, 4, 4)}
+    >>> sample(pair, 3, given={"z": [1.0, -1.0]})["z"][2]
+    tensor([ 1., -1.])
     """
-    if n < 1:
-        raise OptionError(f"n is {n}; expected at least one draw.")
-    batch = template(model, n, like)
-    sites: dict[str, Site] = {}
+    if isinstance(num, bool) or not isinstance(num, int) or num < 1:
+        raise OptionError(f"num is {num!r}; expected a whole number of at least one draw.")
+    pair, given = as_pair(pair), dict(given or {})
+    model = pair.model
+    batch = template(model, num, {**(like or {}), **_covariates(model, given, like)})
+    with inference(pair):
+        with torch.random.fork_rng():
+            sites = draw_sites(model, {key: value[:1] for key, value in batch.items()})
+        held = _held(model, sites, given, num)
+        refuse_unknown(model, batch, {*sites, *(like or {}), *given})
+        if held:
+            refuse_posterior(model, batch, held)
+        return _draws(model, batch, held, sites, num, mean, compile)
+
+
+def _draws(
+    model: Program,
+    batch: Batch,
+    held: Mapping[str, Tensor],
+    sites: Mapping[str, Site],
+    num: int,
+    mean: bool,
+    compile: bool,
+) -> dict[str, Tensor]:
+    """Each site's draws, (num, *event), pass by pass."""
 
     def draw(part: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        try:
-            with poutine.uncondition():
-                sites.update(sample_sites(run_program(model, part)))
-        except ContractError as error:  # of a model without a prior; Pyro adds a table of shapes
-            raise ContractError(str(error).partition("\n")[0]) from None
-        return tuple(
-            expectation(site["fn"]) if mean and site["infer"].get("was_observed") else site["value"] for site in sites.values()
-        )
+        values = {name: part[HELD + name] for name in held}
+        drawn = draw_sites(model, {key: value for key, value in part.items() if not key.startswith(HELD)}, values)
+        return tuple(_value(site, mean and name not in held) for name, site in drawn.items())
 
-    with running(model), evaluating(model), torch.no_grad():
-        with torch.random.fork_rng():
-            draw({key: value[:1] for key, value in batch.items()})
-        shared = any(not site["cond_indep_stack"] for site in sites.values())  # by all n: one pass
-        parts = [*chunks.map_rows(draw, batch, n if shared else chunks.ROWS_PER_PASS, compile)]
-    _refuse_unknown(model, batch, set(sites) | set(like or {}))
+    shared = any(not site["cond_indep_stack"] for site in sites.values())  # by all draws: one pass
+    whole = {**batch, **{HELD + name: value for name, value in held.items()}}
+    parts = [*chunks.map_rows(draw, whole, num if shared else chunks.ROWS_PER_PASS, compile)]
     return dict(zip(sites, parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True)), strict=True))
 
 
-def _refuse_unknown(model: Program, batch: Batch, known: set[str]) -> None:
-    unknown = sorted(inputs(model, batch).keys() - known)
-    if unknown:
-        raise ContractError(
-            f"{describe(model)} reads {unknown[0]!r}, whose values it does not draw here; give "
-            f"like={{{unknown[0]!r}: a tensor of one row, or one for each draw}}."
-        )
+def _value(site: Site, mean: bool) -> Tensor:
+    return expectation(site["fn"]) if mean and site["infer"].get("was_observed") else site["value"]
+
+
+def _covariates(model: Program, given: Mapping[str, Any], like: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    """What is given of the model's own arguments, as rows."""
+    names = [name for name in given if name in signature(model).parameters and name not in (like or {})]
+    known: Batch = {}
+    if names:
+        try:
+            known = template(model, 1, like)
+        except ContractError:  # a model that has not seen data: the first dimension is that of rows
+            known = {}
+    found = {}
+    for name in names:
+        value = torch.as_tensor(given[name])
+        one = value.dim() == 0 or (name in known and value.shape == known[name].shape[1:])
+        value = value.unsqueeze(0) if one else value
+        found[name] = value.to(known[name].dtype) if name in known else value
+    return found
+
+
+def _held(model: Program, sites: Mapping[str, Site], given: Mapping[str, Any], num: int) -> dict[str, Tensor]:
+    """The values of the given sites, (num, *event)."""
+    held = {}
+    for name in given:
+        if name not in sites:
+            if name not in signature(model).parameters:
+                raise nearest("site", name, {*sites, *signature(model).parameters})
+            continue
+        if not sites[name]["cond_indep_stack"]:
+            raise OptionError(f"given={{{name!r}: ...}} is a site outside the data plate, which all data share; leave it out.")
+        value = site_value(sites[name], given[name], f"given[{name!r}]")
+        event = tuple(sites[name]["fn"].event_shape)
+        if tuple(value.shape) not in (event, (1, *event), (num, *event)):
+            raise OptionError(
+                f"given[{name!r}] has shape {tuple(value.shape)}; expected {event} for one value, or {(num, *event)} for one "
+                "a draw."
+            )
+        held[name] = value.expand(num, *event)
+    return held

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyrovae.core.inference import device_of, evaluating
-from pyrovae.core.pair import Batch, Program, batch_size, describe, running, template
+from pyrovae.core.doors import as_batch
+from pyrovae.core.inference import inference
+from pyrovae.core.pair import Batch, PairLike, Program, as_pair, batch_size, describe, template
 from pyrovae.core.trace import fixed, run_program, sample_sites
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.generate.expectation import Expectations, expectation, picture_site
@@ -17,49 +19,50 @@ from pyrovae.generate.reconstruction import posterior_means
 __all__ = ["analogies", "class_samples"]
 
 
-def class_samples(model: Program, num: int = 10, like: Mapping[str, Tensor] | None = None) -> Tensor:
+def class_samples(pair: PairLike, num: int = 10, like: Mapping[str, Tensor] | None = None) -> Tensor:
     """E[x | y, z_j] for every class y and styles z_1 .. z_num of the prior, (C, num, *shape): a column is one style.
 
     Args:
-        model: a program with a latent OneHotCategorical site y.
+        pair: a Run, a run's folder, a Pair, or (model, guide), with a latent OneHotCategorical site y.
         num: how many styles.
         like: entries of the batch besides x, one row.
 
     References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Figure 1.
 
     >>> from pyrovae import data, pairs
-    >>> class_samples(pairs.m2(data.load("digits").spec).model, 3).shape
+    >>> class_samples(pairs.m2(data.load("digits").spec), 3).shape
     torch.Size([10, 3, 8, 8])
     """
     if num < 1:
         raise OptionError(f"num is {num}; expected at least one style.")
+    pair = as_pair(pair)
+    model = pair.model
     batch = template(model, num, like)
-    with running(model), evaluating(model), torch.no_grad():
+    with inference(pair):
         drawn = sample_sites(run_program(model, batch))
         latents = {name: site["value"] for name, site in drawn.items() if not site["is_observed"]}
         return _every_class(model, batch, latents).transpose(0, 1)
 
 
-def analogies(model: Program, guide: Program, x: Mapping[str, Tensor] | Tensor) -> Tensor:
+def analogies(pair: PairLike, data: Any) -> Tensor:
     """E[x | y, z_b] for every class y, z_b the style that the guide infers of x_b, (B, C, *shape): a row is one style.
 
     Args:
-        model, guide: programs with a latent OneHotCategorical site y.
-        x: (B, *shape), or a batch where the programs need more than x.
+        pair: a Run, a run's folder, a Pair, or (model, guide), with a latent OneHotCategorical site y.
+        data: B rows, in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part.
 
     References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Figure 1.
 
     >>> from pyrovae import data, pairs
     >>> digits = data.load("digits")
-    >>> pair = pairs.m2(digits.spec)
-    >>> analogies(pair.model, pair.guide, digits.test["x"][:4]).shape
+    >>> analogies(pairs.m2(digits.spec), digits.test["x"][:4]).shape
     torch.Size([4, 10, 8, 8])
     """
-    device = device_of(model, guide)
-    batch = {key: value.to(device) for key, value in (x if isinstance(x, Mapping) else {"x": x}).items()}
-    with running(model, guide), evaluating(model, guide), torch.no_grad():
-        latents, _ = posterior_means(guide, batch)
-        return _every_class(model, batch, latents)
+    pair = as_pair(pair)
+    batch = as_batch(pair, data)
+    with inference(pair):
+        latents, _ = posterior_means(pair.guide, batch)
+        return _every_class(pair.model, batch, latents)
 
 
 def _every_class(model: Program, batch: Batch, latents: Mapping[str, Tensor]) -> Tensor:

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyrovae.core.inference import device_of, evaluating
-from pyrovae.core.pair import Batch, Program, batch_size, running
+from pyrovae.core.doors import as_batch
+from pyrovae.core.inference import inference
+from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair, batch_size
 from pyrovae.core.trace import PairTrace, fixed, run_program, sample_sites, trace_pair
 from pyrovae.effects.missing import ObservedPart
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import expectation
+from pyrovae.generate.reconstruction import require_samples
 
 __all__ = ["HIDDEN", "complete", "conditional_samples", "impute", "known_part"]
 
 
-def impute(model: Program, guide: Program, batch: Mapping[str, Tensor], num_samples: int = 100) -> Tensor:
+def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
     """E[x_missing | x_observed] by self-normalized importance sampling, x itself where it is observed, (B, *shape).
 
         sum_k v_k E[x | z_k],   v_k = w_k / sum_k w_k,   w_k = p(x_observed, z_k) / q(z_k | x_observed)
 
     Args:
-        model, guide: the two programs of any pair.
-        batch: x, and mask, 1 where x is observed.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data: B rows of x, and mask, 1 where x is observed, in any form that :func:`pyrovae.data.load` takes; of a whole
+            Data set the test part.
         num_samples: K.
 
     References: Mattei and Frellsen, MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets, 2019.
@@ -33,16 +37,16 @@ def impute(model: Program, guide: Program, batch: Mapping[str, Tensor], num_samp
     >>> from pyrovae import data, pairs
     >>> digits = data.load("digits", transforms=["missing:rate=0.5"])
     >>> pair = pairs.vae(digits.spec, latent_dim=2)
-    >>> impute(pair.model, pair.guide, digits.test[:3]).shape
+    >>> impute(pair, digits.test[:3]).shape
     torch.Size([3, 8, 8])
     """
-    if num_samples < 1:
-        raise OptionError(f"num_samples is {num_samples}; expected at least 1.")
-    programs = (_observed(model), _observed(guide))
-    rows = _on_device(model, guide, batch, "mask")
+    require_samples(num_samples)
+    pair = as_pair(pair)
+    programs = (_observed(pair.model), _observed(pair.guide))
+    rows = _rows(pair, data, "mask")
     step = max(1, chunks.ROWS_PER_PASS // num_samples)
     parts = []
-    with running(model, guide), evaluating(model, guide), torch.no_grad():
+    with inference(pair):
         for start in range(0, batch_size(rows), step):
             some = {key: value[start : start + step] for key, value in rows.items()}
             traced = trace_pair(*programs, some, num_samples, enumerate_sites=False)
@@ -52,17 +56,15 @@ def impute(model: Program, guide: Program, batch: Mapping[str, Tensor], num_samp
     return torch.cat(parts)
 
 
-def complete(
-    model: Program, guide: Program, batch: Mapping[str, Tensor], num_samples: int = 1, num_steps: int = 200
-) -> Tensor:
+def complete(pair: PairLike, data: Any, num_samples: int = 1, num_steps: int = 200) -> Tensor:
     """x_missing ~ p(x_missing | x_observed) by Markov chains, x itself where it is observed, (K, B, *shape).
 
     Metropolis within Gibbs: z is proposed by q(z | x), with x completed, and accepted with the ratio of p(x, z) / q(z | x);
     then x_missing ~ p(x | z). Draws are exact as the chains grow long, for a pair that never saw a missing value.
 
     Args:
-        model, guide: the two programs of any pair without latent sites downstream of x.
-        batch: x, and mask, 1 where x is observed.
+        pair: a Run, a run's folder, a Pair, or (model, guide), without latent sites downstream of x.
+        data: B rows of x, and mask, as for :func:`impute`.
         num_samples: K, chains for each datum.
         num_steps: length of the chains.
 
@@ -74,47 +76,51 @@ def complete(
     >>> from pyrovae import data, pairs
     >>> digits = data.load("digits", transforms=["missing:rate=0.5"])
     >>> pair = pairs.vae(digits.spec, latent_dim=2)
-    >>> complete(pair.model, pair.guide, digits.test[:3], num_samples=2, num_steps=5).shape
+    >>> complete(pair, digits.test[:3], num_samples=2, num_steps=5).shape
     torch.Size([2, 3, 8, 8])
     """
     if num_samples < 1 or num_steps < 1:
         raise OptionError(f"num_samples is {num_samples}, num_steps {num_steps}; both must be at least 1.")
-    whole_model, whole_guide = (p.program if isinstance(p, ObservedPart) else p for p in (model, guide))
-    rows = _on_device(model, guide, batch, "mask")
+    pair = as_pair(pair)
+    model, guide = (p.program if isinstance(p, ObservedPart) else p for p in (pair.model, pair.guide))
+    rows = _rows(pair, data, "mask")
     rows = {key: value.repeat(num_samples, *[1] * (value.dim() - 1)) for key, value in rows.items()}
     x, mask = rows["x"], rows["mask"].bool()
     latents: dict[str, Tensor] | None = None
-    with running(model, guide), evaluating(model, guide), torch.no_grad():
+    with inference(pair):
         for _ in range(num_steps):
             rows["x"] = x
-            proposal = trace_pair(whole_model, whole_guide, rows, enumerate_sites=False)
+            proposal = trace_pair(model, guide, rows, enumerate_sites=False)
             if latents is None:
                 _refuse_downstream(proposal)
                 latents = proposal.latents
             else:
-                latents = _accepted(proposal, _scored(whole_model, whole_guide, rows, latents), latents)
-            sites = sample_sites(run_program(whole_model, rows, 1, replay=fixed(latents)))
+                latents = _accepted(proposal, _scored(model, guide, rows, latents), latents)
+            sites = sample_sites(run_program(model, rows, 1, replay=fixed(latents)))
             x = torch.where(mask, x, sites["x"]["fn"].sample().squeeze(0))
     return x.unflatten(0, (num_samples, -1))
 
 
-def conditional_samples(model: Program, batch: Mapping[str, Tensor], num_samples: int = 1, mean: bool = True) -> Tensor:
+def conditional_samples(pair: PairLike, data: Any, num_samples: int = 1, mean: bool = True) -> Tensor:
     """x ~ p(x | c) of a conditional model, x itself where it is given, (K, B, *shape).
 
     Args:
-        model: a conditional model (:class:`~pyrovae.models.CVAE`).
-        batch: c and given, and x, of which what is not given is not read.
+        pair: a Run, a run's folder, a Pair, or (model, guide), of a conditional model (:class:`~pyrovae.models.CVAE`).
+        data: B rows of c and given, and x, of which what is not given is not read, in any form that
+            :func:`pyrovae.data.load` takes; of a whole Data set the test part.
         num_samples: K.
         mean: give E[x | z, c] for draws of z, in place of a draw of x.
 
     >>> from pyrovae import data, pairs
     >>> digits = data.load("digits", transforms=["quadrants:given=2"])
-    >>> conditional_samples(pairs.cvae(digits.spec).model, digits.test[:3], num_samples=2).shape
+    >>> conditional_samples(pairs.cvae(digits.spec), digits.test[:3], num_samples=2).shape
     torch.Size([2, 3, 8, 8])
     """
-    rows = _on_device(model, model, batch, "given")
-    with running(model), evaluating(model), torch.no_grad():
-        prior = sample_sites(run_program(model, rows, num_samples))
+    require_samples(num_samples)
+    pair = as_pair(pair)
+    rows = _rows(pair, data, "given")
+    with inference(pair):
+        prior = sample_sites(run_program(pair.model, rows, num_samples))
         law = prior["x"]["fn"]
         drawn = expectation(law) if mean else law.sample()
     return torch.where(rows["given"].bool(), rows["c"], drawn)
@@ -151,11 +157,11 @@ def _observed(program: Program) -> Program:
     return program if isinstance(program, ObservedPart) else ObservedPart(program)
 
 
-def _on_device(model: Program, guide: Program, batch: Mapping[str, Tensor], key: str) -> Batch:
+def _rows(pair: Pair, data: Any, key: str) -> Batch:
+    batch = as_batch(pair, data)
     if key not in batch:
         raise ContractError(f"the batch has {', '.join(batch)} and no {key!r}, 1 where x is known and 0 elsewhere.")
-    device = device_of(model, guide)
-    return {name: value.to(device) for name, value in batch.items()}
+    return batch
 
 
 def _refuse_downstream(traced: PairTrace) -> None:

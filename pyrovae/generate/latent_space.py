@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyrovae.core.inference import device_of, evaluating
-from pyrovae.core.pair import Batch, Program, batch_size, running, template
+from pyrovae.core.doors import as_datum
+from pyrovae.core.inference import inference
+from pyrovae.core.pair import Batch, PairLike, Program, as_pair, template
 from pyrovae.core.trace import fixed, run_program, sample_sites
 from pyrovae.errors import ContractError, OptionError, nearest
-from pyrovae.generate.ancestral import _refuse_unknown
 from pyrovae.generate.expectation import Expectations, expectation, factors, picture_site
-from pyrovae.generate.reconstruction import _batch, _continuous, posterior_means
+from pyrovae.generate.given import refuse_unknown
+from pyrovae.generate.reconstruction import continuous, posterior_means
 
 __all__ = ["interpolate", "manifold", "traverse"]
 
@@ -22,9 +24,8 @@ MOST_DIMS = 10  # that a traversal shows when not told which
 
 
 def traverse(
-    model: Program,
-    guide: Program,
-    x: Mapping[str, Tensor] | Tensor,
+    pair: PairLike,
+    data: Any,
     site: str | None = None,
     dims: Iterable[int] | None = None,
     values: Sequence[float] | Tensor | None = None,
@@ -32,8 +33,8 @@ def traverse(
     """E[x | z], one dimension of z at a time set to each of ``values``, the rest at the posterior mean of one datum.
 
     Args:
-        model, guide: the two programs.
-        x: one datum, (1, *shape); (*shape) where the model's shape is known; or a batch of one row.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data: one datum, in any form that :func:`pyrovae.data.load` takes, (1, *shape); or (*shape) where that is known.
         site: the latent site to vary; by default the only vector-valued one. Other sites keep their posterior mean, so
             only what depends on the site directly changes.
         dims: which of its dimensions; by default the first 10.
@@ -48,12 +49,13 @@ def traverse(
     >>> from pyrovae.data import DataSpec
     >>> from pyrovae.pairs import vae
     >>> pair = vae(DataSpec("toy", (4, 4), "real"), latent_dim=3)
-    >>> traverse(pair.model, pair.guide, torch.zeros(1, 4, 4)).shape
+    >>> traverse(pair, torch.zeros(1, 4, 4)).shape
     torch.Size([3, 11, 4, 4])
     """
-    batch = _datum(model, guide, x)
-    with running(model, guide), evaluating(model, guide), torch.no_grad():
-        latents, events = posterior_means(guide, batch)
+    pair = as_pair(pair)
+    batch = as_datum(pair, data)
+    with inference(pair):
+        latents, events = posterior_means(pair.guide, batch)
         site = _vector_site(events, site)
         center = latents[site][0]
         chosen = list(range(min(len(center), MOST_DIMS))) if dims is None else [int(i) for i in dims]
@@ -63,36 +65,35 @@ def traverse(
         walks = center.repeat(len(chosen), len(grid), 1)
         for row, i in enumerate(chosen):
             walks[row, :, i] = grid.to(center)
-        pictures = _decode(model, batch, {**latents, site: walks.flatten(0, 1)}, len(chosen) * len(grid))
+        pictures = _decode(pair.model, batch, {**latents, site: walks.flatten(0, 1)}, len(chosen) * len(grid))
         return pictures.unflatten(0, (len(chosen), len(grid)))
 
 
 def interpolate(
-    model: Program,
-    guide: Program,
-    start: Mapping[str, Tensor] | Tensor,
-    end: Mapping[str, Tensor] | Tensor,
+    pair: PairLike,
+    data_a: Any,
+    data_b: Any,
     num: int = 11,
     site: str | None = None,
 ) -> Tensor:
-    """E[x | (1 - t) z_start + t z_end], t = 0 .. 1, between the posterior means of two data, (num, *shape).
+    """E[x | (1 - t) z_a + t z_b], t = 0 .. 1, between the posterior means of two data, (num, *shape).
 
     Args:
-        model, guide: the two programs.
-        start, end: one datum each, as for :func:`traverse`.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data_a, data_b: one datum each, as for :func:`traverse`.
         num: how many pictures, both ends included.
-        site: the latent site to move; by default all of them. What cannot be moved (labels) stays at ``start``.
+        site: the latent site to move; by default all of them. What cannot be moved (labels) stays that of a.
 
     >>> from pyrovae.data import DataSpec
     >>> from pyrovae.pairs import vae
-    >>> pair = vae(DataSpec("toy", (4,), "real"))
-    >>> interpolate(pair.model, pair.guide, torch.zeros(1, 4), torch.ones(1, 4), num=5).shape
+    >>> interpolate(vae(DataSpec("toy", (4,), "real")), torch.zeros(1, 4), torch.ones(1, 4), num=5).shape
     torch.Size([5, 4])
     """
-    batch, other = _datum(model, guide, start), _datum(model, guide, end)
-    with running(model, guide), evaluating(model, guide), torch.no_grad():
-        latents, movable = posterior_means(guide, batch)
-        target, _ = posterior_means(guide, other)
+    pair = as_pair(pair)
+    batch, other = as_datum(pair, data_a), as_datum(pair, data_b)
+    with inference(pair):
+        latents, movable = posterior_means(pair.guide, batch)
+        target, _ = posterior_means(pair.guide, other)
         if site is not None and site not in latents:
             raise nearest("latent site", site, latents)
         moved = [name for name in movable if site in (None, name)]
@@ -100,14 +101,14 @@ def interpolate(
         for name in moved:
             t = torch.linspace(0, 1, num).to(latents[name]).reshape(num, *[1] * (latents[name].dim() - 1))
             paths[name] = torch.lerp(latents[name], target[name], t)
-        return _decode(model, batch, {**latents, **paths}, num)
+        return _decode(pair.model, batch, {**latents, **paths}, num)
 
 
-def manifold(model: Program, num: int = 20, site: str | None = None, like: Mapping[str, Tensor] | None = None) -> Tensor:
+def manifold(pair: PairLike, num: int = 20, site: str | None = None, like: Mapping[str, Tensor] | None = None) -> Tensor:
     """E[x | z = (F^-1(u_i), F^-1(u_j))], u_i = (i + 1/2) / num, F the prior's cdf: the data manifold of a 2-d latent.
 
     Args:
-        model: the generative program.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
         num: points along each axis.
         site: the 2-dimensional latent site; by default the only vector-valued one. Others are at their prior mean.
         like: entries of the batch besides x (labels, covariates), one row.
@@ -122,14 +123,16 @@ def manifold(model: Program, num: int = 20, site: str | None = None, like: Mappi
 
     >>> from pyrovae.data import DataSpec
     >>> from pyrovae.pairs import vae
-    >>> manifold(vae(DataSpec("toy", (4, 4), "real"), latent_dim=2).model, num=5).shape
+    >>> manifold(vae(DataSpec("toy", (4, 4), "real"), latent_dim=2), num=5).shape
     torch.Size([5, 5, 4, 4])
     """
+    pair = as_pair(pair)
+    model = pair.model
     batch = template(model, num * num, like)
-    with running(model), evaluating(model), torch.no_grad(), Expectations():
+    with inference(pair) as device, Expectations():
         prior = sample_sites(run_program(model, batch))
-        _refuse_unknown(model, batch, {picture_site(prior)} | set(like or {}))
-        latent = _continuous(prior)
+        refuse_unknown(model, batch, {picture_site(prior)} | set(like or {}))
+        latent = continuous(prior)
         site = _vector_site(latent, site)
         base = factors(prior[site]["fn"])
         if latent[site] != (2,) or base is None:
@@ -137,7 +140,7 @@ def manifold(model: Program, num: int = 20, site: str | None = None, like: Mappi
                 f"site {site!r} has event shape {tuple(latent[site])} and prior {prior[site]['fn']}; a manifold needs "
                 "a site of 2 independent dimensions: use traverse, or a pair with latent_dim=2."
             )
-        u = (torch.arange(num, device=device_of(model, model)) + 0.5) / num
+        u = (torch.arange(num, device=device) + 0.5) / num
         try:
             z = base.icdf(torch.cartesian_prod(u, u))
         except NotImplementedError as error:
@@ -152,21 +155,6 @@ def _decode(model: Program, batch: Batch, latents: Mapping[str, Tensor], rows: i
     batch, latents = ({key: value.expand(rows, *value.shape[1:]) for key, value in d.items()} for d in (batch, latents))
     sites = sample_sites(run_program(model, batch, replay=fixed(latents)))
     return expectation(sites[picture_site(sites)]["fn"])
-
-
-def _datum(model: Program, guide: Program, x: Mapping[str, Tensor] | Tensor) -> Batch:
-    """A batch of one row."""
-    batch = _batch(model, guide, x)
-    if isinstance(x, Tensor):
-        try:
-            known = tuple(template(model, 1)["x"].shape[1:])
-        except (ContractError, KeyError):
-            known = None
-        if tuple(x.shape) == known:
-            batch = {"x": batch["x"].unsqueeze(0)}
-    if batch_size(batch) != 1:
-        raise ContractError(f"x came with {batch_size(batch)} rows; expected one datum, (1, *shape): pass x[i:i + 1].")
-    return batch
 
 
 def _vector_site(events: Mapping[str, torch.Size], site: str | None) -> str:

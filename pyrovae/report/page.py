@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyrovae import generate, plots
-from pyrovae.core.inference import device_of
-from pyrovae.core.pair import Batch
+from pyrovae.core.inference import device_of, private_random
+from pyrovae.core.pair import Batch, opened
 from pyrovae.data import Split
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.evaluation import latents
@@ -53,7 +53,7 @@ def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluatio
     The pictures are also written beside it, as by :func:`pictures`.
 
     Args:
-        run: a trained run.
+        run: a Run, or a run's folder.
         path: of the file; by default ``report.html`` in the run's folder.
         evaluation: an object with ``to_json()``, or a dict, of figures to show.
 
@@ -64,6 +64,7 @@ def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluatio
         RunError: the folder does not exist.
         OptionError: there is no path and the run has no folder.
     """
+    run = _run(run)
     if path is None and run.path is None:
         raise OptionError("the run was not written to a folder, so the report has no place; give path=.")
     path = Path(path) if path is not None else Path(run.path) / "report.html"
@@ -84,6 +85,14 @@ def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluatio
     return path
 
 
+def _run(source: Any) -> Any:
+    """A Run, or that of a folder."""
+    run = opened(source, with_data=True)
+    if not hasattr(run, "history"):
+        raise OptionError(f"a report is of a Run or a run's folder; got {type(run).__name__}.")
+    return run
+
+
 def pictures(run: Any, folder: str | os.PathLike[str]) -> dict[str, Path]:
     """Write every picture that applies to a run to ``folder/pictures/<name>.png``; their paths by name.
 
@@ -93,6 +102,7 @@ def pictures(run: Any, folder: str | os.PathLike[str]) -> dict[str, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise RunError(f"folder {folder} does not exist; make it before saving pictures there.")
+    run = _run(run)
     if run.data is None:
         raise OptionError("the run was trained on data from memory, which its pictures show; load it with data=... (--data).")
     target = folder / "pictures"
@@ -110,11 +120,8 @@ def _caption(name: str) -> str:
 
 def _figures(run: Any) -> list[tuple[str, Figure]]:
     """Name and figure of what applies to the pair; drawn with random numbers of their own."""
-    device = device_of(run.model, run.guide)
-    devices = [device.index or 0] if device.type == "cuda" else []
     figures = []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(SEED)
+    with private_random(SEED, device_of(run.model, run.guide)):
         for name, draw in _drawings(run):
             # what does not apply is left out: no 2-d latent, no history, ...
             with suppress(ContractError, OptionError):
@@ -123,38 +130,35 @@ def _figures(run: Any) -> list[tuple[str, Figure]]:
 
 
 def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    model, guide = run.model, run.guide
-    batch = _rows(run)
+    pair, batch = run.pair, _rows(run)
     some = {key: value[:NUM_RECONSTRUCTIONS] for key, value in batch.items()}
     one = {key: value[:1] for key, value in batch.items()}
     scale = _scale(run, batch)
 
     def samples() -> Figure:
         like = {key: value[torch.arange(NUM_SAMPLES) % len(value)] for key, value in batch.items()}
-        drawn = generate.sample(model, NUM_SAMPLES, like=like, mean=True)
+        drawn = generate.sample(pair, NUM_SAMPLES, like=like, mean=True)
         return plots.image_grid(drawn["x" if "x" in drawn else list(drawn)[-1]], **scale)
 
     def reconstructions() -> Figure:
-        if "x" not in some:
-            raise ContractError(f"the data have no x, only {', '.join(some)}.")
-        return plots.reconstructions(some["x"], generate.reconstruct(model, guide, some, 10), **scale)
+        return plots.reconstructions(some["x"], generate.reconstruct(pair, some, 10), **scale)
 
     def class_samples() -> Figure:
-        grid = generate.class_samples(model, NUM_STYLES, like=one)
+        grid = generate.class_samples(pair, NUM_STYLES, like=one)
         return plots.image_grid(grid.flatten(0, 1), NUM_STYLES, **scale)
 
     def inferred_styles() -> Figure:
         few = {key: value[:NUM_STYLES] for key, value in batch.items()}
-        return plots.analogies(generate.analogies(model, guide, few), few["x"], **scale)
+        return plots.analogies(generate.analogies(pair, few), few["x"], **scale)
 
     def completions() -> Figure:
         few = {key: value[:NUM_COMPLETED] for key, value in batch.items()}
         if "c" in few:
-            draws = generate.conditional_samples(model, few, NUM_COMPLETIONS)
+            draws = generate.conditional_samples(pair, few, NUM_COMPLETIONS)
             return plots.completions(few["x"], few["given"], draws, None if few["given"].any() else few["c"], **scale)
         if "mask" not in few:
             raise OptionError("the data are complete.")
-        draws = generate.complete(model, guide, few, NUM_COMPLETIONS)
+        draws = generate.complete(pair, few, NUM_COMPLETIONS)
         return plots.completions(few["x"], few["mask"], draws, whole=False, **scale)
 
     yield "learning_curves", lambda: plots.learning_curves(run.history)
@@ -164,8 +168,8 @@ def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield "completions", completions
     yield "reconstructions", reconstructions
     try:
-        moments = latents.posterior_moments(model, guide, batch)
-        kls = latents.kl_per_dim(model, guide, batch)
+        moments = latents.posterior_moments(pair, batch)
+        kls = latents.kl_per_dim(pair, batch)
     except ContractError:  # a site without a row for each datum
         return
     vectors = [name for name, site in moments.items() if site.mean.dim() == 2 and name != "y"]
@@ -174,8 +178,8 @@ def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
         mean, spread = moments[site]
         kl, active = kls.get(site), latents.active_units(mean)
         figures: dict[str, Callable[[], Figure]] = {
-            "traversals": lambda site=site: plots.traversals(generate.traverse(model, guide, one, site=site), **scale),
-            "manifold": lambda site=site: plots.manifold(generate.manifold(model, site=site, like=one), **scale),
+            "traversals": lambda site=site: plots.traversals(generate.traverse(pair, one, site=site), **scale),
+            "manifold": lambda site=site: plots.manifold(generate.manifold(pair, site=site, like=one), **scale),
             "latent_scatter": lambda mean=mean: plots.latent_scatter(mean, batch.get("y")),
         }
         if kl is not None:  # else a point, or without a prior

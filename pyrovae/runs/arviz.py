@@ -14,10 +14,11 @@ import torch
 import xarray
 from torch import Tensor
 
-from pyrovae.core.inference import device_of, evaluating
-from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, inputs, running
+from pyrovae.core.doors import as_pair_and_rows
+from pyrovae.core.inference import inference
+from pyrovae.core.pair import Batch, Pair, PairLike, batch_size, inputs
 from pyrovae.core.trace import PairTrace, fixed, run_program, trace_pair, unknown_sites
-from pyrovae.data import Split, as_split
+from pyrovae.data import Split, Stream
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.evidence.weights import import_arviz
@@ -33,7 +34,7 @@ POOL = 20  # guide draws for each resampled one
 
 
 def to_arviz(
-    run: Any,
+    pair: PairLike,
     data: Any = None,
     num_samples: int = 100,
     num_chains: int = 4,
@@ -56,8 +57,9 @@ def to_arviz(
     Serves ArviZ 0.18 up to, not including, 1.0, which replaced InferenceData by xarray's DataTree.
 
     Args:
-        run: a run, a :class:`~pyrovae.core.pair.Pair` or a (model, guide) tuple.
-        data: a split, a dict of tensors or a tensor; by default the run's test data.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data: in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part. By default that of the
+            run's own data.
         num_samples: draws a chain.
         num_chains: how many chains.
         num_data: of so many rows, a seeded random subset where there are more.
@@ -83,18 +85,10 @@ def to_arviz(
     for option, value in (("num_samples", num_samples), ("num_chains", num_chains), ("num_data", num_data)):
         if value < 1:
             raise OptionError(f"{option} is {value}; expected at least 1.")
-    pair = as_pair(getattr(run, "pair", run))
-    device = device_of(pair.model, pair.guide)
-    rows, batch = _rows(_data(run, data), num_data, seed)
-    batch = {key: value.to(device) for key, value in batch.items()}
-    devices = [device.index or 0] if device.type == "cuda" else []
-    with (
-        running(pair.model, pair.guide),
-        evaluating(pair.model, pair.guide),
-        torch.no_grad(),
-        torch.random.fork_rng(devices=devices),
-    ):
-        torch.manual_seed(seed)
+    pair, split = as_pair_and_rows(pair, data, "to_arviz")
+    rows, batch = _rows(split, num_data, seed)
+    with inference(pair, seed=seed) as device:
+        batch = {key: value.to(device) for key, value in batch.items()}
         chains = [_chain(pair, batch, num_samples, resample) for _ in range(num_chains)]
         prior = _prior(pair, batch, num_samples, num_chains)
     observed = list(chains[0]["posterior_predictive"])
@@ -192,23 +186,12 @@ def _prior(pair: Pair, batch: Batch, num_samples: int, num_chains: int) -> dict[
     """Ancestral draws (chain, draw, *event); covariates are those of random rows of the batch."""
     n = num_samples * num_chains
     rows = torch.randint(batch_size(batch), (n,), device=next(iter(batch.values())).device)
-    drawn = sample(pair.model, n, like={key: value[rows] for key, value in inputs(pair.model, batch).items()})
+    drawn = sample(pair, n, like={key: value[rows] for key, value in inputs(pair.model, batch).items()})
     return {name: _small(value).unflatten(0, (num_chains, num_samples)) for name, value in drawn.items()}
 
 
-def _data(run: Any, data: Any) -> Any:
-    if data is not None:
-        return data
-    whole = getattr(run, "data", None)
-    for part in ("test", "valid", "train"):
-        if getattr(whole, part, None) is not None:
-            return getattr(whole, part)
-    raise OptionError("no data to condition on: a pair comes without; give data=, a split or a dict of tensors.")
-
-
-def _rows(data: Any, num_data: int, seed: int) -> tuple[np.ndarray, Batch]:
+def _rows(split: Split | Stream, num_data: int, seed: int) -> tuple[np.ndarray, Batch]:
     """Row numbers and their batch: a random subset, since data sets are often sorted; of a stream, its first rows."""
-    split = as_split(data)
     if isinstance(split, Split):
         chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:num_data].sort().values
         return chosen.numpy(), split[chosen]

@@ -1,4 +1,4 @@
-"""Read runs back: their pairs are rebuilt by recipe, never by executing anything from the folder."""
+"""Read runs back: their pairs are rebuilt by recipe, never by executing anything that lies in the folder."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import torch
 
 from pyrovae import data as data_sets
 from pyrovae import objectives, pairs
-from pyrovae.core.pair import Pair, Program, adopt, as_pair, remember, running
+from pyrovae.core.inference import inference
+from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, open_folders_with, remember
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
 from pyrovae.errors import OptionError, RunError
 from pyrovae.files import load_state, read_json, write_json
+from pyrovae.runs.user_file import rebuild, warn_of_change
 from pyrovae.train.fitting import prepare, resolve_device
 from pyrovae.train.loop import Trainer
 from pyrovae.train.processes import Processes
 from pyrovae.train.run import CHECKPOINT, CONFIG, Run, load_tensors
 
 __all__ = ["load", "resume"]
-
-PairLike = Pair | tuple[Program, Program]
 
 
 def load(
@@ -38,7 +38,9 @@ def load(
 
     Args:
         path: the run folder.
-        pair: a pair of the same make, needed when the run's pair is the user's own (loading never executes code).
+        pair: a pair of the same make, where the run's pair is the user's own: needed for one that was made in Python, or in a
+            file that has changed. A file that the run was trained from (``pyrovae train FILE.py:FUNCTION``) is run again
+            only if this user trained with it, on this machine and as it is now; nothing in the folder is ever executed.
         data: the data, needed for what uses them when the run's came from memory.
         weights: "best" or "last"; by default "best" for runs with early stopping, else "last".
         device: where to put the parameters.
@@ -54,15 +56,8 @@ def load(
         settings, recipe, source = config["fit"], config["pair"], config["data"]["source"]
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder / CONFIG} is no configuration of a run: it lacks {error}.") from error
-    if pair is None:
-        if recipe.get("name") not in pairs.CATALOGUE:
-            made_by = recipe.get("file") or recipe.get("model")
-            raise RunError(
-                f"{folder} was trained on a pair of your own ({made_by}), and loading a run never executes code: give "
-                f"pair=... (on the command line --pair {recipe.get('file', 'my_pair.py:build')})."
-            )
-        pair = pairs.get(recipe["name"]).rebuild(spec, recipe["options"])
-    pair = as_pair(pair)
+    pair = _rebuilt(recipe, spec, folder) if pair is None else as_pair(pair)
+    warn_of_change(pair, recipe, folder)
     if data is not None:
         data = as_data(data)
     elif with_data and source is not None:
@@ -77,6 +72,19 @@ def load(
         raise RunError(f"{folder} has no best parameters: it was trained without validation data; use weights='last'.")
     load_tensors(pair, tensors, str(folder / CHECKPOINT))
     return Run(pair, data, config, state["history"], folder, chosen, state["stopped"], state["best"]["epoch"])
+
+
+def _rebuilt(recipe: dict[str, Any], spec: DataSpec, folder: Path) -> Pair:
+    """The pair that a run's configuration names."""
+    if recipe.get("name") in pairs.CATALOGUE:
+        return pairs.get(recipe["name"]).rebuild(spec, recipe["options"])
+    if "sha256" in recipe:
+        return rebuild(recipe, spec, folder)
+    made_by = recipe.get("file") or recipe.get("model")
+    raise RunError(
+        f"{folder} was trained on a pair of your own ({made_by}), and reading a run never executes what lies in it: give "
+        f"pair=... (on the command line --pair {recipe.get('file', 'my_pair.py:build')})."
+    )
 
 
 def resume(
@@ -156,6 +164,9 @@ def _initialize(pair: Pair, spec: DataSpec, device: str) -> None:
     for program in (pair.model, pair.guide):
         if isinstance(program, torch.nn.Module):
             program.to(device)
-    with running(pair.model, pair.guide), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with inference(pair, seed=0):
         trace_pair(pair.model, pair.guide, batch, enumerate_sites=False)
     remember(pair.model, batch)
+
+
+open_folders_with(load)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pyrovae.core.pair import Pair, set_trainable
-from pyrovae.data import as_data
+from torch import nn
+
+from pyrovae.core.inference import private_random
+from pyrovae.core.pair import Pair, PairLike, as_pair, set_trainable
+from pyrovae.data import DataSpec, as_data
 from pyrovae.runs.folders import resume
 from pyrovae.train import Run, fit
 
@@ -16,7 +19,7 @@ __all__ = ["fit_stages"]
 
 
 def fit_stages(
-    pair: Pair,
+    builder: Callable[[DataSpec], Pair] | PairLike,
     data: Any,
     *,
     out: str | os.PathLike[str] | None = None,
@@ -29,7 +32,8 @@ def fit_stages(
     that the same call continues what was interrupted.
 
     Args:
-        pair: a pair; without stages this is :func:`~pyrovae.train.fitting`.
+        builder: a function of the data's description that returns a Pair, such as :func:`pyrovae.pairs.m1_m2`, its first
+            parameters drawn by ``seed``; or the pair itself. Without stages this is :func:`~pyrovae.fit`.
         data: as for ``fit``.
         out: new folder of the last run.
         stage_options: options of ``fit`` for the stages, in place of the pair's own.
@@ -39,6 +43,10 @@ def fit_stages(
         The last run: of the pair, or of a stage that was interrupted.
     """
     data = as_data(data)
+    if callable(builder) and not isinstance(builder, nn.Module):
+        with private_random(options.get("seed", 0)):
+            builder = builder(data.spec)
+    pair = as_pair(builder)
     shared = {key: value for key, value in options.items() if key != "objective"} | dict(stage_options or {})
     for number, stage in enumerate(pair.stages, 1):
         folder = None if out is None else Path(f"{os.fspath(out)}-stage-{number}")

@@ -15,7 +15,7 @@ import torch
 
 from pyrovae import objectives
 from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
-from pyrovae.core.contract import check
+from pyrovae.core.contract import check_batch
 from pyrovae.core.pair import Pair, Program, adopt, as_pair, modules
 from pyrovae.data import Data, as_data
 from pyrovae.errors import OptionError
@@ -149,7 +149,7 @@ def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: Mappin
         module.to(device)
     batch = next(iter(data.train.batches(min(64, settings["batch_size"]))))
     batch = {key: value.to(device) for key, value in batch.items()}
-    check(pair.model, pair.guide, batch)
+    check_batch(pair, batch)
     if isinstance(objective, Objective):
         prepare_objective(objective, pair.model, pair.guide, batch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -14,7 +15,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from pyrovae import load, log_evidence
 from pyrovae.cli import main
+from pyrovae.errors import RunError
 
 MY_PAIR = textwrap.dedent('''
     import pyro, pyro.distributions as dist, torch
@@ -79,7 +82,7 @@ def here(tmp_path_factory):
 def pyrovae(line, folder, **options):
     """Run the installed console script."""
     command = [str(Path(sys.executable).with_name("pyrovae")), *line.split()]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache")}
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, **options)
 
 
@@ -98,7 +101,7 @@ def test_train_says_what_it_did_and_leaves_a_run_folder(here):
     assert config["fit"]["objective"]["name"] == "elbo" and config["fit"]["objective"]["num_particles"] == 1
 
 
-def test_evaluate_sample_report_export_resume(here, monkeypatch, capsys):
+def test_evaluate_sample_report_to_arviz_resume(here, monkeypatch, capsys):
     code, out = run_main("evaluate runs/vae --num_samples 20", here, monkeypatch, capsys)
     figures = json.loads((here / "runs/vae/evaluation.json").read_text())
     assert code == 0 and "log p(x) = " in out.out and "+-" in out.out
@@ -115,7 +118,7 @@ def test_evaluate_sample_report_export_resume(here, monkeypatch, capsys):
     assert page.count("data:image/png;base64") >= 5 and "log p(x)" in page and "<script" not in page
     assert len(list((here / "runs/vae/pictures").glob("*.png"))) >= 5
 
-    assert run_main("export runs/vae --out run.nc --num_samples 5 --num_data 4", here, monkeypatch, capsys)[0] == 0
+    assert run_main("to-arviz runs/vae --out run.nc --num_samples 5 --num_data 4", here, monkeypatch, capsys)[0] == 0
     assert (here / "run.nc").stat().st_size > 1000
 
     assert run_main("resume runs/vae --epochs 4", here, monkeypatch, capsys)[0] == 0
@@ -125,15 +128,52 @@ def test_evaluate_sample_report_export_resume(here, monkeypatch, capsys):
 def test_a_pair_of_the_users_own(here):
     for line, said in [
         ("check my_pair.py:build --data my.npz", "latent z (2,): Normal, reparameterized, analytic KL"),
-        ("train my_pair.py:build --data my.npz --latent_dim 3 --epochs 2 --out runs/mine", "--pair my_pair.py:build"),
-        ("evaluate runs/mine --pair my_pair.py:build --num_samples 10", "z: "),
-        ("resume runs/mine --pair my_pair.py:build --epochs 3", "Run(3 epochs, finished"),
+        ("train my_pair.py:build --data my.npz --latent_dim 3 --epochs 2 --out runs/mine", "pyrovae report runs/mine\n"),
+        ("evaluate runs/mine --num_samples 10", "z: "),
+        ("resume runs/mine --epochs 3", "Run(3 epochs, finished"),
         ("report runs/mine --pair my_pair.py:build", "report.html"),
     ]:
         done = pyrovae(line, here)
         assert done.returncode == 0 and said in done.stdout, (line, done.stdout, done.stderr)
-    done = pyrovae("evaluate runs/mine", here)
-    assert done.returncode == 2 and "never executes code" in done.stderr and "--pair my_pair.py:build" in done.stderr
+        assert "changed" not in done.stderr and "is not what it was" not in done.stderr
+
+
+def test_a_users_file_is_run_again_only_as_it_was(here, monkeypatch, capsys, tmp_path):
+    """What a run remembers of a file, and who may have it executed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file, mine = here / "own.py", here / "runs/own"
+    file.write_text(MY_PAIR)
+    assert (
+        run_main("train own.py:build --data my.npz --latent_dim 3 --epochs 1 --out runs/own", here, monkeypatch, capsys)[0]
+        == 0
+    )
+    recipe = json.loads((mine / "config.json").read_text())["pair"]
+    assert recipe["file"] == f"{file}:build" and recipe["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.chdir(tmp_path)  # wherever one stands
+    run = load(mine)
+    assert run.pair.recipe == recipe and log_evidence(mine, run.data, num_samples=5).value.isfinite().all()
+
+    def refused(message):
+        code, out = run_main("sample runs/own --num 1", here, monkeypatch, capsys)
+        assert code == 2 and message in out.err and "--pair own.py:build" in out.err and out.err.count("\n") == 1
+        with pytest.raises(RunError, match="give pair="):
+            load(mine)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "of another user"))
+    refused("with which you have not trained here")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file.write_text(MY_PAIR + "\nraise RuntimeError('executed')\n")
+    refused("has changed since")
+    file.write_text(MY_PAIR + "\n# changed\n")
+    code, out = run_main("sample runs/own --num 1 --pair own.py:build", here, monkeypatch, capsys)
+    assert code == 0 and f"{file} is not what it was when runs/own was trained" in out.err
+    file.unlink()
+    refused("which is gone")
+    recipe["name"] = None
+    del recipe["sha256"]  # as earlier versions wrote it
+    config = json.loads((mine / "config.json").read_text())
+    (mine / "config.json").write_text(json.dumps({**config, "pair": {**recipe, "file": "own.py:build"}}))
+    refused("never executes what lies in it")
 
 
 def test_yaml_config_round_trip(here):

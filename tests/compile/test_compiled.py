@@ -535,9 +535,7 @@ def test_compiled_evidence_is_the_eager_one(digits):
     pair = small(digits)
     data = digits.test.subset(torch.arange(25))
     eager, compiled, rounded = (
-        pv.log_evidence(
-            pair.model, pair.guide, data, num_samples=40, batch_size=10, max_rows=200, compile=compile, precision=p
-        )
+        pv.log_evidence(pair, data, num_samples=40, batch_size=10, max_rows=200, compile=compile, precision=p)
         for compile, p in ((False, "float32"), (True, "float32"), (True, "bf16"))
     )
     torch.testing.assert_close(compiled.value, eager.value, atol=1e-4, rtol=1e-5)  # a short last batch, too

@@ -11,7 +11,7 @@ from torch import nn
 
 from pyrovae.core.contract import check
 from pyrovae.core.pair import adopt, parameters, running
-from pyrovae.errors import ContractError, NonFiniteError
+from pyrovae.errors import ContractError, DataError, NonFiniteError
 
 X = torch.randn(12, 4)
 
@@ -31,14 +31,14 @@ def standard_model(x):
 def test_right_pairs_pass_and_nothing_is_disturbed(name):
     pair = exact.PAIRS[name]()
     state = torch.get_rng_state()
-    report = check(pair.model, pair.guide, pair.batch)
+    report = check(pair, pair.batch)
     assert [site.name for site in report.sites if site.kind == "observed"] == ["x"]
     assert torch.equal(state, torch.get_rng_state())
     assert pyro.get_param_store().get_state()["params"] == {}
 
 
 def test_plain_functions_pass():
-    report = check(standard_model, standard_guide, {"x": X})
+    report = check((standard_model, standard_guide), {"x": X})
     assert [(s.name, s.shape, s.reparameterized, s.analytic_kl) for s in report.sites] == [
         ("z", (2,), True, True),
         ("x", (4,), True, False),
@@ -167,12 +167,12 @@ def unknown_input(x, c):
 )
 def test_broken_models_are_named(model, message):
     with pytest.raises(ContractError, match=message):
-        check(model, standard_guide, {"x": X})
+        check((model, standard_guide), {"x": X})
 
 
 def test_a_log_density_that_is_not_finite_is_named_with_its_row():
     with pytest.raises(NonFiniteError, match="site 'x' of the model is nan at row 0"):
-        check(not_finite, standard_guide, {"x": X})
+        check((not_finite, standard_guide), {"x": X})
 
 
 def test_batch_norm_in_training_is_refused_and_frozen_passes_with_buffers_untouched():
@@ -187,9 +187,9 @@ def test_batch_norm_in_training_is_refused_and_frozen_passes_with_buffers_untouc
 
     guide = Guide()
     with pytest.raises(ContractError, match="site 'z' of the guide: datum 0 .*BatchNorm"):
-        check(standard_model, guide, {"x": X})
+        check((standard_model, guide), {"x": X})
     assert int(guide.net[1].num_batches_tracked) == 0
-    check(standard_model, guide.eval(), {"x": X})
+    check((standard_model, guide.eval()), {"x": X})
 
 
 def test_dropout_is_no_dependence_between_data():
@@ -202,18 +202,18 @@ def test_dropout_is_no_dependence_between_data():
             with pyro.plate("data", len(x), dim=-1):
                 pyro.sample("z", dist.Normal(self.net(x), 1.0).to_event(1))
 
-    check(standard_model, Guide(), {"x": X})
+    check((standard_model, Guide()), {"x": X})
 
 
 def test_bad_batches():
     for batch, message in [
-        ({}, "the batch is empty"),
-        ({"x": torch.zeros(0, 4)}, "no rows"),
-        ({"x": X, "y": torch.zeros(3)}, "first dimensions differ"),
-        ({"x": [1, 2]}, "is no tensor"),
+        ({}, "expected 'x' among them"),
+        ({"x": torch.zeros(0, 4)}, "is empty"),
+        ({"x": X, "y": torch.zeros(3)}, "rows of x but 3 of y"),
+        ({"x": [1, 2]}, "is a list"),
     ]:
-        with pytest.raises(ContractError, match=message):
-            check(standard_model, standard_guide, batch)
+        with pytest.raises(DataError, match=message):
+            check((standard_model, standard_guide), batch)
 
 
 def test_pairs_of_plain_functions_do_not_share_parameters():
@@ -229,7 +229,7 @@ def test_pairs_of_plain_functions_do_not_share_parameters():
     pairs = [make(1.0), make(2.0)]
     for model, guide in pairs:
         adopt(model, guide)
-        check(model, guide, {"x": X})
+        check((model, guide), {"x": X})
     values = [parameters(*pair)["param.loc"] for pair in pairs]
     assert [v.item() for v in values] == [1.0, 2.0]
     with running(*pairs[0]):

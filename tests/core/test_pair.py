@@ -74,15 +74,15 @@ def methods():
 def test_each_way_trains_saves_and_keeps_its_parameters(make, tmp_path):
     pair, other = make(), make()
     before = {name: p.detach().clone() for name, p in parameters(*other).items()}
-    pv.check(*other, {"x": X})
+    pv.check(other, {"x": X})
     run = pv.fit(pair, (X, X), epochs=20, lr=0.02, progress=False, out=tmp_path / "run")
     assert run.history[-1]["valid"] > run.history[0]["valid"] + 1
     assert all(torch.equal(before[name], p) for name, p in parameters(*other).items() if name in before)
     assert not pyro.get_param_store().get_state()["params"]
     pv.load(tmp_path / "run", pair=other, data=X)
-    evidence = [pv.log_evidence(*p, X, num_samples=5).value for p in (pair, other)]
+    evidence = [pv.log_evidence(p, X, num_samples=5).value for p in (pair, other)]
     assert torch.equal(*evidence)
-    assert pv.sample(pair[0], 3)["x"].shape == (3, 5)
+    assert pv.sample(pair, 3)["x"].shape == (3, 5)
 
 
 class Square(PyroModule):
@@ -103,8 +103,8 @@ class Square(PyroModule):
 
 def test_pyro_modules_that_would_share_a_parameter_are_refused():
     with pytest.raises(ContractError, match="both call a parameter 'net.weight'.*give one of them a name"):
-        pv.check(Square(True), Square(False), {"x": X})
-    pv.check(Square(True), Square(False, "guide"), {"x": X})
+        pv.check((Square(True), Square(False)), {"x": X})
+    pv.check((Square(True), Square(False, "guide")), {"x": X})
 
 
 def test_functions_trained_by_stock_svi_are_evaluated_with_pyros_own_store():
@@ -119,8 +119,8 @@ def test_functions_trained_by_stock_svi_are_evaluated_with_pyros_own_store():
             pyro.sample("z", dist.Normal(x.mean(-1, keepdim=True), 0.5).to_event(1))
 
     data = X + torch.tensor([3.0, -3.0, 3.0, -3.0, 3.0])
-    untrained = pv.log_evidence(model, guide, data, num_samples=50).mean
+    untrained = pv.log_evidence((model, guide), data, num_samples=50).mean
     svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.1}), pyro.infer.Trace_ELBO())
     for _ in range(100):
         svi.step(data)
-    assert pv.log_evidence(model, guide, data, num_samples=50).mean > untrained + 1
+    assert pv.log_evidence((model, guide), data, num_samples=50).mean > untrained + 1

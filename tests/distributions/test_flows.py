@@ -180,7 +180,7 @@ def guide(name, num_flows=4):
 def test_untrained_flows_keep_bounds_below_log_p(name):
     x = torch.linspace(-3, 3, 6).unsqueeze(1)
     torch.testing.assert_close(quadrature(Sum(), x, {"z": 2}), truth(x), rtol=0, atol=1e-4)
-    result = pv.log_evidence(Sum(), guide(name), x, num_samples=20_000, batch_size=6)
+    result = pv.log_evidence((Sum(), guide(name)), x, num_samples=20_000, batch_size=6)
     assert (result.elbo < truth(x) + 4.5 * result.elbo_stderr).all()
     assert (result.value < truth(x) + 4.5 * result.stderr + 1e-3).all()
 
@@ -194,7 +194,7 @@ def test_trained_flows_fit_a_correlated_posterior_better_than_the_diagonal(name)
     for kind in ("diagonal", name):
         q = DiagonalGaussian(MLP(1, [16], 4)) if kind == "diagonal" else guide(name)
         pv.fit((Sum(), q), x, "elbo:num_particles=4", epochs=60, lr=1e-2, progress=False, compile=False, seed=1)
-        result = pv.log_evidence(Sum(), q, x[:100], num_samples=2000)
+        result = pv.log_evidence((Sum(), q), x[:100], num_samples=2000)
         gaps[kind] = float((truth(x[:100]) - result.elbo).mean())
     assert gaps["diagonal"] == pytest.approx(0.93, abs=0.15)
     assert 0 < gaps[name] < gaps["diagonal"] * (0.95 if name == "radial" else 0.5)
@@ -218,7 +218,7 @@ def test_gradients_without_the_score_are_unbiased(name, objective):
 @pytest.mark.parametrize("name", ONE_WAY)
 def test_what_needs_the_inverse_is_refused_where_there_is_none(name):
     q, x = guide(name), torch.randn(7, 1)
-    assert pv.check(Sum(), q, {"x": x}).sites[0].reparameterized
+    assert pv.check((Sum(), q), {"x": x}).sites[0].reparameterized
     for objective in ("stl", "dreg", "piwae:num_particles=4,num_groups=2", "rws"):
         with pytest.raises(ContractError, match="site 'z' of the guide cannot be scored at draws held fixed.*no inverse.*iaf"):
             pv.objectives.get(objective).loss(Sum(), q, x=x)
@@ -226,10 +226,10 @@ def test_what_needs_the_inverse_is_refused_where_there_is_none(name):
         pv.objectives.get(objective).loss(Sum(), q, x=x)
     ais = {"method": "ais", "num_chains": 64, "num_distributions": 20}
     with pytest.raises(ContractError, match="cannot score draws that are not its own .* start from the prior"):
-        pv.log_evidence(Sum(), q, x, **ais, start="guide")
+        pv.log_evidence((Sum(), q), x, **ais, start="guide")
     with pytest.raises(ContractError, match="cannot score draws that are not its own"):
-        pv.log_evidence(Sum(), q, x, defensive=0.1)
-    result = pv.log_evidence(Sum(), q, x, **ais, start="prior")
+        pv.log_evidence((Sum(), q), x, defensive=0.1)
+    result = pv.log_evidence((Sum(), q), x, **ais, start="prior")
     assert ((result.value - truth(x)).abs() < 4.5 * result.stderr + 1e-2).all()
 
 
@@ -237,7 +237,7 @@ def test_what_needs_the_inverse_is_refused_where_there_is_none(name):
 def test_annealing_from_a_flow_with_inverse(name):
     x = torch.tensor([[-1.0], [0.5], [2.0]])
     result = pv.log_evidence(
-        Sum(), guide(name, 2), x, method="ais", num_chains=32, num_distributions=20, start="guide", batch_size=3
+        (Sum(), guide(name, 2)), x, method="ais", num_chains=32, num_distributions=20, start="guide", batch_size=3
     )
     assert ((result.value - truth(x)).abs() < 4.5 * result.stderr + 1e-2).all()
 

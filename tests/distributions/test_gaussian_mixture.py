@@ -111,7 +111,7 @@ def test_importance_weights_of_a_mixture_are_exact():
     pair = exact.linear_gaussian(2, 4)
     torch.manual_seed(0)
     guide = GaussianMixtureGuide(Free(0.5 * torch.randn(GaussianMixtureGuide.num_features(2, 4))), 4)
-    evidence = pv.log_evidence(pair.model, guide, pair.batch, num_samples=20_000)
+    evidence = pv.log_evidence((pair.model, guide), pair.batch, num_samples=20_000)
     z = (evidence.value - pair.log_evidence().detach()) / evidence.stderr
     assert z.abs().max() < 4.5 and evidence.stderr.max() < 0.2
 

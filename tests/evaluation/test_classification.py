@@ -48,14 +48,14 @@ def test_m2s_probabilities_are_its_classifiers():
     torch.manual_seed(0)
     pair = pv.pairs.m2(SPEC, latent_dim=2, hidden=[5])
     x = torch.bernoulli(torch.full((7, 4), 0.5))
-    torch.testing.assert_close(class_probabilities(pair.guide, x), pair.guide.classifier(x).softmax(-1).detach())
+    torch.testing.assert_close(class_probabilities(pair, x), pair.guide.classifier(x).softmax(-1).detach())
 
 
 def test_what_is_drawn_before_the_class_is_averaged_over():
     torch.manual_seed(0)
     pair = pv.pairs.adgm(SPEC, latent_dim=2, auxiliary_dim=2, hidden=[5])
     x = torch.bernoulli(torch.full((7, 4), 0.5))
-    found = class_probabilities(pair.guide, x, num_samples=4000)
+    found = class_probabilities(pair, x, num_samples=4000)
     with torch.no_grad():
         loc, raw = pair.guide.auxiliary(x).chunk(2, -1)
         a = loc + (torch.nn.functional.softplus(raw) + 1e-3) * torch.randn(4000, 7, 2)
@@ -68,14 +68,14 @@ def test_rows_without_labels_do_not_count():
     torch.manual_seed(0)
     pair = pv.pairs.m2(SPEC, latent_dim=2, hidden=[5])
     x, y = torch.bernoulli(torch.full((7, 4), 0.5)), torch.tensor([0, -1, 1, 2, -1, 0, 1])
-    found = pv.classify(pair.guide, {"x": x, "y": y})
+    found = pv.classify(pair, {"x": x, "y": y})
     assert found.labels.tolist() == [0, 1, 2, 0, 1]
     with pytest.raises(DataError, match="no labels y"):
-        pv.classify(pair.guide, {"x": x, "y": torch.full((7,), -1)})
+        pv.classify(pair, {"x": x, "y": torch.full((7,), -1)})
     with pytest.raises(DataError, match="no labels y"):
-        pv.classify(pair.guide, x)
+        pv.classify(pair, x)
     with pytest.raises(ContractError, match="no latent site 'y'"):
-        pv.classify(pv.pairs.vae(SPEC).guide, {"x": x, "y": y.clamp_min(0)})
+        pv.classify(pv.pairs.vae(SPEC), {"x": x, "y": y.clamp_min(0)})
 
 
 # ------------------------------------------------------------------------------------------------ features

@@ -62,7 +62,7 @@ def closed_kl(x):
 
 
 def test_kl_per_dim_is_the_closed_form_and_sums_to_the_total():
-    kl = kl_per_dim(gaussian_model, gaussian_guide, {"x": X}, batch_size=100)["z"]
+    kl = kl_per_dim((gaussian_model, gaussian_guide), {"x": X}, batch_size=100)["z"]
     assert kl.closed_form and not kl.marginal
     assert torch.allclose(kl.per_dim.float(), closed_kl(X), atol=1e-5)
     assert abs(float(kl.per_dim.sum()) - kl.total) < 1e-4
@@ -70,7 +70,7 @@ def test_kl_per_dim_is_the_closed_form_and_sums_to_the_total():
 
 def test_kl_of_a_guide_with_correlations_is_of_its_marginals():
     torch.manual_seed(0)
-    kl = kl_per_dim(gaussian_model, full_guide, {"x": X}, num_samples=200)["z"]
+    kl = kl_per_dim((gaussian_model, full_guide), {"x": X}, num_samples=200)["z"]
     tril = torch.tensor([[0.5, 0.0, 0.0], [0.3, 0.7, 0.0], [0.1, -0.4, 0.9]])
     variance = tril.square().sum(-1)
     marginal = (0.5 * (X.square() + variance - 1) - 0.5 * variance.log()).mean(0)
@@ -83,7 +83,7 @@ def test_kl_of_a_guide_with_correlations_is_of_its_marginals():
 
 def test_kl_without_a_closed_form_is_sampled():
     torch.manual_seed(0)
-    kl = kl_per_dim(gaussian_model, shifted_guide, {"x": X}, num_samples=500)["z"]
+    kl = kl_per_dim((gaussian_model, shifted_guide), {"x": X}, num_samples=500)["z"]
     exact = (0.5 * ((1 + 2 * X).square() + 4 - 1) - torch.tensor(2.0).log()).mean(0)
     assert not kl.closed_form
     assert (kl.per_dim.float() - exact).abs().max() < 0.08
@@ -92,7 +92,7 @@ def test_kl_without_a_closed_form_is_sampled():
 
 def test_kl_of_a_site_with_parents_averages_over_the_guide():
     torch.manual_seed(0)
-    kl = kl_per_dim(chain_model, chain_guide, {"x": X}, num_samples=500)
+    kl = kl_per_dim((chain_model, chain_guide), {"x": X}, num_samples=500)
     assert set(kl) == {"z1", "z2"}
     second = 0.25 * (X[:, :1].square() + 0.36).mean()
     exact = float(0.5 * (second + 0.16 - 1) - torch.tensor(0.4).log())
@@ -106,7 +106,7 @@ def test_kl_leaves_undivided_sites_whole():
             z = pyro.sample("z", dist.MultivariateNormal(torch.zeros(3), torch.eye(3)))
             pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
 
-    kl = kl_per_dim(model, full_guide, {"x": X})["z"]
+    kl = kl_per_dim((model, full_guide), {"x": X})["z"]
     assert kl.per_dim is None and kl.closed_form
 
 
@@ -120,21 +120,21 @@ def test_masked_data_count_nothing():
 
         return run
 
-    whole = kl_per_dim(gaussian_model, gaussian_guide, {"x": X[:115]})["z"]
-    half = kl_per_dim(masked(gaussian_model), masked(gaussian_guide), {"x": X})["z"]
+    whole = kl_per_dim((gaussian_model, gaussian_guide), {"x": X[:115]})["z"]
+    half = kl_per_dim((masked(gaussian_model), masked(gaussian_guide)), {"x": X})["z"]
     assert torch.allclose(half.per_dim, whole.per_dim / 2)
     assert abs(half.total - whole.total / 2) < 1e-5
 
 
 def test_moments_in_closed_form_whatever_the_batches():
-    moments = posterior_moments(gaussian_model, gaussian_guide, {"x": X}, batch_size=37)["z"]
+    moments = posterior_moments((gaussian_model, gaussian_guide), {"x": X}, batch_size=37)["z"]
     assert torch.allclose(moments.mean, X * torch.tensor([1.0, 0.0, 2.0]))
     assert torch.allclose(moments.scale, torch.tensor([0.5, 1.0, 2.0]).expand(230, 3))
 
 
 def test_moments_of_the_exact_posterior():
     pair = linear_gaussian(DataSpec("toy", (3,), "real"), latent_dim=2)
-    moments = posterior_moments(pair.model, pair.guide, X)["z"]
+    moments = posterior_moments(pair, X)["z"]
     with torch.no_grad():
         loc, tril = pair.model.law.posterior(X)
     assert torch.allclose(moments.mean, loc, atol=1e-5)
@@ -144,20 +144,20 @@ def test_moments_of_the_exact_posterior():
 @pytest.mark.parametrize("guide, mean, scale", [(laplace_guide, X, 2**0.5), (shifted_guide, 1 + 2 * X, 2.0)])
 def test_moments_of_other_laws(guide, mean, scale):
     torch.manual_seed(0)
-    moments = posterior_moments(gaussian_model, guide, {"x": X})["z"]
+    moments = posterior_moments((gaussian_model, guide), {"x": X})["z"]
     assert ((moments.mean - mean) / (scale / 8)).abs().max() < 5
     assert abs(float(moments.scale.mean()) - scale) < 0.03
 
 
 def test_moments_of_a_dependent_site_are_marginal():
     torch.manual_seed(0)
-    moments = posterior_moments(chain_model, chain_guide, {"x": X})["z2"]
+    moments = posterior_moments((chain_model, chain_guide), {"x": X})["z2"]
     assert abs(float((moments.mean - 0.5 * X[:, :1]).mean())) < 0.02
     assert abs(float(moments.scale.mean()) - (0.16 + 0.25 * 0.36) ** 0.5) < 0.01
 
 
 def test_active_units():
-    means = posterior_moments(gaussian_model, gaussian_guide, {"x": X})["z"].mean
+    means = posterior_moments((gaussian_model, gaussian_guide), {"x": X})["z"].mean
     assert active_units(means).tolist() == [True, False, True]
     assert active_units(means, threshold=2.0).tolist() == [False, False, True]
 
@@ -165,6 +165,6 @@ def test_active_units():
 def test_modules_go_back_to_training():
     pair = vae(DataSpec("toy", (3,), "real"), latent_dim=2)
     pair.guide.encoder.mlp.append(nn.Dropout(0.5))
-    first, second = (posterior_moments(pair.model, pair.guide, X)["z"].mean for _ in range(2))
+    first, second = (posterior_moments(pair, X)["z"].mean for _ in range(2))
     assert torch.equal(first, second)
     assert pair.guide.training

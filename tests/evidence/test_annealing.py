@@ -35,7 +35,7 @@ def repeated(name, repeats, rows=2, **options):
     pair = exact.PAIRS[name]()
     truth = pair.log_evidence().detach()[:rows].double()
     x = pair.batch["x"][:rows].repeat(repeats, *[1] * (pair.batch["x"].dim() - 1))
-    evidence = pv.log_evidence(pair.model, pair.guide, x, **{**ONE_PASS, **options})
+    evidence = pv.log_evidence(pair, x, **{**ONE_PASS, **options})
     return evidence.value.reshape(repeats, rows), evidence.stderr.reshape(repeats, rows), truth, evidence
 
 
@@ -90,7 +90,7 @@ def test_hmc_leaves_the_posterior_as_it_is():
 def test_ais_agrees_with_exact_log_p_within_its_error(name, start):
     pair = exact.PAIRS[name]()
     truth = pair.log_evidence().detach().double()
-    evidence = pv.log_evidence(pair.model, pair.guide, pair.batch, method="ais", num_chains=64, start=start, **SHORT)
+    evidence = pv.log_evidence(pair, pair.batch, method="ais", num_chains=64, start=start, **SHORT)
     assert evidence.bound == "lower" and evidence.method == "ais"
     if pair.tight and start == "guide":
         torch.testing.assert_close(evidence.value, truth, rtol=1e-4, atol=1e-4)
@@ -142,9 +142,9 @@ def test_smc_beats_ais_where_weights_degenerate():
 def test_chains_of_which_one_decides_are_flagged():
     pair = exact.PAIRS["linear-gaussian 10x30 exact"]()
     few = {"method": "ais", "start": "prior", "num_distributions": 3, "num_chains": 10}
-    assert "ESS < 2 for" in repr(pv.log_evidence(pair.model, pair.guide, pair.batch, **few))
+    assert "ESS < 2 for" in repr(pv.log_evidence(pair, pair.batch, **few))
     many = {**few, "num_distributions": 200}
-    assert pv.log_evidence(pair.model, pair.guide, pair.batch, **many).warning is None
+    assert pv.log_evidence(pair, pair.batch, **many).warning is None
 
 
 def test_one_pass_of_the_model_for_each_leapfrog_step_and_none_for_the_weights():
@@ -152,7 +152,7 @@ def test_one_pass_of_the_model_for_each_leapfrog_step_and_none_for_the_weights()
     passes = []
     for steps in (20, 40):
         options = {"method": "ais", "num_chains": 5, "num_distributions": steps, "num_leapfrog": 3}
-        passes.append(pv.log_evidence(pair.model, pair.guide, pair.batch, **options).passes)
+        passes.append(pv.log_evidence(pair, pair.batch, **options).passes)
     assert torch.equal(passes[1] - passes[0], torch.full((8,), 20.0 * 3 * 5, dtype=torch.float64))  # the pilots are equal
 
 
@@ -175,12 +175,12 @@ def test_chains_in_several_passes_and_short_batches_and_seeds():
     pair = exact.PAIRS["chain wrong"]()
     options = {"method": "ais", "num_chains": 30, "num_distributions": 8, "num_leapfrog": 1, "max_rows": 40, "batch_size": 4}
     truth = pair.log_evidence().detach().double()
-    one, two = (pv.log_evidence(pair.model, pair.guide, pair.batch, **options) for _ in range(2))
+    one, two = (pv.log_evidence(pair, pair.batch, **options) for _ in range(2))
     assert len(one) == 10 and one.num_samples == 30 and torch.equal(one.value, two.value)
     assert ((one.value - truth) / one.stderr).abs().max() < 5 and one.mean == pytest.approx(float(one.value.mean()))
-    assert not torch.equal(one.value, pv.log_evidence(pair.model, pair.guide, pair.batch, seed=1, **options).value)
+    assert not torch.equal(one.value, pv.log_evidence(pair, pair.batch, seed=1, **options).value)
     with pytest.raises(OptionError, match="smc resamples all chains of a datum together"):
-        pv.log_evidence(pair.model, pair.guide, pair.batch, method="smc", num_chains=20, max_rows=10)
+        pv.log_evidence(pair, pair.batch, method="smc", num_chains=20, max_rows=10)
 
 
 # ------------------------------------------------------------------------------------------------ any pair
@@ -200,7 +200,7 @@ def test_a_simplex_and_a_support_that_depends_on_another_site():
     x = torch.tensor([[5.0, 0.0, 0.0], [1.0, 2.0, 2.0], [0.0, 2.0, 3.0]])
     truth = dist.DirichletMultinomial(a, 5).log_prob(x)
     for start in ("prior", "guide"):
-        evidence = pv.log_evidence(model, guide, x, method="ais", start=start, num_chains=200, **SHORT)
+        evidence = pv.log_evidence((model, guide), x, method="ais", start=start, num_chains=200, **SHORT)
         assert ((evidence.value - truth) / evidence.stderr).abs().max() < 4.5 and evidence.stderr.max() < 0.15
 
     def dependent(x):
@@ -218,7 +218,7 @@ def test_a_simplex_and_a_support_that_depends_on_another_site():
     x = torch.tensor([[0.3], [1.5]])
     truth = (-x + 0.125 + torch.special.log_ndtr((x - 0.25) / 0.5)).squeeze(-1)
     for start in ("prior", "guide"):
-        evidence = pv.log_evidence(dependent, its_guide, x, method="ais", start=start, num_chains=300, **SHORT)
+        evidence = pv.log_evidence((dependent, its_guide), x, method="ais", start=start, num_chains=300, **SHORT)
         assert ((evidence.value - truth) / evidence.stderr).abs().max() < 4.5 and evidence.stderr.max() < 0.1
 
 
@@ -238,7 +238,7 @@ def test_masked_data_are_left_out():
     x = torch.tensor([[0.5, 1.0], [0.5, 9.0], [7.0, 9.0]])
     both = dist.MultivariateNormal(torch.zeros(2), torch.eye(2) + 1).log_prob(x[0])
     truth = torch.stack([both, dist.Normal(0.0, 2**0.5).log_prob(x[1, 0]), torch.zeros(())])
-    evidence = pv.log_evidence(model, guide, {"x": x, "mask": seen}, method="ais", num_chains=100, start="prior", **SHORT)
+    evidence = pv.log_evidence((model, guide), {"x": x, "mask": seen}, method="ais", num_chains=100, start="prior", **SHORT)
     assert ((evidence.value - truth).abs() < 4.5 * evidence.stderr + 1e-5).all()
 
 
@@ -246,17 +246,17 @@ def test_discrete_pairs_are_exact_and_those_that_cannot_be_enumerated_refused():
     for name in exact.PAIRS:
         pair = exact.PAIRS[name]()
         if "bernoulli-mixture" in name:
-            value = pv.log_evidence(pair.model, pair.guide, pair.batch, method="exact", batch_size=4)
+            value = pv.log_evidence(pair, pair.batch, method="exact", batch_size=4)
             torch.testing.assert_close(value.value.float(), pair.log_evidence().detach())
             assert value.bound == "exact" and "exact" in repr(value)
             with pytest.raises(ContractError, match="no continuous latent site to move through; use method 'exact'"):
-                pv.log_evidence(pair.model, pair.guide, pair.batch, method="ais")
+                pv.log_evidence(pair, pair.batch, method="ais")
     pair = exact.PAIRS["linear-gaussian 3x5 exact"]()
-    value = pv.log_evidence(pair.model, pair.guide, pair.batch, method="exact").value
+    value = pv.log_evidence(pair, pair.batch, method="exact").value
     torch.testing.assert_close(value.float(), pair.log_evidence().detach())
     vae = pv.pairs.vae(pv.data.DataSpec("toy", (4,), "real"), latent_dim=2)
     with pytest.raises(ContractError, match="VAE has no method log_evidence and a continuous latent site"):
-        pv.log_evidence(vae.model, vae.guide, torch.randn(3, 4), method="exact")
+        pv.log_evidence(vae, torch.randn(3, 4), method="exact")
 
     def model(x):
         with pyro.plate("data", len(x), dim=-1):
@@ -279,9 +279,9 @@ def test_discrete_pairs_are_exact_and_those_that_cannot_be_enumerated_refused():
             pyro.sample("z", dist.Uniform(0.0, y + 1.0))
 
     with pytest.raises(ContractError, match="support of site 'z' depends on an enumerated site"):
-        pv.log_evidence(sliding, its_guide, torch.randn(3, 1), method="ais")
+        pv.log_evidence((sliding, its_guide), torch.randn(3, 1), method="ais")
     with pytest.raises(ContractError, match="latent site 'z'.*is discrete and cannot be enumerated.*use method 'importance'"):
-        pv.log_evidence(model, guide, torch.randn(3, 1), method="ais")
+        pv.log_evidence((model, guide), torch.randn(3, 1), method="ais")
 
 
 def test_nan_and_worthless_chains_are_named():
@@ -289,7 +289,7 @@ def test_nan_and_worthless_chains_are_named():
     with torch.no_grad():
         pair.model.decoder.bias[2] = math.nan
     with pytest.raises(NonFiniteError, match="site 'x' of the model is nan"):
-        pv.log_evidence(pair.model, pair.guide, pair.batch, method="ais", num_chains=2, **SHORT)
+        pv.log_evidence(pair, pair.batch, method="ais", num_chains=2, **SHORT)
 
     def model(x):
         with pyro.plate("data", len(x), dim=-1):
@@ -301,7 +301,7 @@ def test_nan_and_worthless_chains_are_named():
             pyro.sample("z", dist.Normal(x, 0.1).to_event(1))
 
     with pytest.raises(NonFiniteError, match="all 30 chains' weights of datum 1 are zero"):
-        pv.log_evidence(model, guide, torch.tensor([[0.1], [60.0]]), method="ais", start="prior", num_chains=30, **SHORT)
+        pv.log_evidence((model, guide), torch.tensor([[0.1], [60.0]]), method="ais", start="prior", num_chains=30, **SHORT)
 
 
 def test_a_guide_of_narrower_support_starts_nowhere_but_at_the_prior():
@@ -317,11 +317,11 @@ def test_a_guide_of_narrower_support_starts_nowhere_but_at_the_prior():
     x = torch.tensor([[0.5], [-1.0]])
     truth = dist.Normal(0.0, 2**0.5).log_prob(x).sum(-1)
     with pytest.raises(ContractError, match="site 'z' has support.*miss part of.*defensive=0.1, or method='ais'"):
-        pv.log_evidence(model, guide, x)
+        pv.log_evidence((model, guide), x)
     with pytest.raises(ContractError, match="site 'z' has support.*use start='prior'"):
-        pv.log_evidence(model, guide, x, method="ais")
+        pv.log_evidence((model, guide), x, method="ais")
     for options in ({"method": "ais", "start": "prior", "num_chains": 100, **SHORT}, {"defensive": 0.5, "num_samples": 4000}):
-        evidence = pv.log_evidence(model, guide, x, **options)
+        evidence = pv.log_evidence((model, guide), x, **options)
         assert ((evidence.value - truth) / evidence.stderr).abs().max() < 4.5 and evidence.stderr.max() < 0.1
 
 
@@ -340,9 +340,9 @@ def test_a_guide_of_wider_support_starts_nowhere_but_at_the_prior():
     x = torch.tensor([[0.2], [0.9]])
     truth = (torch.special.ndtr((1 - x) / 0.5) - torch.special.ndtr(-x / 0.5)).log().sum(-1)
     with pytest.raises(ContractError, match="draws of site 'z' leave the support.*or use method 'importance'"):
-        pv.log_evidence(model, guide, x, method="ais", num_chains=50)
+        pv.log_evidence((model, guide), x, method="ais", num_chains=50)
     for options in ({"num_samples": 4000}, {"method": "ais", "start": "prior", "num_chains": 100, **SHORT}):
-        evidence = pv.log_evidence(model, guide, x, **options)
+        evidence = pv.log_evidence((model, guide), x, **options)
         assert ((evidence.value - truth) / evidence.stderr).abs().max() < 4.5 and evidence.stderr.max() < 0.1
 
 
@@ -354,7 +354,7 @@ def test_bdmc_holds_exact_log_p_between_its_bounds(name):
     gaps = []
     for steps in (10, 100):
         options = {"num_chains": 4, "num_distributions": steps, "start": "prior", **ONE_PASS}
-        both = bdmc(pair.model, pair.guide, 300, like={"x": pair.batch["x"][:1]}, **options)
+        both = bdmc(pair, 300, like={"x": pair.batch["x"][:1]}, **options)
         truth = pair.model.log_evidence(both.data["x"]).detach().double()
         for side in (both.lower.value - truth, truth - both.upper):
             assert side.mean() < 3.3 * side.std() / len(side) ** 0.5

@@ -19,7 +19,7 @@ from pyrovae.evidence.weights import import_arviz
 def test_estimates_agree_with_exact_log_p_within_their_error(name):
     pair = exact.PAIRS[name]()
     truth = pair.log_evidence().detach()
-    evidence = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=4000)
+    evidence = pv.log_evidence(pair, pair.batch, num_samples=4000)
     if pair.tight:
         torch.testing.assert_close(evidence.value.float(), truth.float(), rtol=1e-4, atol=1e-4)
         assert evidence.stderr.max() < 1e-4 and evidence.ess.min() > 3999
@@ -33,9 +33,9 @@ def test_a_lower_bound_in_expectation_and_standard_errors_that_cover():
     """Over 200 seeds: E[L_K] <= log p(x); the stated 95% interval of L_1000 covers log p(x) about 95% of the time."""
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
     truth = pair.log_evidence().detach()
-    few = torch.stack([pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=3, seed=s).value for s in range(200)])
+    few = torch.stack([pv.log_evidence(pair, pair.batch, num_samples=3, seed=s).value for s in range(200)])
     assert ((few.mean(0) - truth) < 3 * few.std(0) / 200**0.5).all() and (few.mean(0) < truth - 0.01).any()
-    runs = [pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=1000, seed=s) for s in range(200)]
+    runs = [pv.log_evidence(pair, pair.batch, num_samples=1000, seed=s) for s in range(200)]
     covered = torch.stack([(r.value - truth).abs() < 1.96 * r.stderr for r in runs]).float().mean()
     assert 0.92 < covered < 0.98
     spread = torch.stack([r.value for r in runs]).std(0)
@@ -48,10 +48,7 @@ def test_error_falls_as_one_over_root_k():
     ks = (30, 300, 3000)
     errors = [
         torch.stack(
-            [
-                (pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=k, seed=s).value - truth).square().mean()
-                for s in range(30)
-            ]
+            [(pv.log_evidence(pair, pair.batch, num_samples=k, seed=s).value - truth).square().mean() for s in range(30)]
         )
         .mean()
         .sqrt()
@@ -65,9 +62,9 @@ def test_exactly_k_samples_whatever_the_chunks():
     pair = exact.PAIRS["sigmoid-decoder 2d"]()
     drawn = []
     pair.model.decoder.register_forward_hook(lambda m, a, out: drawn.append(out.shape[0] * out.shape[1]))
-    one = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=37, batch_size=3, max_rows=16)
+    one = pv.log_evidence(pair, pair.batch, num_samples=37, batch_size=3, max_rows=16)
     assert sum(drawn[1:]) == 37 * 8 and len(one) == 8 and max(drawn) <= 16  # the first is the check of the pair
-    other = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=37, batch_size=8, seed=1)
+    other = pv.log_evidence(pair, pair.batch, num_samples=37, batch_size=8, seed=1)
     error = (one.stderr.square() + other.stderr.square()).sqrt()
     assert ((one.value - other.value).abs() < 5 * error).all()
 
@@ -119,9 +116,7 @@ def test_heavy_tails_are_flagged_and_smoothing_a_defensive_mixture_and_the_exact
     truth = pair.log_evidence().detach().double()
     x = pair.batch["x"].repeat(60, 1)
     options = {"num_samples": 400, "batch_size": 1000, "max_rows": 10**6}
-    plain, smooth, mixed = (
-        pv.log_evidence(pair.model, pair.guide, x, **options, **more) for more in ({}, {"psis": True}, {"defensive": 0.2})
-    )
+    plain, smooth, mixed = (pv.log_evidence(pair, x, **options, **more) for more in ({}, {"psis": True}, {"defensive": 0.2}))
     assert plain.khat.mean() > 0.7 and len(plain.heavy) > 200 and plain.khat[plain.heavy[0]] == plain.khat.max()
     for part in (f"k-hat > 0.7 for {len(plain.heavy)} of 420 data", "defensive=0.1", "method='ais'"):
         assert part in repr(plain)
@@ -132,7 +127,7 @@ def test_heavy_tails_are_flagged_and_smoothing_a_defensive_mixture_and_the_exact
     covered = ((mixed.value.reshape(60, 7) - truth).abs() < 1.96 * mixed.stderr.reshape(60, 7)).double().mean()
     assert 0.9 < covered < 0.99
     tight = exact.PAIRS["linear-gaussian 3x5 exact"]()
-    even = pv.log_evidence(tight.model, tight.guide, tight.batch, num_samples=400)
+    even = pv.log_evidence(tight, tight.batch, num_samples=400)
     assert even.warning is None and not (even.khat > 0.7).any()
 
 
@@ -143,27 +138,27 @@ def test_a_defensive_mixture_draws_exactly_k_and_is_unbiased(name):
     pair = exact.PAIRS[name]()
     truth = pair.log_evidence().detach().double()
     options = {"num_samples": 37, "defensive": 0.3, "max_rows": 50, "batch_size": 4}
-    evidence = pv.log_evidence(pair.model, pair.guide, pair.batch, **options)
+    evidence = pv.log_evidence(pair, pair.batch, **options)
     assert (evidence.num_weights == 37).all() and evidence.elbo.isnan().all()  # the mixture's bound is not the guide's
     x = pair.batch["x"].repeat(300, 1)
     options = {"num_samples": 37, "defensive": 0.3, "max_rows": 10**6, "batch_size": 10**4}
-    weight = (pv.log_evidence(pair.model, pair.guide, x, **options).value.reshape(300, -1) - truth).exp()
+    weight = (pv.log_evidence(pair, x, **options).value.reshape(300, -1) - truth).exp()
     assert ((weight.mean(0) - 1) / (weight.std(0) / 300**0.5)).abs().max() < 4
 
 
 def test_a_target_error_adds_samples_where_they_are_needed():
     pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
     truth = pair.log_evidence().detach().double()
-    first = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=100)
+    first = pv.log_evidence(pair, pair.batch, num_samples=100)
     goal = float(first.stderr.median())
     options = {"num_samples": 100, "target_error": goal, "batch_size": 3}
-    evidence = pv.log_evidence(pair.model, pair.guide, pair.batch, **options)
+    evidence = pv.log_evidence(pair, pair.batch, **options)
     assert (evidence.stderr <= goal).all() and (evidence.num_weights % 100 == 0).all()
     assert evidence.num_weights.min() == 100 < evidence.num_weights.max() == evidence.num_samples
     assert (((evidence.value - truth) / evidence.stderr).abs() < 4.5).all()
-    capped = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=100, target_error=1e-9, max_samples=250)
+    capped = pv.log_evidence(pair, pair.batch, num_samples=100, target_error=1e-9, max_samples=250)
     assert (capped.num_weights == 250).all()
-    ten = pv.log_evidence(pair.model, pair.guide, pair.batch["x"].repeat(200, 1), num_samples=100, target_error=goal)
+    ten = pv.log_evidence(pair, pair.batch["x"].repeat(200, 1), num_samples=100, target_error=goal)
     covered = ((ten.value.reshape(200, 7) - truth).abs() < 1.96 * ten.stderr.reshape(200, 7)).double().mean()
     assert 0.9 < covered < 0.98
 
@@ -172,9 +167,9 @@ def test_deterministic_under_a_seed_and_leaves_modes_and_random_state():
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
     pair.model.train()
     before = torch.get_rng_state()
-    one, two = (pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=20, seed=4).value for _ in range(2))
+    one, two = (pv.log_evidence(pair, pair.batch, num_samples=20, seed=4).value for _ in range(2))
     assert torch.equal(one, two) and torch.equal(before, torch.get_rng_state()) and pair.model.training
-    assert not torch.equal(one, pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=20, seed=5).value)
+    assert not torch.equal(one, pv.log_evidence(pair, pair.batch, num_samples=20, seed=5).value)
 
 
 def test_any_kind_of_data_gives_the_same_and_short_batches_weigh_what_they_hold():
@@ -182,7 +177,7 @@ def test_any_kind_of_data_gives_the_same_and_short_batches_weigh_what_they_hold(
     x = pair.batch["x"]
     truth = pair.log_evidence().detach()
     for data in (x, x.numpy(), {"x": x}, TensorDataset(x), DataLoader(TensorDataset(x), batch_size=3)):
-        evidence = pv.log_evidence(pair.model, pair.guide, data, num_samples=2, batch_size=4)
+        evidence = pv.log_evidence(pair, data, num_samples=2, batch_size=4)
         torch.testing.assert_close(evidence.value.float(), truth, rtol=1e-4, atol=1e-4)
         assert evidence.mean == pytest.approx(float(truth.mean()), rel=1e-4)
         assert evidence.mean_stderr == pytest.approx(float(truth.std() / len(x) ** 0.5), rel=1e-3)
@@ -192,12 +187,12 @@ def test_energies_bad_supports_and_bad_options_are_refused():
     digits = pv.data.load("digits", binarization="none")
     energy = pv.pairs.vae(digits.spec, likelihood="bernoulli-grey")
     with pytest.raises(ContractError, match="site 'x' is an energy"):
-        pv.log_evidence(energy.model, energy.guide, digits.test)
+        pv.log_evidence(energy, digits.test)
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
     with pytest.raises(OptionError, match="num_samples is 0; expected a whole number of at least 1"):
-        pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=0)
+        pv.log_evidence(pair, pair.batch, num_samples=0)
     with pytest.raises(OptionError, match="no method is called 'magic'"):
-        pv.log_evidence(pair.model, pair.guide, pair.batch, method="magic")
+        pv.log_evidence(pair, pair.batch, method="magic")
     for options, message in (
         ({"num_sample": 3}, "no option of method importance is called 'num_sample'; did you mean 'num_samples'"),
         ({"method": "ais", "num_samples": 3}, "no option of method ais is called 'num_samples'"),
@@ -209,7 +204,7 @@ def test_energies_bad_supports_and_bad_options_are_refused():
         ({"max_rows": 0}, "max_rows is 0; expected a whole number of at least 1"),
     ):
         with pytest.raises(OptionError, match=message):
-            pv.log_evidence(pair.model, pair.guide, pair.batch, **options)
+            pv.log_evidence(pair, pair.batch, **options)
 
     def model(x):
         with pyro.plate("data", len(x), dim=-1):
@@ -221,16 +216,16 @@ def test_energies_bad_supports_and_bad_options_are_refused():
             pyro.sample("z", dist.Normal(x.sqrt(), 0.1).to_event(1))
 
     with pytest.raises(NonFiniteError, match="all 10 weights of datum 2 are zero") as failed:
-        pv.log_evidence(model, guide, torch.tensor([[0.25], [0.3], [81.0]]), num_samples=10, batch_size=2)
+        pv.log_evidence((model, guide), torch.tensor([[0.25], [0.3], [81.0]]), num_samples=10, batch_size=2)
     assert len(failed.value.partial) == 2 and failed.value.partial.value.isfinite().all()  # the batch before is kept
     with pytest.raises(NonFiniteError, match="site 'z' of the guide is nan at row 1"):
-        pv.log_evidence(model, guide, torch.tensor([[0.25], [-1.0]]), num_samples=3)
+        pv.log_evidence((model, guide), torch.tensor([[0.25], [-1.0]]), num_samples=3)
     with pytest.raises(NonFiniteError, match="is nan at row 0 of the batch.*The batch begins with datum 1"):
-        pv.log_evidence(model, guide, torch.tensor([[0.25], [-1.0]]), num_samples=3, batch_size=1)
+        pv.log_evidence((model, guide), torch.tensor([[0.25], [-1.0]]), num_samples=3, batch_size=1)
 
 
 def test_repr_and_json():
     pair = exact.PAIRS["linear-gaussian 3x5 exact"]()
-    evidence = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=2)
+    evidence = pv.log_evidence(pair, pair.batch, num_samples=2)
     assert "nats per datum" in repr(evidence) and "7 data x 2 samples" in repr(evidence)
     assert evidence.to_json()["num_samples"] == 2

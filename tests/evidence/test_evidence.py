@@ -29,7 +29,7 @@ QUICK = {
 def test_every_method_prints_plots_and_exports(method, tmp_path):
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
     before = torch.get_rng_state()
-    evidence = pv.log_evidence(pair.model, pair.guide, pair.batch, method=method, batch_size=3, **QUICK[method])
+    evidence = pv.log_evidence(pair, pair.batch, method=method, batch_size=3, **QUICK[method])
     assert torch.equal(before, torch.get_rng_state()) and pair.model.training
     for part in ("log p(x) = ", "nats per datum", method, "8 data"):
         assert part in repr(evidence)
@@ -52,7 +52,7 @@ def test_the_error_of_the_mean_counts_data_and_monte_carlo():
         marginal = torch.distributions.LowRankMultivariateNormal(law.loc, law.weight, law.scale.square())
         truth = -marginal.entropy()
         x = marginal.sample((300 * 40,))
-    evidence = pv.log_evidence(pair.model, pair.guide, x, num_samples=300, batch_size=2000, max_rows=10**6)
+    evidence = pv.log_evidence(pair, x, num_samples=300, batch_size=2000, max_rows=10**6)
     covered = []
     for rows in torch.arange(len(x)).split(40):
         value, stderr = evidence.value[rows], evidence.stderr[rows]
@@ -67,7 +67,7 @@ def test_the_error_of_the_mean_counts_data_and_monte_carlo():
 def test_an_interrupted_estimate_continues_to_the_same_numbers(method, tmp_path, monkeypatch):
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
     options = {"method": method, "batch_size": 3, **QUICK[method]}
-    whole = pv.log_evidence(pair.model, pair.guide, pair.batch, **options)
+    whole = pv.log_evidence(pair, pair.batch, **options)
     estimate, calls = METHODS[method].estimate, []
 
     def interrupted(self, job):
@@ -78,19 +78,19 @@ def test_an_interrupted_estimate_continues_to_the_same_numbers(method, tmp_path,
 
     monkeypatch.setattr(METHODS[method], "estimate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        pv.log_evidence(pair.model, pair.guide, pair.batch, checkpoint=tmp_path / "c.safetensors", **options)
-    resumed = pv.log_evidence(pair.model, pair.guide, pair.batch, checkpoint=tmp_path / "c.safetensors", **options)
+        pv.log_evidence(pair, pair.batch, checkpoint=tmp_path / "c.safetensors", **options)
+    resumed = pv.log_evidence(pair, pair.batch, checkpoint=tmp_path / "c.safetensors", **options)
     assert calls == [0, 3, 6, 6] and torch.equal(resumed.value, whole.value) and torch.equal(resumed.stderr, whole.stderr)
-    pv.log_evidence(pair.model, pair.guide, pair.batch, checkpoint=tmp_path / "c.safetensors", **options)
+    pv.log_evidence(pair, pair.batch, checkpoint=tmp_path / "c.safetensors", **options)
     assert len(calls) == 4  # all was done
     with pytest.raises(RunError, match="is of seed=0, not 1; give another path"):
-        pv.log_evidence(pair.model, pair.guide, pair.batch, seed=1, checkpoint=tmp_path / "c.safetensors", **options)
+        pv.log_evidence(pair, pair.batch, seed=1, checkpoint=tmp_path / "c.safetensors", **options)
     with torch.no_grad():
         pair.model.decoder.bias += 1
     with pytest.raises(RunError, match="another pair or other data"):
-        pv.log_evidence(pair.model, pair.guide, pair.batch, checkpoint=tmp_path / "c.safetensors", **options)
+        pv.log_evidence(pair, pair.batch, checkpoint=tmp_path / "c.safetensors", **options)
     with pytest.raises(RunError, match="cannot write"):
-        pv.log_evidence(pair.model, pair.guide, pair.batch, checkpoint=tmp_path / "none" / "c.safetensors", **options)
+        pv.log_evidence(pair, pair.batch, checkpoint=tmp_path / "none" / "c.safetensors", **options)
 
 
 @pytest.mark.parametrize(("method", "compile"), [("ais", False), ("smc", False), ("bdmc", False), ("bdmc", True)])
@@ -116,9 +116,9 @@ def test_chains_broken_off_within_a_batch_continue_to_the_same_numbers(method, c
         counts.append(0)
         x = pair.batch["x"][:2]
         if method == "bdmc":
-            found = bdmc(pair.model, pair.guide, 2, like={"x": x[:1]}, checkpoint=checkpoint, **options)
+            found = bdmc(pair, 2, like={"x": x[:1]}, checkpoint=checkpoint, **options)
             return torch.stack([found.lower.value, found.upper])
-        return pv.log_evidence(pair.model, pair.guide, x, method=method, checkpoint=checkpoint, **options).value
+        return pv.log_evidence(pair, x, method=method, checkpoint=checkpoint, **options).value
 
     monkeypatch.setattr(ais, "transition", counted)
     monkeypatch.setattr("pyrovae.evidence.keeper.EVERY", 0.0)
@@ -144,7 +144,7 @@ def test_too_little_memory_says_what_to_do_and_keeps_what_was_done(monkeypatch):
 
     monkeypatch.setattr(Importance, "estimate", starved)
     with pytest.raises(OptionError, match="memory is too small for a pass of max_rows=5000.*smaller max_rows") as failed:
-        pv.log_evidence(pair.model, pair.guide, pair.batch, batch_size=5, num_samples=10)
+        pv.log_evidence(pair, pair.batch, batch_size=5, num_samples=10)
     assert len(failed.value.partial) == 5
 
 
@@ -153,7 +153,7 @@ def test_memory_does_not_grow_with_k():
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
     sizes = []
     pair.model.decoder.register_forward_hook(lambda m, a, out: sizes.append(out.shape[0] * out.shape[1]))
-    evidence = pv.log_evidence(pair.model, pair.guide, {"x": pair.batch["x"][:2]}, num_samples=100_000)
+    evidence = pv.log_evidence(pair, {"x": pair.batch["x"][:2]}, num_samples=100_000)
     assert max(sizes) <= 5000 and sum(sizes[1:]) == 200_000 and evidence.num_samples == 100_000
     truth = pair.log_evidence().detach()[:2]
     assert ((evidence.value - truth) / evidence.stderr).abs().max() < 4.5 and evidence.stderr.max() < 0.01
@@ -167,7 +167,7 @@ def test_gaps_are_those_of_a_gaussian_posterior():
     _, tril = pair.model.law.posterior(pair.batch["x"])
     precision = torch.cholesky_inverse(tril).detach().double()
     approximation = 0.5 * (precision.diagonal().log().sum() - precision.logdet())
-    found = gaps(pair.model, pair.guide, pair.batch, num_samples=4000, ais={"num_chains": 16, "num_distributions": 30})
+    found = gaps(pair, pair.batch, num_samples=4000, ais={"num_chains": 16, "num_distributions": 30})
     best = torch.full((7,), float(approximation), dtype=torch.float64)
     torch.testing.assert_close(truth - found.refined.elbo, best, rtol=0, atol=0.06)
     total = truth - found.importance.elbo
@@ -182,7 +182,7 @@ def test_gaps_are_those_of_a_gaussian_posterior():
 def test_a_refined_gaussian_repairs_a_narrow_guide():
     pair = exact.PAIRS["linear-gaussian 2x4 narrow"]()
     truth = pair.log_evidence().detach().double()
-    found = gaps(pair.model, pair.guide, pair.batch, num_samples=500, ais={"num_chains": 16, "num_distributions": 50})
+    found = gaps(pair, pair.batch, num_samples=500, ais={"num_chains": 16, "num_distributions": 50})
     assert found.best.mean >= max(found.importance.mean, found.ais.mean)
     assert (found.best.value - truth).abs().max() < 0.5 and found.amortization.mean() > 0.5
     assert found.refined.elbo.mean() < truth.mean() < found.refined.elbo.mean() + 0.2

@@ -41,14 +41,14 @@ def test_log_p_of_a_deterministic_autoencoder_is_refused_with_the_reason(digits)
     pair = made(pairs.ae, digits.spec, hidden=[20])
     for method in ("importance", "ais", "bridge", "exact"):
         with pytest.raises(ContractError, match="site 'z' of the guide is a point and no density .* relax=0.1"):
-            pv.log_evidence(pair.model, pair.guide, digits.test, method=method)
+            pv.log_evidence(pair, digits.test, method=method)
         with pytest.raises(ContractError, match="no log p"):
             pv.evaluate(pair, digits.test, method=method)
     for objective in ("elbo", "meanfield", "iwae", "dreg", "stl"):
         with pytest.raises(ContractError, match="is a bound on log p.*is a point and no density.*objective 'energy'"):
             pv.fit(pair, digits, objective, epochs=1, progress=False)
     with pytest.raises(ContractError, match=r"no prior of its latent site .*relax=0.1, which gives it the prior N\(0, I\)\.$"):
-        pv.sample(pair.model, 3)
+        pv.sample(pair, 3)
     assert pv.objectives.get("energy").bound == pv.objectives.get("contraction").bound == "none"
     assert pv.objectives.get({"name": "contraction", "base": "elbo"}).bound == "lower"
     evaluation = pv.evaluate(pair, digits.test)

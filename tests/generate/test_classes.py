@@ -20,14 +20,14 @@ def build(name, **options):
 def test_m2s_grids_are_its_decoder_at_each_class():
     pair = build("m2")
     x = torch.bernoulli(torch.full((5, 4), 0.5))
-    grid = pv.analogies(pair.model, pair.guide, x)
+    grid = pv.analogies(pair, x)
     with torch.no_grad():
         guessed = torch.eye(3)[pair.guide.classifier(x).argmax(-1)]
         z = pair.guide.encoder(x, guessed).chunk(2, -1)[0]
         for c in range(3):
             expected = pair.model.decoder(z, torch.eye(3)[c].expand(5, 3)).squeeze(-2).sigmoid()
             torch.testing.assert_close(grid[:, c], expected)
-    drawn = pv.class_samples(pair.model, 6, like={"x": x[:1]})
+    drawn = pv.class_samples(pair, 6, like={"x": x[:1]})
     assert drawn.shape == (3, 6, 4) and (drawn[0] != drawn[1]).any() and (drawn[:, 0] != drawn[:, 1]).any()
 
 
@@ -36,15 +36,15 @@ def test_what_depends_on_the_class_moves_with_it():
     x = torch.bernoulli(torch.full((5, 4), 0.5))
     for name, options in (("m1-m2", {"feature_dim": 3, "feature_hidden": [6]}), ("sdgm", {"auxiliary_dim": 2})):
         pair = build(name, **options)
-        grid = pv.analogies(pair.model, pair.guide, x)
+        grid = pv.analogies(pair, x)
         assert grid.shape == (5, 3, 4) and (grid[:, 0] - grid[:, 1]).abs().min() > 1e-6
     with torch.no_grad():
         pair = build("m1-m2", feature_dim=3, feature_hidden=[6])
-        drawn = pv.class_samples(pair.model, 4, like={"x": x[:1]})
+        drawn = pv.class_samples(pair, 4, like={"x": x[:1]})
     assert (drawn[0] - drawn[1]).abs().min() > 1e-6
 
 
 def test_it_needs_a_class():
     pair = pv.pairs.vae(SPEC, latent_dim=2)
     with pytest.raises(ContractError, match="no latent site 'y'"):
-        pv.analogies(pair.model, pair.guide, torch.zeros(2, 4))
+        pv.analogies(pair, torch.zeros(2, 4))

@@ -64,7 +64,7 @@ def linear():
 def test_sample_has_the_moments_of_p_x(linear):
     torch.manual_seed(0)
     n, law = 20_000, linear.model.law
-    x = generate.sample(linear.model, n)["x"]
+    x = generate.sample(linear, n)["x"]
     covariance = (law.weight @ law.weight.T + law.scale.square().diag()).detach()
     z_mean = (x.mean(0) - law.loc.detach()) / (covariance.diagonal() / n).sqrt()
     variance = covariance.square() + covariance.diagonal().outer(covariance.diagonal())
@@ -74,7 +74,7 @@ def test_sample_has_the_moments_of_p_x(linear):
 
 
 def test_sample_mean_is_the_mean_given_the_latents(linear):
-    drawn = generate.sample(linear.model, 50, mean=True)
+    drawn = generate.sample(linear, 50, mean=True)
     law = linear.model.law
     assert torch.allclose(drawn["x"], (drawn["z"] @ law.weight.T + law.loc).detach())
 
@@ -83,36 +83,36 @@ def test_sample_mean_is_the_mean_given_the_latents(linear):
 @pytest.mark.parametrize("shape, kind", [((6, 5), "binary"), ((3, 8, 8), "unit")])
 def test_images(make, shape, kind):
     pair = make(DataSpec("toy", shape, kind), latent_dim=3)
-    x = generate.sample(pair.model, 4)["x"]
+    x = generate.sample(pair, 4)["x"]
     assert x.shape == (4, *shape)
-    assert generate.reconstruct(pair.model, pair.guide, x, num_samples=2).shape == x.shape
-    assert generate.traverse(pair.model, pair.guide, x[0], values=[0.0, 1.0]).shape == (3, 2, *shape)
-    assert generate.interpolate(pair.model, pair.guide, x[:1], x[1:2], num=5).shape == (5, *shape)
+    assert generate.reconstruct(pair, x, num_samples=2).shape == x.shape
+    assert generate.traverse(pair, x[0], values=[0.0, 1.0]).shape == (3, 2, *shape)
+    assert generate.interpolate(pair, x[:1], x[1:2], num=5).shape == (5, *shape)
 
 
 def test_sample_asks_for_covariates():
     remember(covariate_model, {"x": torch.zeros(1, 2), "offset": torch.zeros(1, 2)})
     with pytest.raises(ContractError, match="reads 'offset'"):
-        generate.sample(covariate_model, 3)
+        generate.sample((covariate_model, two_guide), 3)
     offset = 100 * torch.arange(3.0).unsqueeze(-1).expand(3, 2)
-    x = generate.sample(covariate_model, 3, like={"x": torch.zeros(1, 2), "offset": offset})["x"]
+    x = generate.sample((covariate_model, two_guide), 3, like={"x": torch.zeros(1, 2), "offset": offset})["x"]
     assert (x - offset).abs().max() < 10
 
 
 def test_sample_draws_observed_labels_and_their_mode():
     like = {"x": torch.zeros(1, 2), "y": torch.zeros(1, dtype=torch.long)}
     torch.manual_seed(0)
-    y = generate.sample(label_model, 3000, like=like)["y"]
+    y = generate.sample((label_model, label_guide), 3000, like=like)["y"]
     frequencies = torch.bincount(y, minlength=3) / 3000
     assert (frequencies - torch.tensor([0.2, 0.3, 0.5])).abs().max() < 0.04
-    assert (generate.sample(label_model, 5, like=like, mean=True)["y"] == 2).all()
+    assert (generate.sample((label_model, label_guide), 5, like=like, mean=True)["y"] == 2).all()
 
 
 # ------------------------------------------------------------------------------------------------ posterior
 def test_posterior_of_plain_functions_with_two_sites():
     torch.manual_seed(0)
     x = torch.randn(3, 5)
-    draws = generate.posterior(two_model, two_guide, {"x": x}, num_samples=4000)
+    draws = generate.posterior((two_model, two_guide), {"x": x}, num_samples=4000)
     assert {name: tuple(z.shape) for name, z in draws.items()} == {"a": (4000, 3, 2), "b": (4000, 3, 3)}
     error = (SCALE**2 * SHRINK / 4000) ** 0.5
     assert ((draws["b"].mean(0) - SHRINK * x[:, 2:]) / error).abs().max() < 4.5
@@ -128,7 +128,7 @@ def test_reconstruct_is_the_posterior_predictive_mean(linear, rows, monkeypatch)
         loc, tril = law.posterior(x)
         exact = loc @ law.weight.T + law.loc
         error = ((law.weight @ tril).square().sum(-1) / num).sqrt()
-    z_score = (generate.reconstruct(linear.model, linear.guide, x, num_samples=num) - exact) / error
+    z_score = (generate.reconstruct(linear, x, num_samples=num) - exact) / error
     assert z_score.abs().max() < 4
 
 
@@ -142,14 +142,14 @@ def test_reconstruct_draws_exactly_num_samples(linear, monkeypatch):
 
     monkeypatch.setattr(reconstruction, "trace_pair", counting)
     monkeypatch.setattr(chunks, "ROWS_PER_PASS", 10)
-    generate.reconstruct(linear.model, linear.guide, torch.zeros(3, 4), num_samples=23)
+    generate.reconstruct(linear, torch.zeros(3, 4), num_samples=23)
     assert sum(k * b for k, b in asked) == 69
     assert max(k * b for k, b in asked) <= 10
 
 
 def test_reconstruct_with_labels_in_the_batch():
     batch = {"x": torch.tensor([[5.0, 6.0], [1.0, 2.0]]), "y": torch.tensor([2, 0])}
-    x_hat = generate.reconstruct(label_model, label_guide, batch, num_samples=200)
+    x_hat = generate.reconstruct((label_model, label_guide), batch, num_samples=200)
     assert (x_hat - batch["x"]).abs().max() < 0.05
 
 
@@ -157,7 +157,7 @@ def test_reconstruct_with_labels_in_the_batch():
 def test_traverse_changes_only_what_the_dimension_changes():
     x = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0]])
     values = torch.tensor([-1.0, 0.0, 7.0])
-    pictures = generate.traverse(two_model, two_guide, x, site="b", dims=[2, 0], values=values)
+    pictures = generate.traverse((two_model, two_guide), x, site="b", dims=[2, 0], values=values)
     expected = (SHRINK * x).expand(2, 3, 5).clone()
     expected[0, :, 4] = values
     expected[1, :, 2] = values
@@ -167,20 +167,20 @@ def test_traverse_changes_only_what_the_dimension_changes():
 def test_traverse_refuses_what_is_unclear():
     x = torch.zeros(1, 5)
     with pytest.raises(OptionError, match=r"which latent site.*a, b"):
-        generate.traverse(two_model, two_guide, x)
+        generate.traverse((two_model, two_guide), x)
     with pytest.raises(OptionError, match="'c'"):
-        generate.traverse(two_model, two_guide, x, site="c")
+        generate.traverse((two_model, two_guide), x, site="c")
     with pytest.raises(OptionError, match="dimensions 0 to 1"):
-        generate.traverse(two_model, two_guide, x, site="a", dims=[2])
+        generate.traverse((two_model, two_guide), x, site="a", dims=[2])
     with pytest.raises(ContractError, match="expected one datum"):
-        generate.traverse(two_model, two_guide, torch.zeros(3, 5), site="a")
+        generate.traverse((two_model, two_guide), torch.zeros(3, 5), site="a")
 
 
 def test_interpolate_is_linear_between_posterior_means():
     start, end = torch.zeros(1, 5), torch.ones(1, 5)
-    pictures = generate.interpolate(two_model, two_guide, start, end, num=3)
+    pictures = generate.interpolate((two_model, two_guide), start, end, num=3)
     assert torch.allclose(pictures, SHRINK * torch.tensor([[0.0], [0.5], [1.0]]).expand(3, 5))
-    moved = generate.interpolate(two_model, two_guide, start, end, num=3, site="a")
+    moved = generate.interpolate((two_model, two_guide), start, end, num=3, site="a")
     assert torch.allclose(moved[:, 2:], torch.zeros(3, 3))
     assert torch.allclose(moved[:, :2], pictures[:, :2])
 
@@ -189,7 +189,7 @@ def test_manifold_is_the_prior_quantiles():
     pair = linear_gaussian(DataSpec("toy", (2,), "real"), latent_dim=2)
     with torch.no_grad():
         pair.model.law.weight.copy_(torch.eye(2))
-    pictures = generate.manifold(pair.model, num=5)
+    pictures = generate.manifold(pair, num=5)
     quantiles = dist.Normal(0.0, 1.0).icdf(torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9]))
     assert torch.allclose(pictures[..., 0], quantiles[:, None].expand(5, 5), atol=1e-6)
     assert torch.allclose(pictures[..., 1], quantiles[None].expand(5, 5), atol=1e-6)
@@ -197,12 +197,12 @@ def test_manifold_is_the_prior_quantiles():
 
 def test_manifold_refuses_other_dimensions_and_missing_labels():
     with pytest.raises(ContractError, match="2 independent dimensions"):
-        generate.manifold(linear_gaussian(DataSpec("toy", (4,), "real"), latent_dim=3).model)
+        generate.manifold(linear_gaussian(DataSpec("toy", (4,), "real"), latent_dim=3))
     like = {"x": torch.zeros(1, 2), "y": torch.tensor([1])}
-    assert generate.manifold(label_model, num=3, like=like)[1, 1].tolist() == [1.0, 1.0]
+    assert generate.manifold((label_model, label_guide), num=3, like=like)[1, 1].tolist() == [1.0, 1.0]
     remember(label_model, like)
     with pytest.raises(ContractError, match="reads 'y'"):
-        generate.manifold(label_model)
+        generate.manifold((label_model, label_guide))
 
 
 # ------------------------------------------------------------------------------------------------ modes
@@ -211,7 +211,7 @@ def test_modules_are_in_evaluation_mode_and_go_back():
     pair.model.decoder.mlp.append(nn.Dropout(0.9))
     pair.model.decoder.mlp[0].eval()
     x = torch.ones(1, 4)
-    first, second = (generate.traverse(pair.model, pair.guide, x) for _ in range(2))
+    first, second = (generate.traverse(pair, x) for _ in range(2))
     assert torch.equal(first, second)
     assert not first.requires_grad
     assert pair.model.training and pair.model.decoder.mlp[-1].training and not pair.model.decoder.mlp[0].training
@@ -234,7 +234,7 @@ def test_many_draws_come_in_passes_and_compiled_ones_are_the_same(linear, monkey
     found = []
     for compile in (False, True):
         torch.manual_seed(0)
-        found.append(generate.sample(linear.model, 1000, compile=compile))
+        found.append(generate.sample(linear, 1000, compile=compile))
     handle.remove()
     assert max(sizes) == 400 and found[0]["x"].shape == (1000, 4)
     torch.testing.assert_close(found[1], found[0])
@@ -242,7 +242,7 @@ def test_many_draws_come_in_passes_and_compiled_ones_are_the_same(linear, monkey
     means = []
     for compile in (False, True):
         torch.manual_seed(0)
-        means.append(generate.reconstruct(linear.model, linear.guide, x, num_samples=2, compile=compile))
+        means.append(generate.reconstruct(linear, x, num_samples=2, compile=compile))
     torch.testing.assert_close(means[1], means[0])
 
 
@@ -253,5 +253,5 @@ def test_what_all_draws_share_is_drawn_once(monkeypatch):
             pyro.sample("x", dist.Normal(0.0, scale), obs=x)
 
     monkeypatch.setattr(chunks, "ROWS_PER_PASS", 4)
-    drawn = generate.sample(model, 10, like={"x": torch.zeros(1)})
+    drawn = generate.sample((model, model), 10, like={"x": torch.zeros(1)})
     assert drawn["scale"].shape == () and drawn["x"].shape == (10,)

@@ -411,7 +411,7 @@ def test_the_logged_iwae_bound_is_the_evaluations():
     pair = exact.PAIRS["sigmoid-decoder 2d"]()
     x = pair.batch["x"].repeat(50, 1)
     run = pv.fit((pair.model, pair.guide), (x, x), "dreg:num_particles=20", epochs=3, lr=1e-9, progress=False)
-    runs = torch.tensor([pv.log_evidence(pair.model, pair.guide, x, num_samples=20, seed=s).mean for s in range(10)])
+    runs = torch.tensor([pv.log_evidence(pair, x, num_samples=20, seed=s).mean for s in range(10)])
     assert (
         abs(run.history[-1]["valid"] - runs.mean()) < 5 * runs.std()
         and abs(run.history[-1]["train"] - runs.mean()) < 5 * runs.std()
@@ -439,7 +439,7 @@ def test_evidence_sums_enumerated_sites_exactly():
     spread = {}
     for how in ("drawn", "enumerated", "summed"):
         pair = exact.gaussian_mixture(how)
-        evidence = pv.log_evidence(pair.model, pair.guide, pair.batch, num_samples=3000)
+        evidence = pv.log_evidence(pair, pair.batch, num_samples=3000)
         assert ((evidence.value - truth) / evidence.stderr).abs().max() < 5
         spread[how] = evidence.mean_mc_stderr
     assert spread["enumerated"] < spread["drawn"]

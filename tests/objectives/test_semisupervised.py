@@ -143,12 +143,12 @@ def exact_joint(pair, x, order=40):
 def test_evidence_sums_y_out_and_the_labelled_pair_has_log_p_x_y():
     pair, batch = toy()
     joint = exact_joint(pair, batch["x"])
-    evidence = pv.log_evidence(pair.model, pair.guide, {"x": batch["x"]}, num_samples=4000)
+    evidence = pv.log_evidence(pair, {"x": batch["x"]}, num_samples=4000)
     z = (evidence.value - joint.logsumexp(1)) / evidence.stderr
     assert z.abs().max() < 5 and evidence.stderr.max() < 0.1
     labels = torch.tensor([2, 1, 0, 0, 2, 1])
     programs = (Labelled(pair.model, "model", "sampled"), Labelled(pair.guide, "guide", "sampled"))
-    given = pv.log_evidence(*programs, {"x": batch["x"], "y": labels}, num_samples=4000)
+    given = pv.log_evidence(programs, {"x": batch["x"], "y": labels}, num_samples=4000)
     z = (given.value - joint[torch.arange(6), labels]) / given.stderr
     assert z.abs().max() < 5 and given.stderr.max() < 0.1
 
@@ -158,7 +158,7 @@ def test_the_bound_of_a_mixed_batch_rises_to_log_p_of_what_is_known():
     joint = exact_joint(pair, batch["x"])
     truth = torch.where(LABELS >= 0, joint.gather(1, LABELS.clamp_min(0).unsqueeze(1)).squeeze(1), joint.logsumexp(1))
     programs = (Labelled(pair.model, "model"), Labelled(pair.guide, "guide"))
-    evidence = pv.log_evidence(*programs, batch, num_samples=4000)
+    evidence = pv.log_evidence(programs, batch, num_samples=4000)
     assert ((evidence.value - truth) / evidence.stderr).abs().max() < 5
     bounds = {base: bounds_of(pair, batch, 500, base=base, num_particles=20) for base in ("elbo", "iwae")}
     error = bounds["elbo"].std(0) / 500**0.5 + bounds["iwae"].std(0) / 500**0.5
@@ -173,8 +173,7 @@ def test_completions_of_a_pair_with_a_class_have_the_conditional_law():
     rest = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 2)
     mask = torch.tensor([1.0, 1.0, 0.0, 0.0])
     draws = pv.complete(
-        pair.model,
-        pair.guide,
+        pair,
         {"x": torch.cat([known, torch.zeros(2, 2)], 1), "mask": mask.expand(2, 4)},
         num_samples=4000,
         num_steps=40,

@@ -96,7 +96,7 @@ def test_every_recipe_model_and_guide_has_a_row():
 def test_check_passes_and_every_parameter_gets_a_gradient(row):
     pair, data = build(*row)
     batch = data.train[torch.arange(20)]
-    report = pv.check(pair.model, pair.guide, batch)
+    report = pv.check(pair, batch)
     assert report.is_density == has_density(row) and "x" in {s.name for s in report.sites}
     pv.objectives.get(pair.objective).differentiable_loss(pair.model, pair.guide, **batch).backward()
     for name, parameter in parameters(pair.model, pair.guide).items():
@@ -116,9 +116,9 @@ def test_trains_evaluates_generates_saves_and_exports(row, tmp_path):
 
     x = {key: value[:5] for key, value in few[:5].items() if key not in ("index", "y")}
     one, other = ({key: value[row : row + 1] for key, value in x.items()} for row in (0, 1))
-    assert pv.reconstruct(pair.model, pair.guide, x, num_samples=3).shape == x["x"].shape
-    assert pv.traverse(pair.model, pair.guide, one, site=z).shape == (figures["latent_dims"][z], 11, 8, 8)
-    assert pv.interpolate(pair.model, pair.guide, one, other, num=5).shape == (5, 8, 8)
+    assert pv.reconstruct(pair, x, num_samples=3).shape == x["x"].shape
+    assert pv.traverse(pair, one, site=z).shape == (figures["latent_dims"][z], 11, 8, 8)
+    assert pv.interpolate(pair, one, other, num=5).shape == (5, 8, 8)
     if has_density(row):
         assert figures["elbo"] <= figures["log_evidence"] + 1e-4 and figures["elbo_stderr"] > 0
         dims = figures["kl_per_dim"][z]
@@ -127,7 +127,7 @@ def test_trains_evaluates_generates_saves_and_exports(row, tmp_path):
         else:
             assert len(dims) == figures["latent_dims"][z]
             assert (figures["kl"][z] > 0) == (row[0] != "gsnn")  # whose guide is its prior
-        drawn = pv.sample(pair.model, 4, like=one)
+        drawn = pv.sample(pair, 4, like=one)
         assert drawn["x"].shape == (4, 8, 8) and drawn[z].shape[0] == 4
         idata = pv.to_arviz(run, num_samples=5, num_chains=2, num_data=3)
         assert {"posterior", "prior", "log_likelihood", "observed_data"} <= set(idata.groups())
@@ -140,7 +140,7 @@ def test_trains_evaluates_generates_saves_and_exports(row, tmp_path):
         parameters(pair.model, pair.guide).items(), parameters(again.model, again.guide).values(), strict=True
     ):
         assert torch.equal(own, loaded), name
-    same = [pv.reconstruct(p.model, p.guide, x) if not has_density(row) else evidence(p, few) for p in (pair, again.pair)]
+    same = [pv.reconstruct(p, x) if not has_density(row) else evidence(p, few) for p in (pair, again.pair)]
     assert torch.equal(*same)
     assert load_state(tmp_path / "run" / "checkpoint.safetensors")["step"] == 2 * data.train.num_batches(100)
 
@@ -162,7 +162,7 @@ def test_in_bf16_draws_and_densities_stay_float32(row):
 
 
 def evidence(pair, data):
-    return pv.log_evidence(pair.model, pair.guide, data, num_samples=5).value
+    return pv.log_evidence(pair, data, num_samples=5).value
 
 
 def test_recipes_name_wrong_options():
@@ -181,5 +181,5 @@ def test_linear_gaussian_is_exact():
     truth = pair.model.log_evidence(x)
     elbo = -pv.objectives.ELBO().loss(pair.model, pair.guide, x=x) / len(x)
     assert elbo == pytest.approx(float(truth.mean().detach()), abs=2e-4)
-    estimate = pv.log_evidence(pair.model, pair.guide, x, num_samples=10)
+    estimate = pv.log_evidence(pair, x, num_samples=10)
     torch.testing.assert_close(estimate.value.float(), truth.detach(), rtol=0, atol=2e-3)

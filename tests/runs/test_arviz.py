@@ -9,7 +9,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from pyrovae.data import DataSpec
+from pyrovae.data import DataSpec, load
 from pyrovae.errors import ContractError, OptionError, PyrovaeError
 from pyrovae.pairs import conv_vae, linear_gaussian, vae
 from pyrovae.runs.arviz import resample, to_arviz
@@ -151,7 +151,7 @@ def test_images_have_rows_columns_and_channels():
 
 def test_a_run_brings_its_test_data():
     pair = linear_gaussian(DataSpec("toy", (2,), "real"), latent_dim=1)
-    run = types.SimpleNamespace(pair=pair, data=types.SimpleNamespace(train=None, valid=None, test={"x": X}))
+    run = types.SimpleNamespace(pair=pair, data=load((X, X, X)))
     exported = to_arviz(run, num_samples=10, num_chains=1)
     assert exported.posterior.sizes["data"] == 30
     assert float(exported.sample_stats["ess"].min()) > 199  # the guide is exact: all weights are equal
@@ -163,7 +163,7 @@ def test_an_energy_has_no_log_likelihood():
 
 
 def test_refusals(monkeypatch):
-    with pytest.raises(OptionError, match="no data"):
+    with pytest.raises(OptionError, match="to_arviz needs data"):
         to_arviz((model, wrong_guide))
     with pytest.raises(OptionError, match="num_chains is 0"):
         to_arviz((model, wrong_guide), X, num_chains=0)

@@ -111,7 +111,7 @@ def test_named_objectives_train_and_report_the_bound(digits, objective):
     pair = small(digits)
     run = quiet(pair, digits, objective, epochs=4, lr=3e-3)
     assert run.history[-1]["valid"] > run.history[0]["valid"] + 0.4
-    value = pv.log_evidence(pair.model, pair.guide, digits.valid, num_samples=300)
+    value = pv.log_evidence(pair, digits.valid, num_samples=300)
     elbo = float(value.elbo.mean())
     assert elbo - 0.3 < run.history[-1]["valid"] < value.mean + 0.3
 
@@ -291,7 +291,7 @@ def test_plain_functions_train_apart_from_the_global_store_and_save(tmp_path):
     assert set(parameters(*pair)) == {"param.decoder$$$weight", "param.decoder$$$bias", "param.scale", "param.weight"}
     assert parameters(*other) == {} and "scale" not in pyro.get_param_store()
     again = pv.load(tmp_path / "run", pair=other, data=x)
-    torch.testing.assert_close(pv.log_evidence(*pair, x[:9]).value, pv.log_evidence(*other, x[:9]).value)
+    torch.testing.assert_close(pv.log_evidence(pair, x[:9]).value, pv.log_evidence(other, x[:9]).value)
     assert again.stopped == "finished"
 
 

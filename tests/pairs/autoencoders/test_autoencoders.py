@@ -65,7 +65,7 @@ def test_the_linear_autoencoder_finds_the_principal_subspace(grey):
     assert math.degrees(angles.max()) < 3, [round(math.degrees(angle), 2) for angle in angles]
     torch.testing.assert_close(weight @ weight.T, torch.eye(8), atol=0.03, rtol=0)
     best = ((test - pca.inverse_transform(pca.transform(test))) ** 2).sum(1).mean()
-    found = pv.reconstruction_error(pair.model, pair.guide, grey.test)
+    found = pv.reconstruction_error(pair, grey.test)
     assert float(found.squared.mean()) == pytest.approx(best, rel=0.01)
     assert found.to_json()["squared_error_per_value"] == pytest.approx(best / 64, rel=0.01)
 
@@ -73,7 +73,7 @@ def test_the_linear_autoencoder_finds_the_principal_subspace(grey):
 def test_logistic_pca_reconstructs_binary_pixels_better_than_pca(digits):
     pair = made("logistic_pca", digits.spec, latent_dim=8)
     pv.fit(pair, digits, epochs=60, lr=1e-2, progress=False, validate=False, compile=False)
-    error = pv.reconstruction_error(pair.model, pair.guide, digits.test)
+    error = pv.reconstruction_error(pair, digits.test)
     x, test = digits.train["x"].flatten(1), digits.test["x"].flatten(1)
     pca = PCA(8).fit(x.numpy())
     again = torch.from_numpy(pca.inverse_transform(pca.transform(test.numpy()))).clamp(0.01, 0.99)
@@ -84,8 +84,8 @@ def test_logistic_pca_reconstructs_binary_pixels_better_than_pca(digits):
 def test_reconstruction_errors_are_the_formulas(digits):
     pair = made("ae", digits.spec, hidden=[20])
     x = digits.test["x"]
-    again = pv.reconstruct(pair.model, pair.guide, x)
-    error = pv.reconstruction_error(pair.model, pair.guide, digits.test, batch_size=7)
+    again = pv.reconstruct(pair, x)
+    error = pv.reconstruction_error(pair, digits.test, batch_size=7)
     torch.testing.assert_close(error.squared.float(), (x - again).square().flatten(1).sum(1), rtol=1e-4, atol=1e-4)
     entropy = -Bernoulli(again).log_prob(x).flatten(1).sum(1)
     torch.testing.assert_close(error.cross_entropy.float(), entropy, rtol=1e-4, atol=1e-3)
@@ -157,7 +157,7 @@ def test_l1_is_the_log_density_of_a_laplace_prior_and_makes_zeros(digits):
     for strength in (0.01, 2.0):
         pair = made("sparse_ae", digits.spec, latent_dim=30, strength=strength)
         pv.fit(pair, digits, epochs=10, lr=3e-3, progress=False, validate=False, compile=False)
-        zeros.append(float((pv.posterior(pair.model, pair.guide, digits.test["x"])["z"] == 0).float().mean()))
+        zeros.append(float((pv.posterior(pair, digits.test["x"])["z"] == 0).float().mean()))
     assert zeros[1] > 0.8 and zeros[1] > zeros[0] + 0.2
 
 
@@ -171,7 +171,7 @@ def test_the_penalty_of_a_rate_is_a_kl_and_moves_the_mean_activation_there(digit
     _, trace, update = traced(pair.objective, pair, {"x": x})
     torch.testing.assert_close(-update.loss, (update.bound - 5 * rate_divergence(trace.latents["z"], 0.1)).mean())
     pv.fit(pair, digits, epochs=20, lr=3e-3, progress=False, validate=False, compile=False)
-    means = pv.posterior(pair.model, pair.guide, digits.test["x"])["z"].mean((0, 1))
+    means = pv.posterior(pair, digits.test["x"])["z"].mean((0, 1))
     assert float((means - 0.1).abs().mean()) < 0.05
 
 
@@ -216,10 +216,10 @@ def test_the_denoising_bound_is_below_that_of_its_mixture_by_their_information_a
     ]
     assert sum(bounds) == pytest.approx(float(denoising.mean()), abs=0.02)
     for mask in chosen[[3, 5, 7]]:  # given its corruption, the guide is a proposal like any other, if often a bad one
-        evidence = pv.log_evidence(pair.model, guide, {"x": x, "x_corrupted": x * mask}, num_samples=4000)
+        evidence = pv.log_evidence((pair.model, guide), {"x": x, "x_corrupted": x * mask}, num_samples=4000)
         good = ~(evidence.khat > 0.5)
         assert ((evidence.value - log_p).abs() < 4.5 * evidence.stderr + 1e-4)[good].all() and good.sum() >= 2
-    assert float((pv.log_evidence(pair.model, guide, x, num_samples=5).value - log_p).abs().max()) < 1e-4  # clean: exact
+    assert float((pv.log_evidence((pair.model, guide), x, num_samples=5).value - log_p).abs().max()) < 1e-4  # clean: exact
 
 
 def test_a_denoising_autoencoder_undoes_noise_that_a_plain_one_keeps(digits):
@@ -231,7 +231,7 @@ def test_a_denoising_autoencoder_undoes_noise_that_a_plain_one_keeps(digits):
         pv.fit(pair, data, epochs=20, progress=False, validate=False, compile=False)
         seen = noisy.test["x_corrupted"]
         batch = {"x": noisy.test["x"], "x_corrupted": seen} if recipe == "dae" else {"x": seen}
-        errors.append(float((pv.reconstruct(pair.model, pair.guide, batch) - noisy.test["x"]).square().mean()))
+        errors.append(float((pv.reconstruct(pair, batch) - noisy.test["x"]).square().mean()))
     assert errors[1] < 0.85 * errors[0]
 
 

@@ -39,13 +39,13 @@ def conditional(x, mask, mean, covariance):
 def test_a_mask_gives_the_evidence_of_the_observed_part():
     pair, batch, mean, covariance = gaussian("wrong")
     observed = pv.observed_part(Pair(pair.model, pair.guide))
-    evidence = pv.log_evidence(observed.model, observed.guide, batch, num_samples=20_000)
+    evidence = pv.log_evidence(observed, batch, num_samples=20_000)
     for row, (x, mask) in enumerate(zip(batch["x"], batch["mask"], strict=True)):
         seen = mask.bool()
         truth = dist.MultivariateNormal(mean[seen], covariance[seen][:, seen]).log_prob(x[seen]) if seen.any() else 0.0
         assert abs(evidence.value[row] - truth) < 5 * evidence.stderr[row] + 1e-3, row
     torch.testing.assert_close(
-        evidence.value[:1], pv.log_evidence(pair.model, pair.guide, {"x": batch["x"][:1]}, num_samples=20_000).value, atol=0.1,
+        evidence.value[:1], pv.log_evidence(pair, {"x": batch["x"][:1]}, num_samples=20_000).value, atol=0.1,
         rtol=0,
     )  # fmt: skip
 
@@ -54,13 +54,13 @@ def test_what_is_missing_is_never_read():
     pair, batch, *_ = gaussian("wrong")
     observed = pv.observed_part(Pair(pair.model, pair.guide))
     other = {**batch, "x": torch.where(batch["mask"].bool(), batch["x"], 1e6)}
-    values = [pv.log_evidence(observed.model, observed.guide, data, num_samples=10).value for data in (batch, other)]
+    values = [pv.log_evidence(observed, data, num_samples=10).value for data in (batch, other)]
     assert torch.equal(*values)
 
 
 def test_imputations_are_the_conditional_means():
     pair, batch, mean, covariance = gaussian("wrong")
-    estimates = torch.stack([pv.impute(pair.model, pair.guide, batch, 3000) for _ in range(20)])
+    estimates = torch.stack([pv.impute(pair, batch, 3000) for _ in range(20)])
     error = estimates.std(0) / 20**0.5
     for row in range(1, 5):
         gone = ~batch["mask"][row].bool()
@@ -72,7 +72,7 @@ def test_imputations_are_the_conditional_means():
 @pytest.mark.parametrize("guide", ["exact", "wrong"])
 def test_completions_have_the_conditional_law(guide):
     pair, batch, mean, covariance = gaussian(guide)
-    draws = pv.complete(pair.model, pair.guide, batch, num_samples=1500, num_steps=60)
+    draws = pv.complete(pair, batch, num_samples=1500, num_steps=60)
     for row in range(1, 5):
         gone = ~batch["mask"][row].bool()
         truth, spread = conditional(batch["x"][row], batch["mask"][row], mean, covariance)
@@ -86,12 +86,12 @@ def test_what_completion_refuses():
     data = pv.data.load("digits", transforms=["missing:rate=0.5"])
     pair = pv.pairs.adgm(data.spec, latent_dim=2, auxiliary_dim=2, hidden=[10])
     with pytest.raises(ContractError, match="site 'a' depends on x"):
-        pv.complete(pair.model, pair.guide, data.test[:3])
-    assert pv.impute(pair.model, pair.guide, data.test[:3], 5).shape == (3, 8, 8)
+        pv.complete(pair, data.test[:3])
+    assert pv.impute(pair, data.test[:3], 5).shape == (3, 8, 8)
     with pytest.raises(ContractError, match="no 'mask'"):
-        pv.impute(pair.model, pair.guide, {"x": data.test["x"][:3]})
+        pv.impute(pair, {"x": data.test["x"][:3]})
     with pytest.raises(OptionError, match="num_steps 0"):
-        pv.complete(pair.model, pair.guide, data.test[:3], num_steps=0)
+        pv.complete(pair, data.test[:3], num_steps=0)
 
 
 def test_training_with_missing_pixels_imputes_better_than_the_mean():
@@ -102,7 +102,7 @@ def test_training_with_missing_pixels_imputes_better_than_the_mean():
     pv.fit(pair, data, "iwae:num_particles=5", epochs=20, lr=3e-3, validate=False, progress=False)
     batch = data.test[:]
     gone = ~batch["mask"].bool()
-    ours = (pv.impute(pair.model, pair.guide, batch, 50) - whole)[gone].square().mean()
+    ours = (pv.impute(pair, batch, 50) - whole)[gone].square().mean()
     mean = (data.spec.mean - whole)[gone].square().mean()
     assert ours < 0.6 * mean, (ours, mean)
 
@@ -132,7 +132,7 @@ def test_evidence_of_a_cvae_is_that_of_what_is_not_given():
         scores = (dist.Bernoulli(logits=logits).log_prob(batch["x"]) * (1 - batch["given"])).sum((-2, -1))
         truth = (scores + log_weights.unsqueeze(1)).logsumexp(0)
     for options in ({"num_samples": 20_000}, {"method": "ais", "num_chains": 64, "num_distributions": 100}):
-        evidence = pv.log_evidence(pair.model, pair.guide, batch, **options)
+        evidence = pv.log_evidence(pair, batch, **options)
         assert ((evidence.value - truth) / evidence.stderr).abs().max() < 5 and evidence.stderr.max() < 0.1, options
 
 
@@ -146,14 +146,14 @@ def test_the_stochastic_network_has_no_kl_and_bounds_from_below():
 
 def test_conditional_samples_keep_what_is_given():
     pair, batch = toy()
-    drawn = pv.conditional_samples(pair.model, batch, num_samples=50, mean=False)
+    drawn = pv.conditional_samples(pair, batch, num_samples=50, mean=False)
     given = batch["given"].bool()
     assert (drawn[:, given] == batch["x"][given]).all() and drawn[:, ~given].std() > 0.3
     other = {**batch, "x": 1 - batch["x"]}  # x itself is not read
     torch.manual_seed(0)
-    one = pv.conditional_samples(pair.model, batch)
+    one = pv.conditional_samples(pair, batch)
     torch.manual_seed(0)
-    assert torch.equal(one, pv.conditional_samples(pair.model, other))
+    assert torch.equal(one, pv.conditional_samples(pair, other))
 
 
 def test_a_conditional_pair_needs_a_condition():
@@ -167,7 +167,7 @@ def test_a_cvae_fills_quadrants_better_than_the_prior_of_its_pixels():
     pair = pv.pairs.cvae(data.spec, latent_dim=5, hidden=[100])
     pv.fit(pair, data, epochs=20, lr=3e-3, validate=False, progress=False)
     test = data.test[:]
-    evidence = pv.log_evidence(pair.model, pair.guide, data.test, num_samples=100)
+    evidence = pv.log_evidence(pair, data.test, num_samples=100)
     rate = data.train["x"].mean(0).clamp(1e-3, 1 - 1e-3)
     rest = 1 - test["given"]
     base = (dist.Bernoulli(rate).log_prob(test["x"]) * rest).sum((1, 2))

@@ -103,7 +103,7 @@ def test_encoder_and_pseudo_inputs_are_trained_by_the_prior_and_count_once():
         assert reached == ("decoder" not in name), name
     copied = copy.deepcopy((pair.model, pair.guide))
     assert copied[0].prior.encoder is copied[1].encoder
-    assert pv.check(pair.model, pair.guide, {"x": x}).sites[0].analytic_kl is False
+    assert pv.check(pair, {"x": x}).sites[0].analytic_kl is False
 
 
 def test_pseudo_inputs_keep_their_range_and_start_where_asked():
@@ -133,10 +133,10 @@ def test_pseudo_inputs_keep_their_range_and_start_where_asked():
 def test_estimates_of_log_p_agree_with_quadrature():
     pair, x = small()
     truth = quadrature(pair.model, x, {"z": 2})
-    importance = pv.log_evidence(pair.model, pair.guide, x, num_samples=5000)
+    importance = pv.log_evidence(pair, x, num_samples=5000)
     assert ((importance.value - truth).abs() < 4.5 * importance.stderr + 1e-3).all()
     assert (importance.elbo < truth + 4.5 * importance.elbo_stderr).all()
-    ais = pv.log_evidence(pair.model, pair.guide, x, method="ais", num_chains=64, num_distributions=50)
+    ais = pv.log_evidence(pair, x, method="ais", num_chains=64, num_distributions=50)
     assert ((ais.value - truth).abs() < 4.5 * ais.stderr + 1e-3).all()
 
 
@@ -145,7 +145,7 @@ def test_two_levels_agree_with_quadrature():
     pair = pv.pairs.hvae(SPEC, latent_dim=1, lower_dim=1, hidden=[8, 8], pseudo_inputs=3, pseudo_std=1.0)
     x = torch.bernoulli(torch.full((5, 6), 0.5))
     truth = quadrature(pair.model, x, {"z2": 1, "z1": 1}, points=401)
-    importance = pv.log_evidence(pair.model, pair.guide, x, num_samples=5000)
+    importance = pv.log_evidence(pair, x, num_samples=5000)
     assert ((importance.value - truth).abs() < 4.5 * importance.stderr + 1e-3).all()
     assert (importance.elbo < truth + 4.5 * importance.elbo_stderr).all()
 
@@ -193,7 +193,7 @@ def test_pairs_train_by_the_papers_protocol(name):
     run = pv.fit(pair, data, "elbo", **options)
     assert run.history[-1]["valid"] > run.history[0]["valid"]
     site = "z" if name == "vamp-vae" else "z2"
-    draws = pv.sample(pair.model, 4000)[site]
+    draws = pv.sample(pair, 4000)[site]
     law = pair.model.prior()
     assert ((draws.mean(0) - law.mean).abs() < 4.5 * (law.variance / 4000).sqrt()).all()
     assert len(pv.evaluate(run, data.test.subset(torch.arange(50)), num_samples=10).active_units[site]) == 4

@@ -33,7 +33,7 @@ def test_bounds_rise_with_samples_to_quadrature():
             parameter.mul_(1.5)
     x = torch.bernoulli(torch.full((8, 6), 0.5))
     truth = quadrature(pair.model, x, {"z2": 1, "z1": 1}, width=10, points=401)
-    importance = pv.log_evidence(pair.model, pair.guide, x, num_samples=20_000)
+    importance = pv.log_evidence(pair, x, num_samples=20_000)
     assert ((importance.value - truth).abs() < 4.5 * importance.stderr + 1e-3).all()
     bounds = []
     for k in (1, 5, 50):

@@ -1,4 +1,4 @@
-"""The doors to data: ``load`` by name or path, ``as_data`` and ``as_split`` for objects in memory."""
+"""The doors to data: ``load`` makes Data of whatever a user has, ``as_split`` the rows that a verb reads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyrovae.data.assemble import as_store, assemble, compact, cut, make_spec
@@ -19,7 +21,7 @@ from pyrovae.data.spec import BINARIZATIONS
 from pyrovae.data.split import Split
 from pyrovae.data.stream import Stream, scan_loader
 from pyrovae.data.transforms import transform
-from pyrovae.errors import DataError, nearest
+from pyrovae.errors import DataError, OptionError, nearest
 
 __all__ = ["as_data", "as_split", "load", "names"]
 
@@ -36,24 +38,25 @@ def names() -> tuple[str, ...]:
 
 
 def load(
-    name: str | os.PathLike[str],
+    name: Any,
     *,
     root: str | os.PathLike[str] | None = None,
     binarization: str | None = None,
     seed: int = 0,
     transforms: Sequence[str | Mapping[str, Any]] = (),
 ) -> Data:
-    """A named data set, or the arrays of a .npy or .npz file.
+    """A named data set, the arrays of a .npy or .npz file, or what is in memory.
 
     A file holds x (N, ...), or (.npz) x and y, which are split 80/10/10 in a seeded order; or x_train,
     x_valid, x_test with their y_*, or train, valid, test. Uncompressed files are memory-mapped. Named sets
     are looked for in ``root`` or PYROVAE_DATA, then in the user's cache, and are downloaded into that
-    otherwise.
+    otherwise. For objects in memory see :func:`as_data`.
 
     Args:
-        name: one of :func:`names`, or a path.
+        name: one of :func:`names`, a path, or an object that :func:`as_data` takes: arrays, a dict of them, a
+            Split, a torch Dataset or DataLoader, or a tuple (train, valid, test) of those.
         root: folder of the named sets.
-        binarization: "dynamic", "fixed", "threshold" or "none"; None is the set's default, "none" for files.
+        binarization: "dynamic", "fixed", "threshold" or "none"; None is the set's default, "none" for all else.
             What is drawn once (all of "fixed", valid and test of "dynamic") is held in memory, one byte a
             value.
         seed: of a split that is not published and of what is drawn once.
@@ -68,6 +71,12 @@ def load(
     """
     if binarization is not None and binarization not in BINARIZATIONS:
         raise nearest("binarization", binarization, BINARIZATIONS)
+    if not isinstance(name, (str, os.PathLike)):
+        if root is not None:
+            raise OptionError(
+                f"root is {os.fspath(root)!r}, a folder of named sets, but the data are in memory; leave it out."
+            )
+        return reduce(transform, transforms, as_data(name, seed=seed, binarization=binarization))
     folder = None if root is None else str(Path(root).expanduser().resolve())
     name = os.fspath(name)
     data = _load_named(name, folder, binarization, seed) if name in NAMED else _load_file(name, folder, binarization, seed)
@@ -137,9 +146,9 @@ def as_data(obj: Any, *, name: str = "data", seed: int = 0, binarization: str | 
     """Data of what a user has at hand.
 
     Args:
-        obj: Data (given back); a name or path (:func:`load`); an array or tensor x (N, ...); a dict {"x":
-            ..., "y": ...} whose other keys ride along; a map-style torch Dataset of x, (x,), (x, y) or
-            dicts; a tuple or list (train, valid) or (train, valid, test) of those; a DataLoader (a
+        obj: Data (given back); a Split or Stream (all of it trains); a name or path (:func:`load`); an array or tensor
+            x (N, ...); a dict {"x": ..., "y": ...} whose other keys ride along; a map-style torch Dataset of x, (x,),
+            (x, y) or dicts; a tuple or list (train, valid) or (train, valid, test) of those; a DataLoader (a
             :class:`Stream` as train) or a tuple of them. What is no tuple and no DataLoader is split
             80/10/10 in a seeded order.
         name: of the data set.
@@ -150,8 +159,13 @@ def as_data(obj: Any, *, name: str = "data", seed: int = 0, binarization: str | 
     >>> as_data({"x": torch.rand(50, 3), "y": torch.arange(50) % 2})
     Data data: 40 train, 5 valid, 5 test; x (3,) unit, binarization none, 2 classes
     """
-    if isinstance(obj, Data):
-        return obj
+    if isinstance(obj, (Data, Split, Stream)):
+        if binarization not in (None, obj.spec.binarization):
+            raise OptionError(
+                f"binarization is {binarization!r}, but {obj.spec.name} came with {obj.spec.binarization!r}; ask for it where "
+                "the data are loaded."
+            )
+        return obj if isinstance(obj, Data) else Data(obj, None, None, obj.spec)
     if isinstance(obj, (str, os.PathLike)):
         return load(obj, binarization=binarization, seed=seed)
     if isinstance(obj, (tuple, list)):
@@ -168,25 +182,36 @@ def as_data(obj: Any, *, name: str = "data", seed: int = 0, binarization: str | 
 
 
 def as_split(obj: Any) -> Split | Stream:
-    """One part, not split further, of what a user has at hand.
+    """The rows that a verb reads, of anything that :func:`load` takes.
 
     Args:
-        obj: Split or Stream (given back), an array or tensor x (N, ...), a dict of them, a map-style
-            Dataset, a DataLoader.
+        obj: a Split or Stream (given back); an array or tensor x (N, ...), a dict of them (such as a batch, whose
+            ``index`` is kept), a map-style Dataset, a DataLoader: all their rows. Of a whole Data set, a name or a
+            path (:func:`load`), and of a tuple (train, valid, test), the test part.
 
     >>> import torch
-    >>> len(as_split(torch.zeros(7, 2)))
-    7
+    >>> len(as_split(torch.zeros(7, 2))), len(as_split("digits"))
+    (7, 250)
     """
     if isinstance(obj, (Split, Stream)):
         return obj
-    if isinstance(obj, Data):
-        raise DataError(f"{obj.spec.name} is a whole Data; expected one part of it: pass data.test (or train, valid).")
-    if isinstance(obj, (str, os.PathLike)):
-        raise DataError(f"{os.fspath(obj)!r} is a name or path; expected rows: pass load({os.fspath(obj)!r}).test.")
+    if isinstance(obj, (Data, str, os.PathLike, tuple, list)):
+        data = as_data(obj)
+        if data.test is None:
+            raise DataError(f"{data.spec.name} has no test part; pass data.train, data.valid or other rows.")
+        return data.test
     if isinstance(obj, DataLoader):
         return Stream(obj, *make_spec("data", scan_loader(obj, "data")))
+    index = None
+    if isinstance(obj, Mapping) and _are_row_numbers(obj.get("index"), obj.get("x")):
+        index = obj["index"]
+        obj = {key: value for key, value in obj.items() if key != "index"}
     store = as_store(obj, "data")
     found = scan(store, "data")
     spec, grey = make_spec("data", found)
-    return Split(compact(store, found), spec, grey)
+    return Split(compact(store, found), spec, grey, index=index)
+
+
+def _are_row_numbers(index: Any, x: Any) -> bool:
+    """Whether a batch's ``index`` is that of a Split: a whole number for each row."""
+    return isinstance(index, Tensor) and index.dtype == torch.int64 and index.ndim == 1 and len(index) == len(x)

@@ -421,7 +421,12 @@ def test_extra_keys_ride_along():
 
 def test_as_data_and_as_split_forms(digits):
     x, y = torch.rand(20, 3), torch.arange(20) % 2
-    assert as_data(digits) is digits and as_split(digits.test) is digits.test
+    assert load(digits) is as_data(digits) is digits and as_split(digits) is as_split(digits.test) is digits.test
+    assert as_split("digits").fingerprint() == digits.test.fingerprint()
+    assert len(as_split((x, x, x[:3]))) == 3 and load(digits.valid).train is digits.valid
+    assert load(x, seed=3).fingerprint() == as_data(x, seed=3).fingerprint()
+    batch = digits.test[[5, 2]]
+    assert as_split(batch)[:]["index"].tolist() == [5, 2] and as_split(batch).subset([1])[:]["index"].tolist() == [0]
     assert as_data("digits").fingerprint() == digits.fingerprint()
     assert as_data("digits", binarization="none").spec.kind == "levels"
     three = as_data((x, {"x": x[:5]}, TensorDataset(x[:4])), name="mine")
@@ -521,8 +526,10 @@ REFUSED = {
     "few rows": (lambda: as_data(GOOD[:2]), "2 row"),
     "binarizing real": (lambda: as_data(GOOD * 9, binarization="dynamic"), "rescale x"),
     "fixed stream": (lambda: as_data(DataLoader(torch.rand(9, 2)), binarization="fixed"), "DataLoader"),
-    "whole data": (lambda: as_split(as_data(GOOD)), "pass data.test"),
-    "path as split": (lambda: as_split("x.npy"), "load"),
+    "no test part": (lambda: as_split(Data(as_split(GOOD), None, None, as_split(GOOD).spec)), "no test part; pass data.train"),
+    "no file": (lambda: as_split("x.npy"), "x.npy"),
+    "root of arrays": (lambda: load(GOOD, root="data"), "in memory; leave it out"),
+    "binarization of a split": (lambda: load(as_split(GOOD), binarization="dynamic"), "came with 'none'"),
     "binary-mnist": (lambda: load("binary-mnist", binarization="dynamic"), "load 'mnist'"),
     "missing file": (lambda: load("no-such.npy"), "no-such.npy does not exist"),
     "batch_size": (lambda: as_split(GOOD).batches(0), "batch_size is 0"),
