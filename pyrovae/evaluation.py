@@ -17,7 +17,7 @@ from pyrovae.evidence.evidence import mean_and_error
 from pyrovae.features import classify_features
 from pyrovae.labels import Labelled
 from pyrovae.modes import device_of, evaluating
-from pyrovae.pair import Pair, Program, as_pair, inputs, running
+from pyrovae.pair import Pair, Program, as_pair, running
 from pyrovae.reconstruction import ReconstructionError, reconstruction_error
 from pyrovae.trace import no_density, trace_pair
 from pyrovae.train.run import Run
@@ -37,7 +37,7 @@ class Evaluation:
         classification: the guide's classes against the labels, where there are any.
         quantity: what the evidence is of: log p(x), log p(x | c) of what a condition leaves open, log p(x_observed).
         reconstruction: errors of reconstruction, where there is no evidence.
-        reason: why there is no evidence.
+        reason: why there is no evidence, or of a model whose guide is a point no ELBO beside it.
     """
 
     evidence: Evidence | None
@@ -52,7 +52,7 @@ class Evaluation:
     @property
     def elbo(self) -> tuple[float, float]:
         """Mean ELBO and its standard error, nats per datum; ContractError where the pair has no density."""
-        if self.evidence is None:
+        if self.evidence is None or self.reason is not None:
             raise ContractError(f"no ELBO: {self.reason}")
         return mean_and_error(self.evidence.elbo)
 
@@ -67,7 +67,7 @@ class Evaluation:
         if self.evidence is None:
             assert self.reconstruction is not None
             return {"log_evidence": None, "reason": self.reason, **self.reconstruction.to_json(), **latent, **classified}
-        elbo, elbo_stderr = self.elbo
+        elbo, elbo_stderr = (None, None) if self.reason is not None else self.elbo
         evidence = self.evidence.to_json()
         return {
             "elbo": elbo,
@@ -88,6 +88,8 @@ class Evaluation:
     def __repr__(self) -> str:
         if self.evidence is None:
             lines = [repr(self.reconstruction), f"no log p(x): {self.reason}"]
+        elif self.reason is not None:
+            lines = [self._named(self.evidence, self.quantity), f"no ELBO: {self.reason}"]
         else:
             elbo, stderr = self.elbo
             lines = [f"ELBO     = {elbo:.3f} +- {stderr:.3f} nats per datum", self._named(self.evidence, self.quantity)]
@@ -152,11 +154,11 @@ def evaluate(
         if data is None:
             raise OptionError("evaluate: the run's data have no test split; give data=run.data.train or other data.")
     split = as_split(data)
-    reason = None if method or options else _no_density(pair, split)
+    reason = _no_density(pair, split)
     shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
     shared |= {"precision": precision, "compile": compile}
     evidence, reconstruction = None, None
-    if reason is None:
+    if reason is None or method or options:
         evidence = _evidence(pair, split, method or "importance", num_samples, checkpoint, shared, options)
     else:
         reconstruction = reconstruction_error(pair.model, pair.guide, split)
@@ -176,8 +178,7 @@ def evaluate(
             with running(pair.model, pair.guide):
                 joint = log_evidence(*programs, split, num_samples=num_samples, **shared)
     active = {site: active_units(mean) for site, (mean, _) in moments.items() if site != "y"}
-    taken = inputs(pair.model, next(iter(split.batches(2))))
-    quantity = "log p(x | c)" if "given" in taken else "log p(x_observed)" if "mask" in taken else "log p(x)"
+    quantity = getattr(pair.model, "quantity", "log p(x)")
     return Evaluation(evidence, active, kl, joint, classification, quantity, reconstruction, reason)
 
 
@@ -187,7 +188,9 @@ def _evidence(
     """log p(x) by a method, and the ELBO by importance sampling where the method does not give it."""
     own = {**options, "num_samples": num_samples} if method == "importance" else options
     evidence = log_evidence(pair.model, pair.guide, split, method=method, checkpoint=checkpoint, **shared, **own)
-    if evidence.elbo.isnan().any():  # of the methods that do not draw from the guide alone
+    if (
+        evidence.elbo.isnan().any() and _no_density(pair, split) is None
+    ):  # of the methods that do not draw from the guide alone
         sampled = log_evidence(pair.model, pair.guide, split, num_samples=num_samples, **shared)
         evidence = replace(evidence, elbo=sampled.elbo, elbo_stderr=sampled.elbo_stderr)
     return evidence

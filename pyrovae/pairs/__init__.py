@@ -3,6 +3,7 @@
 ``pairs.vae(data.spec, latent_dim=50)`` builds one; :data:`CATALOGUE` lists them all with their papers.
 """
 
+from pyrovae.pairs.aae import aae
 from pyrovae.pairs.ae import ae, deep_ae
 from pyrovae.pairs.auxiliary import adgm, sdgm
 from pyrovae.pairs.beta_vae import beta_vae
@@ -23,6 +24,7 @@ from pyrovae.pairs.vampprior import hvae, vamp_vae
 __all__ = [
     "CATALOGUE",
     "Recipe",
+    "aae",
     "adgm",
     "ae",
     "beta_vae",

@@ -64,7 +64,7 @@ def recipe(name: str, paper: str, year: int) -> Callable[[Callable[..., Pair]], 
                     raise nearest(f"option of pair {name}", option, known)
             pair = build(spec, **options)
             pair = replace(pair, recipe={"name": name, "options": options})
-            if "mask" in spec.covariates:
+            if spec.roles.get("missing"):
                 pair = observed_part(pair)
             shapes = {"x": spec.shape, **spec.covariates}
             remember(pair.model, {key: torch.zeros(1, *shape) for key, shape in shapes.items()})
