@@ -27,6 +27,8 @@ class CVAE(nn.Module):
     References: Sohn, Lee and Yan, Learning Structured Output Representation using Deep Conditional Generative Models, 2015.
     """
 
+    quantity = "log p(x | c)"  # what its evidence is of
+
     def __init__(self, prior: nn.Module, decoder: nn.Module, likelihood: nn.Module) -> None:
         super().__init__()
         self.prior, self.decoder, self.likelihood = prior, decoder, likelihood

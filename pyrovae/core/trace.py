@@ -363,10 +363,13 @@ def misplaced(program: str, site: Site, came: tuple[int, ...], expected: tuple[i
     )
 
 
-def no_density(traced: PairTrace, latent_only: bool = False) -> str | None:
-    """Why the pair has no log p(x): its first site that is a point or an energy; None where all are densities."""
+def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = False) -> str | None:
+    """Why the pair has no log p(x): its first site that is a point or an energy; None where all are densities.
+
+    Of the guide's sites nothing is asked with ``model_only``, of the observed ones nothing with ``latent_only``.
+    """
     for name, site in traced.guide_sites.items():
-        if not is_density(site["fn"]):
+        if not is_density(site["fn"]) and not model_only:
             return (
                 f"latent site {name!r} of the guide is a point and no density (a deterministic encoder), so the pair has no "
                 "weights p(x, z) / q(z | x) and no log p(x); relax it to a Gaussian around the encoder, as the autoencoders' "

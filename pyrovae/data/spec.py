@@ -28,6 +28,8 @@ class DataSpec:
         classes: one more than the largest label when there is a y.
         binarization: "dynamic" (drawn each epoch), "fixed" (drawn once), "threshold" (x > 1/2) or "none".
         covariates: shapes of what a batch holds beside x and y: a mask, a condition.
+        roles: what covariates do beyond their names, by role: {"missing": "mask"} where that key is 1 where x is observed,
+            which makes recipes build pairs of the observed part of x.
         mean: of x over the training data (up to 10,000 rows of it), (*shape); decoders start from it. No part of the JSON.
 
     >>> DataSpec("toy", (28, 28), "levels", levels=256).to_json()["shape"]
@@ -42,9 +44,16 @@ class DataSpec:
     binarization: str = "none"
     covariates: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     mean: Tensor | None = field(default=None, compare=False, repr=False)
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
+        for role, key in self.roles.items():
+            if (role, key) != ("missing", "mask") or key not in self.covariates:
+                raise DataError(
+                    f"{self.name}: role {role!r} is given to {key!r}; the one role is 'missing', of a covariate 'mask' that "
+                    "is 1 where x is observed."
+                )
         if self.kind not in KINDS:
             raise nearest("kind of data", self.kind, KINDS)
         if self.binarization not in BINARIZATIONS:
@@ -59,10 +68,12 @@ class DataSpec:
         """The spec as a dict of plain JSON values."""
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "mean"}
         covariates = {key: list(shape) for key, shape in self.covariates.items()}
-        return {**values, "shape": list(self.shape), "covariates": covariates}
+        return {**values, "shape": list(self.shape), "covariates": covariates, "roles": dict(self.roles)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> DataSpec:
         """The inverse of :meth:`to_json`."""
         covariates = {key: tuple(shape) for key, shape in values.get("covariates", {}).items()}
-        return cls(**{**values, "shape": tuple(values["shape"]), "covariates": covariates})
+        # earlier versions wrote no roles: a mask was that of missing values
+        roles = values.get("roles", {"missing": "mask"} if "mask" in covariates else {})
+        return cls(**{**values, "shape": tuple(values["shape"]), "covariates": covariates, "roles": roles})

@@ -134,7 +134,10 @@ def missing(data: Data, *, rate: float = 0.5, parts: str = "all", seed: int = 0)
         columns = {**part.store.columns, "mask": (noise >= chance).to(torch.uint8).to(part.device)}
         return part.with_(store=replace(part.store, columns=columns), transforms=(*part.transforms, _Blank()))
 
-    return _each(data, blank, ["mask"])
+    changed = _each(data, blank, ["mask"])
+    spec = replace(changed.spec, roles={**changed.spec.roles, "missing": "mask"})
+    parts = {name: part and part.with_(spec=spec) for name, part in changed._parts().items()}  # type: ignore[union-attr]
+    return replace(changed, spec=spec, **parts)
 
 
 # ------------------------------------------------------------------------------------------------ conditions

@@ -31,7 +31,12 @@ class ObservedPart(nn.Module):
 
     Args:
         program: a model whose x is a product over its values, or a guide.
+
+    Attributes:
+        quantity: what its evidence is of.
     """
+
+    quantity = "log p(x_observed)"
 
     def __init__(self, program: Program) -> None:
         super().__init__()

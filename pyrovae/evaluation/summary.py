@@ -10,7 +10,7 @@ import torch
 
 from pyrovae.core.doors import as_pair_and_rows, batches
 from pyrovae.core.inference import device_of, inference, private_random
-from pyrovae.core.pair import Pair, PairLike, inputs, opened
+from pyrovae.core.pair import Pair, PairLike, opened
 from pyrovae.core.trace import no_density, trace_pair
 from pyrovae.data import Data, Split, Stream
 from pyrovae.effects.labels import Labelled
@@ -37,7 +37,7 @@ class Evaluation:
         classification: the guide's classes against the labels, where there are any.
         quantity: what the evidence is of: log p(x), log p(x | c) of what a condition leaves open, log p(x_observed).
         reconstruction: errors of reconstruction, where there is no evidence.
-        reason: why there is no evidence.
+        reason: why there is no evidence, or of a model whose guide is a point no ELBO beside it.
     """
 
     evidence: Evidence | None
@@ -52,7 +52,7 @@ class Evaluation:
     @property
     def elbo(self) -> tuple[float, float]:
         """Mean ELBO and its standard error, nats per datum; ContractError where the pair has no density."""
-        if self.evidence is None:
+        if self.evidence is None or self.reason is not None:
             raise ContractError(f"no ELBO: {self.reason}")
         return mean_and_error(self.evidence.elbo)
 
@@ -67,7 +67,7 @@ class Evaluation:
         if self.evidence is None:
             assert self.reconstruction is not None
             return {"log_evidence": None, "reason": self.reason, **self.reconstruction.to_json(), **latent, **classified}
-        elbo, elbo_stderr = self.elbo
+        elbo, elbo_stderr = (None, None) if self.reason is not None else self.elbo
         evidence = self.evidence.to_json()
         return {
             "elbo": elbo,
@@ -88,6 +88,8 @@ class Evaluation:
     def __repr__(self) -> str:
         if self.evidence is None:
             lines = [repr(self.reconstruction), f"no log p(x): {self.reason}"]
+        elif self.reason is not None:
+            lines = [self._named(self.evidence, self.quantity), f"no ELBO: {self.reason}"]
         else:
             elbo, stderr = self.elbo
             lines = [f"ELBO     = {elbo:.3f} +- {stderr:.3f} nats per datum", self._named(self.evidence, self.quantity)]
@@ -147,11 +149,11 @@ def evaluate(
     """
     source = opened(pair, with_data=data is None or classifier is not None)
     pair, split = as_pair_and_rows(source, data, "evaluate")
-    reason = None if method or options else _no_density(pair, split)
+    reason = _no_density(pair, split)
     shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
     shared |= {"precision": precision, "compile": compile}
     evidence, reconstruction = None, None
-    if reason is None:
+    if reason is None or method or options:
         evidence = _evidence(pair, split, method or "importance", num_samples, checkpoint, shared, options)
     else:
         reconstruction = reconstruction_error(pair, split)
@@ -171,8 +173,7 @@ def evaluate(
             with inference(pair):
                 joint = log_evidence(known, split, num_samples=num_samples, **shared)
     active = {site: active_units(mean) for site, (mean, _) in moments.items() if site != "y"}
-    taken = inputs(pair.model, next(iter(split.batches(2))))
-    quantity = "log p(x | c)" if "given" in taken else "log p(x_observed)" if "mask" in taken else "log p(x)"
+    quantity = getattr(pair.model, "quantity", "log p(x)")
     return Evaluation(evidence, active, kl, joint, classification, quantity, reconstruction, reason)
 
 
@@ -182,7 +183,8 @@ def _evidence(
     """log p(x) by a method, and the ELBO by importance sampling where the method does not give it."""
     own = {**options, "num_samples": num_samples} if method == "importance" else options
     evidence = log_evidence(pair, split, method=method, checkpoint=checkpoint, **shared, **own)
-    if evidence.elbo.isnan().any():  # of the methods that do not draw from the guide alone
+    # of the methods that do not draw from the guide alone
+    if evidence.elbo.isnan().any() and _no_density(pair, split) is None:
         sampled = log_evidence(pair, split, num_samples=num_samples, **shared)
         evidence = replace(evidence, elbo=sampled.elbo, elbo_stderr=sampled.elbo_stderr)
     return evidence

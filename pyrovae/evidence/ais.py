@@ -69,6 +69,10 @@ class AIS(Method):
         return "start='prior'" if self.start == "guide" else None
 
     @property
+    def weighs_guide(self) -> bool:
+        return self.start == "guide"
+
+    @property
     def work(self) -> int:
         return self.num_chains * self.num_distributions
 

@@ -126,7 +126,9 @@ def _precisions(target: Target, start: str) -> Tensor:
     if start == "guide":
         return torch.stack([base, base])
     try:
-        return torch.stack([base, 1 / target.draw(SCALE_DRAWS, "guide").var(0).clamp(1e-8, 1e8)])
+        variance = target.draw(SCALE_DRAWS, "guide").var(0)
+        # a point has no scale: chains keep the prior's
+        return torch.stack([base, (1 / variance.clamp(1e-8, 1e8)).where(variance > 0, base)])
     except ContractError:  # the guide leaves the model's support: a chain from the prior does without it
         return torch.stack([base, base])
 

@@ -206,7 +206,7 @@ def _check(job: Job, method: Method) -> None:
     traced = trace_pair(model, guide, batch)
     if message := unknown_sites(model, guide, traced):
         raise ContractError(message)
-    if message := no_density(traced):
+    if message := no_density(traced, model_only=not method.weighs_guide):
         raise ContractError(message)
     remember(model, batch)
     bounded = any(support_check(site, site["value"]) is not None for site in traced.guide_sites.values())

@@ -64,6 +64,11 @@ class Method:
         return None
 
     @property
+    def weighs_guide(self) -> bool:
+        """Whether log q(z | x) enters the weights, so that the guide must have one."""
+        return True
+
+    @property
     def work(self) -> int:
         """Units of progress for each datum."""
         return 1

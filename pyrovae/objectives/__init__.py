@@ -14,6 +14,7 @@ import pyro.infer
 
 from pyrovae.errors import nearest
 from pyrovae.objectives import bounds
+from pyrovae.objectives.adversarial import AAE
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, STL, Enum, MeanField
 from pyrovae.objectives.energy import Energy
@@ -24,6 +25,7 @@ from pyrovae.objectives.semisupervised import SemiSupervised
 from pyrovae.registry import named
 
 __all__ = [
+    "AAE",
     "CIWAE",
     "ELBO",
     "IWAE",
@@ -71,6 +73,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "energy": Energy,
     "contraction": Contraction,
     "sparsity": Sparsity,
+    "aae": AAE,
 }
 
 

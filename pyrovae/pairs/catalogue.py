@@ -40,7 +40,8 @@ class Recipe:
         authors, title, year: of the paper.
         sites: the latent sites; first the one that pictures traverse.
         objective: which usually trains the pair, with the recipe's default options.
-        density: whether the pair has a log p(x), or the option that gives it one where it is above 0.
+        density: whether the pair's guide and model have densities, so that every estimate of log p(x) exists; or the option
+            that gives them theirs where it is above 0, or {option: the value that does}.
         kinds: of data that it takes.
         needs: what it asks of the data beside x.
         only: option -> another option's name, which must be given with it, or {name: value}, the value that it must have.
@@ -54,7 +55,7 @@ class Recipe:
     year: int
     sites: tuple[str, ...]
     objective: str | Mapping[str, Any]
-    density: bool | str
+    density: bool | str | Mapping[str, Any]
     kinds: tuple[str, ...]
     needs: tuple[Need, ...]
     only: Mapping[str, str | Mapping[str, Any]]
@@ -89,6 +90,8 @@ class Recipe:
         likelihood = options.get("likelihood")
         if likelihood is not None and not LIKELIHOODS[likelihood].is_density:
             return False
+        if isinstance(self.density, Mapping):
+            return all({**self.defaults, **options}[option] == value for option, value in self.density.items())
         return self.density if isinstance(self.density, bool) else bool(options.get(self.density))
 
     def refuse(self, spec: DataSpec, options: Mapping[str, Any]) -> None:
@@ -149,7 +152,7 @@ def recipe(
     tiny: Sequence[Tiny],
     sites: Sequence[str] = ("z",),
     objective: str | Mapping[str, Any] = "elbo",
-    density: bool | str = True,
+    density: bool | str | Mapping[str, Any] = True,
     kinds: Sequence[str] = KINDS,
     needs: Sequence[Need] = (),
     only: Mapping[str, str | Mapping[str, Any]] | None = None,
@@ -172,7 +175,7 @@ def recipe(
             made = body(spec, **given, **{name: each.chosen(spec, options) for name, each in lists.items()})
             pair = made if isinstance(made, Pair) else replace(as_pair(made), objective=objective)
             pair = replace(pair, recipe={"name": known.name, "options": options})
-            if "mask" in spec.covariates:
+            if spec.roles.get("missing"):
                 pair = observed_part(pair)
             shapes = {"x": spec.shape, **spec.covariates}
             remember(pair.model, {key: torch.zeros(1, *shape) for key, shape in shapes.items()})

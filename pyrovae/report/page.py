@@ -156,7 +156,7 @@ def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
         if "c" in few:
             draws = generate.conditional_samples(pair, few, NUM_COMPLETIONS)
             return plots.completions(few["x"], few["given"], draws, None if few["given"].any() else few["c"], **scale)
-        if "mask" not in few:
+        if run.data.spec.roles.get("missing") is None:
             raise OptionError("the data are complete.")
         draws = generate.complete(pair, few, NUM_COMPLETIONS)
         return plots.completions(few["x"], few["mask"], draws, whole=False, **scale)

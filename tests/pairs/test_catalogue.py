@@ -64,6 +64,8 @@ ROWS = [
     ("flow-vae", "digits", {"flow": "iaf", "latent_dim": 3, "hidden": [20], "flow_hidden": [10], "context_dim": 5}),
     ("flow-vae", "grey", {"flow": "sylvester", "latent_dim": 3, "hidden": [20], "num_flows": 2}),
     ("flow-vae", "missing", {"flow": "spline", "latent_dim": 3, "hidden": [20], "num_flows": 2, "flow_hidden": [10]}),
+    ("aae", "digits", {"latent_dim": 3, "hidden": [20], "discriminator_hidden": 10}),
+    ("aae", "grey", {"latent_dim": 3, "hidden": [20], "discriminator_hidden": 10, "posterior": "gaussian"}),
     ("linear-gaussian", "grey", {"latent_dim": 3}),
     ("linear-gaussian", "grey", {"latent_dim": 3, "noise": "diagonal"}),
 ]
@@ -71,6 +73,8 @@ ROWS = [
 
 def has_density(row):
     """Whether the pair of a row has a log p(x): a deterministic autoencoder has not."""
+    if row[0] == "aae":
+        return row[2].get("posterior") == "gaussian"
     return row[0] not in ("ae", "deep-ae", "linear-ae", "logistic-pca", "sparse-ae", "dae", "cae") or "relax" in row[2]
 
 

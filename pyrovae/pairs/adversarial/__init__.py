@@ -1,0 +1,1 @@
+"""Recipes of pairs whose objective has a discriminator."""
