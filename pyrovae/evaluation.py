@@ -188,9 +188,7 @@ def _evidence(
     """log p(x) by a method, and the ELBO by importance sampling where the method does not give it."""
     own = {**options, "num_samples": num_samples} if method == "importance" else options
     evidence = log_evidence(pair.model, pair.guide, split, method=method, checkpoint=checkpoint, **shared, **own)
-    if (
-        evidence.elbo.isnan().any() and _no_density(pair, split) is None
-    ):  # of the methods that do not draw from the guide alone
+    if evidence.elbo.isnan().any() and _no_density(pair, split) is None:  # of methods that draw from more than the guide
         sampled = log_evidence(pair.model, pair.guide, split, num_samples=num_samples, **shared)
         evidence = replace(evidence, elbo=sampled.elbo, elbo_stderr=sampled.elbo_stderr)
     return evidence
