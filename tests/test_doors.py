@@ -42,7 +42,10 @@ LABELLED = {"x": X, "y": torch.arange(6)}
 Z = {"y": torch.arange(3), "z": torch.zeros(3, 2)}
 AIS = {"num_chains": 1, "num_distributions": 2, "pilot_chains": 2, "num_leapfrog": 1}
 
+SGD = {"objective": "enum", "backend": "graph", "optimizer": "SGD", "lr": 0.0}
+
 VERBS = {
+    "compile_step": lambda pair: pv.compile_step(pair, {"x": X}, **SGD)({"x": X}),
     "check": lambda pair: str(pv.check(pair, X)),
     "evaluate": lambda pair: pv.evaluate(pair, LABELLED, num_samples=3).to_json(),
     "log_evidence": lambda pair: pv.log_evidence(pair, X, num_samples=3),
@@ -137,6 +140,16 @@ OLD = {
 def test_programs_one_by_one_are_told_the_new_call(verb, run):
     with pytest.raises(ContractError, match=r"log_evidence\(\(model, guide\), data\)"):
         OLD[verb](run.model, run.guide)
+
+
+def test_the_old_compile_step_is_told_the_rule(run):
+    with pytest.raises(RunError, match="'elbo' is no folder of a run; a pair comes first, as one argument"):
+        pv.compile_step("elbo", run.model, run.guide, {"x": X})
+
+
+def test_a_step_is_compiled_for_the_first_rows_of_the_training_data(run, digits):
+    step = pv.compile_step(run, digits, **SGD)
+    assert step.backend == "graph" and bool(step(digits.train[:100]).isfinite())
 
 
 def test_data_come_in_every_form_that_load_takes(run, digits, tmp_path):

@@ -20,7 +20,9 @@ from pyrovae.compile.optimizers import OptimizerLike, build_optimizer
 from pyrovae.compile.roll import compile_rolled, merge_products
 from pyrovae.compile.step import Step
 from pyrovae.compile.update import UPDATES, traceable, update_state
-from pyrovae.core.pair import Program, adopt, buffers, modules, parameters, running
+from pyrovae.core.doors import training_batch
+from pyrovae.core.inference import device_of
+from pyrovae.core.pair import PairLike, adopt, as_pair, buffers, modules, parameters, running
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.objectives import Objective
 
@@ -29,6 +31,7 @@ __all__ = ["CompiledStep", "compile_step"]
 log = logging.getLogger("pyrovae")
 
 BACKENDS = ("inductor", "rolled", "graph")
+EXAMPLE_ROWS = 100  # of a data set, that a step is compiled for
 MAX_NODES = 2000  # Inductor's time grows with the square of a graph's length: longer ones are compiled block by block
 
 
@@ -234,12 +237,11 @@ class CompiledStep(Step):
 
 
 def compile_step(
-    objective: str | Mapping[str, Any] | Objective,
-    model: Program,
-    guide: Program,
-    batch: Mapping[str, Tensor],
-    *,
+    pair: PairLike,
+    data: Any,
+    objective: str | Mapping[str, Any] | Objective | None = None,
     optimizer: OptimizerLike = "Adam",
+    *,
     lr: float | None = 1e-3,
     optimizer_options: Mapping[str, Any] | None = None,
     clip_norm: float | None = None,
@@ -256,9 +258,10 @@ def compile_step(
     line of the log says why.
 
     Args:
-        objective: name with options, mapping, or one of :mod:`pyrovae.objectives`.
-        model, guide: the two programs.
-        batch: an example of the batches to come, whose shapes are compiled for.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data: an example of the batches to come, whose shapes are compiled for: a dict of tensors as it is, of all else
+            that :func:`pyrovae.data.load` takes the first 100 rows (of a whole Data set those of the training part).
+        objective: name with options, mapping, or one of :mod:`pyrovae.objectives`; by default the pair's own.
         optimizer: name in torch.optim, callable of the parameters, or optimizer.
         lr: learning rate.
         optimizer_options: further arguments of a named optimizer.
@@ -275,7 +278,11 @@ def compile_step(
     Raises:
         ContractError, OptionError: as for :func:`~pyrovae.fit`.
     """
-    objective = objectives.get(objective)
+    pair = as_pair(pair)
+    model, guide = pair.model, pair.guide
+    batch = data if isinstance(data, Mapping) else training_batch(data, EXAMPLE_ROWS)
+    batch = {key: value.to(device_of(model, guide)) for key, value in batch.items()}
+    objective = objectives.get(pair.objective if objective is None else objective)
     if not isinstance(objective, Objective):
         raise OptionError(f"objective is {objective!r}; a compiled step needs one of pyrovae.objectives, such as 'elbo'.")
     adopt(model, guide)
