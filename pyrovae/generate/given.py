@@ -36,14 +36,18 @@ def draw_sites(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, T
 class _WithoutPrior(Messenger):
     """Latent sites from whose distribution nothing can be drawn (a deterministic autoencoder's) hold zeros."""
 
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+
     def _pyro_sample(self, msg: Site) -> None:
         if not (msg["done"] or msg["is_observed"] or site_is_subsample(msg) or is_density(msg["fn"])):
-            msg["value"], msg["done"] = torch.zeros(msg["fn"].shape()), True
+            msg["value"], msg["done"] = torch.zeros(msg["fn"].shape(), device=self.device), True
 
 
 def example_sites(model: Program, batch: Mapping[str, Tensor]) -> dict[str, Site]:
     """The model's sites on one row of a batch, whose values are examples only; nobody's random numbers change."""
-    with torch.random.fork_rng(), _WithoutPrior():
+    with torch.random.fork_rng(), _WithoutPrior(next(iter(batch.values())).device):
         return draw_sites(model, {key: value[:1] for key, value in batch.items()})
 
 
