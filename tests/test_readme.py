@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -14,13 +15,20 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
+def test_every_verb_stands_in_the_table_of_doors():
+    table = re.search(r"\| `\(pair, data\)` .*?\n\n", README, re.DOTALL)[0]
+    named = set(re.findall(r"\w+", table))
+    assert {name for name in pv.__all__ if inspect.isfunction(getattr(pv, name))} - {"observed_part"} <= named
+
+
 def test_the_pair_of_the_readme_runs_as_printed_in_about_30_lines(tmp_path, monkeypatch, capsys):
     pair = next(block for block in BLOCKS if "def build" in block)
     assert len([line for line in pair.splitlines() if line.strip() and not line.startswith("#")]) <= 35
     (tmp_path / "my_pair.py").write_text(pair)
     np.savez(tmp_path / "my.npz", x=np.random.default_rng(0).normal(size=(100, 6)).astype("float32"))
     monkeypatch.chdir(tmp_path)
-    commands = re.findall(r"^    pyrovae (.*my_pair.*)$", README, re.MULTILINE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    commands = re.findall(r"^    pyrovae (.*(?:my_pair|runs/mine).*)$", README, re.MULTILINE)
     assert [command.split()[0] for command in commands] == ["check", "train", "evaluate"]
     for command in commands:
         command = command.replace("--epochs 100", "--epochs 2").replace("--num_samples 5000", "--num_samples 20")

@@ -180,6 +180,9 @@ def _sample(args: list[str]) -> int:
     parser.add_argument(
         "--by_class", type=bool, default=False, help="--num styles, each in every class, of a pair with a class y"
     )
+    parser.add_argument(
+        "--given", type=dict[str, Any] | None, default=None, help='values of sites that are held, as in --given "{y: 3}"'
+    )
     parser.add_argument("--mean", type=bool, default=True, help="E[x | z] (usual in pictures) in place of a draw of x")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     options = parse(parser, args)
@@ -188,10 +191,12 @@ def _sample(args: list[str]) -> int:
     run = _load_run(options, with_data=False)
     torch.manual_seed(options.seed)
     like = _like(run)
+    if options.by_class and options.given:
+        raise OptionError("by_class draws every class; leave out one of --by_class and --given.")
     if options.by_class:
         drawn = {"x": class_samples(run, options.num, like=like).flatten(0, 1)}
     else:
-        drawn = sample(run, options.num, like=like, mean=options.mean)
+        drawn = sample(run, options.num, given=options.given, like=like, mean=options.mean)
     if options.out.endswith(".npz"):
         content = io.BytesIO()
         np.savez_compressed(content, **{name: value.cpu().numpy() for name, value in drawn.items()})

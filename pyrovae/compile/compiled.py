@@ -20,7 +20,9 @@ from pyrovae.compile.optimizers import OptimizerLike, build_optimizers
 from pyrovae.compile.roll import compile_rolled, merge_products
 from pyrovae.compile.step import Batches, Grads, Step, as_batches
 from pyrovae.compile.update import UPDATES, traceable, update_state
-from pyrovae.core.pair import Program, adopt, buffers, modules, running
+from pyrovae.core.doors import training_batch
+from pyrovae.core.inference import device_of
+from pyrovae.core.pair import PairLike, adopt, as_pair, buffers, modules, running
 from pyrovae.errors import OptionError, PyrovaeError, nearest
 from pyrovae.objectives import Given, Objective, Update
 from pyrovae.objectives.moves import moved_parameters, prepare_objective, survey
@@ -30,6 +32,7 @@ __all__ = ["CompiledStep", "compile_step"]
 log = logging.getLogger("pyrovae")
 
 BACKENDS = ("inductor", "rolled", "graph")
+EXAMPLE_ROWS = 100  # of a data set, that a step is compiled for
 MAX_NODES = 2000  # Inductor's time grows with the square of a graph's length: longer ones are compiled block by block
 
 
@@ -302,13 +305,19 @@ def nodes_so_far() -> int:
     return 0 if mode is None else len(mode.tracer.graph.nodes)
 
 
+def _examples(data: Any, count: int) -> list[Mapping[str, Tensor]]:
+    """As many batches as a step takes: dicts of tensors as they are, of all else the first rows of the data."""
+    if isinstance(data, list | tuple) and all(isinstance(batch, Mapping) for batch in data):
+        return list(data)
+    return [data if isinstance(data, Mapping) else training_batch(data, EXAMPLE_ROWS)] * count
+
+
 def compile_step(
-    objective: str | Mapping[str, Any] | Objective,
-    model: Program,
-    guide: Program,
-    batch: Batches,
-    *,
+    pair: PairLike,
+    data: Any,
+    objective: str | Mapping[str, Any] | Objective | None = None,
     optimizer: OptimizerLike = "Adam",
+    *,
     lr: float | None = 1e-3,
     optimizer_options: Mapping[str, Any] | None = None,
     optimizers: Mapping[str, Any] | None = None,
@@ -326,9 +335,11 @@ def compile_step(
     line of the log says why.
 
     Args:
-        objective: name with options, mapping, or one of :mod:`pyrovae.objectives`.
-        model, guide: the two programs.
-        batch: an example of the batches to come, whose shapes are compiled for; as many as the objective takes a step.
+        pair: a Run, a run's folder, a Pair, or (model, guide).
+        data: an example of the batches to come, whose shapes are compiled for: a dict of tensors as it is (a list of them
+            for an objective that takes several batches a step), of all else that :func:`pyrovae.data.load` takes the first
+            100 rows (of a whole Data set those of the training part).
+        objective: name with options, mapping, or one of :mod:`pyrovae.objectives`; by default the pair's own.
         optimizer: name in torch.optim, callable of the parameters, or optimizer.
         lr: learning rate.
         optimizer_options: further arguments of a named optimizer.
@@ -346,14 +357,17 @@ def compile_step(
     Raises:
         ContractError, OptionError: as for :func:`~pyrovae.fit`.
     """
-    objective = objectives.get(objective)
+    pair = as_pair(pair)
+    model, guide = pair.model, pair.guide
+    objective = objectives.get(pair.objective if objective is None else objective)
     if not isinstance(objective, Objective):
         raise OptionError(f"objective is {objective!r}; a compiled step needs one of pyrovae.objectives, such as 'elbo'.")
     for name in schedule:
         if name not in objective.weights:
             raise nearest(f"option of {objective!r} to schedule", name, objective.weights)
     adopt(model, guide)
-    batches = as_batches(batch)
+    device = device_of(model, guide)
+    batches = [{key: value.to(device) for key, value in batch.items()} for batch in _examples(data, objective.num_batches)]
     held = list(buffers(model, guide).values())
     with untouched(held):
         prepare_objective(objective, model, guide, batches[0])  # parameters that programs make themselves exist from here on

@@ -110,9 +110,9 @@ def check(pair: PairLike, data: Any, num_particles: int = PARTICLES) -> Report:
     latent z (2,): Normal, reparameterized, analytic KL
     observed x (8, 8): Bernoulli
     """
+    pair = as_pair(pair)
     if num_particles < 1:
         raise OptionError(f"num_particles is {num_particles}; expected at least 1.")
-    pair = as_pair(pair)
     device = device_of(pair.model, pair.guide)
     batch = {key: value.to(device) for key, value in training_batch(data, ROWS).items()}
     return check_batch(pair, batch, num_particles)

@@ -83,10 +83,10 @@ def classify_features(pair: PairLike, train: Any, test: Any, classifier: str = "
     >>> len(classify_features(pairs.m1(digits.spec, hidden=[20]), digits.train, digits.test, "knn").labels)
     250
     """
+    pair = as_pair(pair)
     if classifier not in CLASSIFIERS:
         raise nearest("classifier", classifier, CLASSIFIERS)
     make, uses_all = CLASSIFIERS[classifier]
-    pair = as_pair(pair)
     train = train.train if isinstance(train, Data) else train
     fitted_on = [_features(pair, data, site) for data in (train, test)]
     (x, y), (x_test, y_test) = fitted_on

@@ -74,8 +74,8 @@ def reconstruction_error(pair: PairLike, data: Any, num_samples: int = 1, batch_
     >>> reconstruction_error(ae(DataSpec("toy", (4, 4), "binary")), torch.ones(5, 4, 4)).squared.shape
     torch.Size([5])
     """
-    require_samples(num_samples)
     pair = as_pair(pair)
+    require_samples(num_samples)
     squared, entropy, inside, x = [], [], True, torch.zeros(0)
     with inference(pair):
         for batch in batches(pair, data, batch_size):

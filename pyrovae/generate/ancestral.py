@@ -14,7 +14,7 @@ from pyrovae.core.trace import Site
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import expectation
-from pyrovae.generate.given import draw_sites, refuse_posterior, refuse_unknown, site_value
+from pyrovae.generate.given import draw_sites, example_sites, refuse_posterior, refuse_unknown, site_value
 
 __all__ = ["sample"]
 
@@ -59,14 +59,13 @@ def sample(
     >>> sample(pair, 3, given={"z": [1.0, -1.0]})["z"][2]
     tensor([ 1., -1.])
     """
+    pair, given = as_pair(pair), dict(given or {})
     if isinstance(num, bool) or not isinstance(num, int) or num < 1:
         raise OptionError(f"num is {num!r}; expected a whole number of at least one draw.")
-    pair, given = as_pair(pair), dict(given or {})
     model = pair.model
     batch = template(model, num, {**(like or {}), **_covariates(model, given, like)})
     with inference(pair):
-        with torch.random.fork_rng():
-            sites = draw_sites(model, {key: value[:1] for key, value in batch.items()})
+        sites = example_sites(model, batch)
         held = _held(model, sites, given, num)
         refuse_unknown(model, batch, {*sites, *(like or {}), *given})
         if held:

@@ -33,9 +33,9 @@ def class_samples(pair: PairLike, num: int = 10, like: Mapping[str, Tensor] | No
     >>> class_samples(pairs.m2(data.load("digits").spec), 3).shape
     torch.Size([10, 3, 8, 8])
     """
+    pair = as_pair(pair)
     if num < 1:
         raise OptionError(f"num is {num}; expected at least one style.")
-    pair = as_pair(pair)
     model = pair.model
     batch = template(model, num, like)
     with inference(pair):

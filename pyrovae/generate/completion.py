@@ -40,8 +40,8 @@ def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
     >>> impute(pair, digits.test[:3]).shape
     torch.Size([3, 8, 8])
     """
-    require_samples(num_samples)
     pair = as_pair(pair)
+    require_samples(num_samples)
     programs = (_observed(pair.model), _observed(pair.guide))
     rows = _rows(pair, data, "mask")
     step = max(1, chunks.ROWS_PER_PASS // num_samples)
@@ -79,9 +79,9 @@ def complete(pair: PairLike, data: Any, num_samples: int = 1, num_steps: int = 2
     >>> complete(pair, digits.test[:3], num_samples=2, num_steps=5).shape
     torch.Size([2, 3, 8, 8])
     """
+    pair = as_pair(pair)
     if num_samples < 1 or num_steps < 1:
         raise OptionError(f"num_samples is {num_samples}, num_steps {num_steps}; both must be at least 1.")
-    pair = as_pair(pair)
     model, guide = (p.program if isinstance(p, ObservedPart) else p for p in (pair.model, pair.guide))
     rows = _rows(pair, data, "mask")
     rows = {key: value.repeat(num_samples, *[1] * (value.dim() - 1)) for key, value in rows.items()}
@@ -116,8 +116,8 @@ def conditional_samples(pair: PairLike, data: Any, num_samples: int = 1, mean: b
     >>> conditional_samples(pairs.cvae(digits.spec), digits.test[:3], num_samples=2).shape
     torch.Size([2, 3, 8, 8])
     """
-    require_samples(num_samples)
     pair = as_pair(pair)
+    require_samples(num_samples)
     rows = _rows(pair, data, "given")
     with inference(pair):
         prior = sample_sites(run_program(pair.model, rows, num_samples))

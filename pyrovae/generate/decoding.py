@@ -16,7 +16,7 @@ from pyrovae.core.trace import Site
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import expectation
-from pyrovae.generate.given import draw_sites, refuse_unknown, site_value
+from pyrovae.generate.given import draw_sites, example_sites, refuse_unknown, site_value
 
 __all__ = ["decode"]
 
@@ -53,8 +53,7 @@ def decode(
     pair = as_pair(pair)
     model = pair.model
     with inference(pair):
-        with torch.random.fork_rng():
-            sites = draw_sites(model, template(model, 1, _first_row(like)))
+        sites = example_sites(model, template(model, 1, _first_row(like)))
         target = _target(sites, site)
         values, lead = _latents(model, sites, target, z)
         batch = template(model, math.prod(lead), like)

@@ -8,13 +8,16 @@ from typing import Any
 import torch
 from pyro import poutine
 from pyro.distributions import OneHotCategorical
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from pyrovae.core.pair import Batch, Program, describe, inputs
 from pyrovae.core.trace import Site, mask_scores, run_program, sample_sites
+from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError, OptionError
 
-__all__ = ["draw_sites", "refuse_posterior", "refuse_unknown", "site_value"]
+__all__ = ["draw_sites", "example_sites", "refuse_posterior", "refuse_unknown", "site_value"]
 
 ROWS_TO_COMPARE = 512  # draws of the rest, on which the density of what is given must not depend
 
@@ -28,6 +31,24 @@ def draw_sites(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, T
             return sample_sites(run_program(model, batch))
     except ContractError as error:  # of a model without a prior; Pyro adds a table of shapes
         raise ContractError(str(error).partition("\n")[0]) from None
+
+
+class _WithoutPrior(Messenger):
+    """Latent sites from whose distribution nothing can be drawn (a deterministic autoencoder's) hold zeros."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+
+    def _pyro_sample(self, msg: Site) -> None:
+        if not (msg["done"] or msg["is_observed"] or site_is_subsample(msg) or is_density(msg["fn"])):
+            msg["value"], msg["done"] = torch.zeros(msg["fn"].shape(), device=self.device), True
+
+
+def example_sites(model: Program, batch: Mapping[str, Tensor]) -> dict[str, Site]:
+    """The model's sites on one row of a batch, whose values are examples only; nobody's random numbers change."""
+    with torch.random.fork_rng(), _WithoutPrior(next(iter(batch.values())).device):
+        return draw_sites(model, {key: value[:1] for key, value in batch.items()})
 
 
 def _same(held: Tensor, value: Tensor) -> Tensor:

@@ -34,8 +34,8 @@ def posterior(pair: PairLike, data: Any, num_samples: int = 1) -> dict[str, Tens
     >>> posterior(pair, torch.zeros(5, 4), num_samples=3)["z"].shape
     torch.Size([3, 5, 2])
     """
-    require_samples(num_samples)
     pair = as_pair(pair)
+    require_samples(num_samples)
     batch = as_batch(pair, data)
     with inference(pair):
         return _values(run_program(pair.guide, batch, num_samples))
@@ -78,8 +78,8 @@ def reconstruct(pair: PairLike, data: Any, num_samples: int = 1, *, compile: boo
     >>> reconstruct(vae(DataSpec("toy", (4, 4), "binary")), torch.ones(5, 4, 4)).shape
     torch.Size([5, 4, 4])
     """
-    require_samples(num_samples)
     pair = as_pair(pair)
+    require_samples(num_samples)
     with inference(pair):
         return reconstructions(pair, as_batch(pair, data), num_samples, compile)
 

@@ -10,7 +10,7 @@ import torch
 
 from pyrovae import data as data_sets
 from pyrovae import objectives, pairs
-from pyrovae.core.inference import inference
+from pyrovae.core.inference import inference, private_random
 from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, open_folders_with, remember
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
@@ -56,7 +56,8 @@ def load(
         settings, recipe, source = config["fit"], config["pair"], config["data"]["source"]
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder / CONFIG} is no configuration of a run: it lacks {error}.") from error
-    pair = _rebuilt(recipe, spec, folder) if pair is None else as_pair(pair)
+    with private_random(0):  # building draws first parameters, which nobody needs
+        pair = _rebuilt(recipe, spec, folder) if pair is None else as_pair(pair)
     warn_of_change(pair, recipe, folder)
     if data is not None:
         data = as_data(data)

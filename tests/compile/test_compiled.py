@@ -38,7 +38,7 @@ def steppers(
     """The compiled step of a pair and the eager one of its copy, with the same parameters."""
     again = copy.deepcopy((model, guide))
     made = {"optimizer": optimizer, "lr": lr, "clip_norm": clip_norm, "backend": backend, "matmul": "mkl", **options}
-    step = pv.compile_step(objective, model, guide, batch, **made)
+    step = pv.compile_step((model, guide), batch, objective, **made)
     assert step.backend == (expect or backend), step.reason
     networks = copy.deepcopy(step.objective.networks)
     again_objective = pv.objectives.get(objective)
@@ -247,7 +247,7 @@ def test_optimizers_update_as_torch_does(optimizer, options, clip_norm):
 
 def test_noise_is_fresh_and_seeds_repeat_it():
     pair = exact.PAIRS["sigmoid-decoder 2d"]()
-    step = pv.compile_step("elbo", pair.model, pair.guide, pair.batch, lr=0.0, optimizer="SGD")
+    step = pv.compile_step(pair, pair.batch, "elbo", lr=0.0, optimizer="SGD")
     torch.manual_seed(0)
     first = [float(step(pair.batch)) for _ in range(5)]
     torch.manual_seed(0)
@@ -260,7 +260,7 @@ def test_compiling_changes_nothing():
     before = {name: value.detach().clone() for name, value in parameters(pair.model, pair.guide).items()}
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    step = pv.compile_step("nvil", pair.model, pair.guide, pair.batch)
+    step = pv.compile_step(pair, pair.batch, "nvil")
     assert torch.equal(torch.get_rng_state(), state)
     for name, value in parameters(pair.model, pair.guide).items():
         assert torch.equal(value, before[name])
@@ -281,11 +281,11 @@ def test_learning_rates_schedules_and_parameters_are_inputs_of_the_graph():
 
 def test_an_option_without_a_schedule_takes_no_value_at_a_step():
     pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
-    step = pv.compile_step("elbo", pair.model, pair.guide, pair.batch, backend="graph")
+    step = pv.compile_step(pair, pair.batch, "elbo", backend="graph")
     with pytest.raises(OptionError, match="made for a schedule of none"):
         step(pair.batch, {"beta": 0.5})
     with pytest.raises(OptionError, match="no option of ELBO.*to schedule is called 'alpha'"):
-        pv.compile_step("elbo", pair.model, pair.guide, pair.batch, schedule=["alpha"])
+        pv.compile_step(pair, pair.batch, "elbo", schedule=["alpha"])
 
 
 def test_other_shapes_and_modes_run_eagerly_and_are_told_once(caplog):
@@ -307,10 +307,10 @@ def test_two_steps_in_one_process_do_not_meet():
     pairs = [exact.PAIRS[name]() for name in ("sigmoid-decoder 2d", "chain wrong")]
     alone = []
     for pair in pairs:
-        step = pv.compile_step("elbo", *copy.deepcopy((pair.model, pair.guide)), pair.batch)
+        step = pv.compile_step(copy.deepcopy((pair.model, pair.guide)), pair.batch, "elbo")
         torch.manual_seed(0)
         alone.append([float(step(pair.batch)) for _ in range(3)])
-    both = [pv.compile_step("elbo", pair.model, pair.guide, pair.batch) for pair in pairs]
+    both = [pv.compile_step(pair, pair.batch, "elbo") for pair in pairs]
     for i, (step, pair) in enumerate(zip(both, pairs, strict=True)):
         torch.manual_seed(0)
         values = []
@@ -364,7 +364,7 @@ def test_dropout_is_drawn_anew_at_its_rate():
                 pyro.sample("x", dist.Normal(self.level + kept * 0.75, 1.0).to_event(1), obs=x)
 
     x = torch.zeros(400, 50)
-    step = pv.compile_step("elbo", Dropped(), exact.Affine(50, 1), {"x": x}, optimizer="SGD", lr=0.0)
+    step = pv.compile_step((Dropped(), exact.Affine(50, 1)), {"x": x}, "elbo", optimizer="SGD", lr=0.0)
     assert step.backend == "inductor"
     values = torch.stack([step({"x": x}) for _ in range(4)])
     assert len(values.unique()) == 4
@@ -381,7 +381,7 @@ def test_data_dependent_control_flow_runs_eagerly_and_says_so(caplog):
 
     pair = exact.PAIRS["sigmoid-decoder 2d"]()
     guide = Branching(pair.batch["x"].shape[1], 2)
-    step = pv.compile_step("elbo", pair.model, guide, pair.batch)
+    step = pv.compile_step((pair.model, guide), pair.batch, "elbo")
     assert step.backend == "eager" and step.reason
     assert len([r for r in caplog.records if "could not be compiled and runs eagerly" in r.message]) == 1
     assert math.isfinite(step(pair.batch)) and float(step.moves) == 1
@@ -403,7 +403,7 @@ def test_without_a_compiler_steps_are_traced_only(monkeypatch, caplog):
 @pytest.mark.parametrize("backend", ["graph", "inductor"])
 def test_a_bound_that_is_not_finite_moves_nothing(backend):
     pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
-    step = pv.compile_step("elbo", pair.model, pair.guide, pair.batch, backend=backend)
+    step = pv.compile_step(pair, pair.batch, "elbo", backend=backend)
     step(pair.batch)
     before = [p.detach().clone() for p in step.params["pair"]]
     with torch.no_grad():
@@ -425,7 +425,7 @@ def test_options_are_refused_by_name():
     ):
         objective = options.pop("objective", "elbo")
         with pytest.raises(OptionError, match=message):
-            pv.compile_step(objective, pair.model, pair.guide, pair.batch, **options)
+            pv.compile_step(pair, pair.batch, objective, **options)
 
 
 # ------------------------------------------------------------------------------------------------ matrix products
@@ -440,7 +440,7 @@ def test_products_are_chosen_by_shape_and_not_where_onednn_rounds_to_bf16(monkey
     step, eager = steppers(pair.model, pair.guide, pair.batch, "iwae:num_particles=4", backend="inductor", matmul=None)
     assert step.matmul == "onednn" and set(step.products.values()) == {"mkl", "onednn"}
     assert_same_steps(step, eager, pair.batch)
-    again = pv.compile_step("iwae:num_particles=4", pair.model, pair.guide, pair.batch, matmul=step.products)
+    again = pv.compile_step(pair, pair.batch, "iwae:num_particles=4", matmul=step.products)
     assert again.products == step.products
     monkeypatch.setattr(matmul, "matmul_error", lambda layout, name: 4e-3)
     step, _ = steppers(pair.model, pair.guide, pair.batch, "elbo", backend="inductor", matmul=None)

@@ -109,7 +109,7 @@ def test_without_its_third_update_the_encoder_moves_by_the_reconstruction_alone(
         pair, objective = tiny(digits), kind(hidden=8)
         batch = digits.train[torch.arange(50)]
         torch.manual_seed(5)
-        step = pv.compile_step(objective, pair.model, pair.guide, batch, backend="graph", matmul="mkl")
+        step = pv.compile_step(pair, batch, objective, backend="graph", matmul="mkl")
         if backend == "eager":
             step.backend = "eager"
         for seed in range(4):
@@ -151,7 +151,7 @@ def test_a_traced_step_is_the_eager_one(digits):
         batch = digits.train[torch.arange(50)]
         torch.manual_seed(5)
         options = {"backend": "graph", "matmul": "mkl", "clip_norm": 0.5, "lr": 1e-2}
-        step = pv.compile_step(objective, pair.model, pair.guide, batch, **options)
+        step = pv.compile_step(pair, batch, objective, **options)
         assert step.backend == "graph" and not step.reason
         step.backend = "graph" if compiled else "eager"
         bounds = []

@@ -364,7 +364,7 @@ def test_a_compiled_step_with_labelled_rows_apart_is_the_eager_one_and_refuses_o
         objective = objectives.get({"name": "semisupervised", "base": "meanfield"})
         objective.labelled_first = True
         if compiled:
-            step = pv.compile_step(objective, pair.model, pair.guide, batch, backend="graph", matmul="mkl")
+            step = pv.compile_step(pair, batch, objective, backend="graph", matmul="mkl")
             assert step.backend == "graph"
         else:
             optimizer = torch.optim.Adam(parameters(pair.model, pair.guide).values())

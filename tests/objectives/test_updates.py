@@ -42,7 +42,7 @@ def state(pair):
 def step_of(objective, backend, pair=None, **options):
     """A step of an exact pair, traced or eager, and the pair."""
     pair = pair or exact.PAIRS[PAIR]()
-    step = pv.compile_step(objective, pair.model, pair.guide, pair.batch, backend="graph", matmul="mkl", **options)
+    step = pv.compile_step(pair, pair.batch, objective, backend="graph", matmul="mkl", **options)
     assert step.backend == "graph", step.reason
     step.backend = backend
     return step, pair
@@ -214,9 +214,7 @@ def test_independent_batches_come_in_orders_of_their_own(digits):
 def test_an_optimizer_that_has_no_graph_is_refused_between_updates_in_a_sentence(caplog):
     for objective, backend in ((Halves(True), "graph"), (Halves(False), "eager")):
         pair = exact.PAIRS[PAIR]()
-        step = pv.compile_step(
-            objective, pair.model, pair.guide, pair.batch, optimizer="Adagrad", backend="graph", matmul="mkl"
-        )
+        step = pv.compile_step(pair, pair.batch, objective, optimizer="Adagrad", backend="graph", matmul="mkl")
         assert step.backend == backend
         assert math.isfinite(step(pair.batch)) and float(step.moves) == 1
     assert "yields its updates one after another, and optimizer Adagrad cannot stand between them" in caplog.text
@@ -326,7 +324,7 @@ def test_every_weight_can_be_scheduled_and_does_what_the_option_does(objective, 
                 batch = pair.batch
             one = pv.objectives.get(objective) if scheduled else made.with_weight(name, 0.75)
             options = {"schedule": [name]} if scheduled else {}
-            step = pv.compile_step(one, pair.model, pair.guide, batch, backend="graph", matmul="mkl", **options)
+            step = pv.compile_step(pair, batch, one, backend="graph", matmul="mkl", **options)
             step.backend = backend
             torch.manual_seed(1)
             step(batch, {name: 0.75} if scheduled else None)
