@@ -14,9 +14,9 @@ class Denoising(nn.Module):
 
         q~(z | x) = E_p(c|x)[q(z | c)]
 
-    The density of the mixture is an integral, and is nowhere needed: for each c the guide q(z | c) is a
-    distribution of z like any other, so that E_q(z|c)[p(x, z) / q(z | c)] = p(x), and every bound and estimate of log p(x) that is made with the c of the
-    batch is one. (Put differently, c is an auxiliary variable whose reverse model is p(c | x) itself, and cancels in the
+    The density of the mixture is an integral, and is nowhere needed: for each c the guide q(z | c) is a distribution of z like
+    any other, so that E_q(z|c)[p(x, z) / q(z | c)] = p(x), and every bound and estimate of log p(x) that is made with the c of
+    the batch is one. (Put differently, c is an auxiliary variable whose reverse model is p(c | x) itself, and cancels in the
     weight.) Averaged over c the ELBO is
 
         E_p(c|x) L[q(. | c)] = L[q~] - I(z; c | x) <= L[q~] <= log p(x)

@@ -219,7 +219,7 @@ def _documented(body: Callable[..., Any], signature: inspect.Signature, lists: M
     covered = {name.strip() for names, _ in own.values() for name in names.split(",")}
     entries = dict(SHARED)
     for each in lists.values():
-        entries |= option_docs(type(each))
+        entries |= {name: entry for name, entry in option_docs(type(each)).items() if name in each.types()}
     entries = {name: entry for name, entry in entries.items() if name not in covered} | own
     lines = ["    {}: {}".format(*entries[name]) for name in signature.parameters if name in entries]
     return "\n".join([about.rstrip(), "", "Args:", *lines]) + (f"\n\n{tail}" if tail else "")
