@@ -105,11 +105,11 @@ def load_data(options: Namespace) -> data_sets.Data:
 
 
 class Builder:
-    """What follows ``train`` or ``check``: a recipe's name, or FILE.py:FUNCTION of the user's own."""
+    """What follows ``train`` or ``check``: a recipe's name, or the user's own FILE.py:FUNCTION or package.module:FUNCTION."""
 
     def __init__(self, spec: str) -> None:
         self.spec = spec
-        self.own = ".py" in spec
+        self.own = spec.endswith(".py") or ":" in spec
         self.build = load_builder(spec) if self.own else pairs.get(spec).build
         self.options = list(inspect.signature(self.build).parameters)
 
@@ -131,8 +131,8 @@ class Builder:
         except Exception as error:
             if not self.own or isinstance(error, PyrovaeError):
                 raise
-            file = Path(self.spec.rpartition(":")[0])
-            raise ContractError(f"{self.spec} fails: {where_it_fails(error, file)}") from error
+            file = inspect.getsourcefile(self.build) or ""
+            raise ContractError(f"{self.spec} fails: {where_it_fails(error, Path(file))}") from error
         pair = as_pair(built)
         return replace(pair, recipe={"name": None, "file": self.spec, "options": chosen}) if self.own else pair
 
@@ -149,6 +149,6 @@ def pair_of(args: list[str], command: str) -> str:
                 args.insert(0, str(settings["pair"]))
                 return args[0]
     raise OptionError(
-        f"pyrovae {command} PAIR: say first which pair, one of {', '.join(pairs.CATALOGUE)}, or FILE.py:FUNCTION that returns "
-        "(model, guide)."
+        f"pyrovae {command} PAIR: say first which pair, one of {', '.join(pairs.CATALOGUE)}, or FILE.py:FUNCTION or "
+        "package.module:FUNCTION that returns (model, guide)."
     )

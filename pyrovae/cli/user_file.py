@@ -1,12 +1,15 @@
-"""The user's own pair: a function in a file that the user names."""
+"""The user's own pair: a function in a file, or in a module that can be imported, that the user names."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pyrovae.errors import ContractError, OptionError, nearest
@@ -15,11 +18,18 @@ __all__ = ["load_builder"]
 
 
 def load_builder(spec: str) -> Callable[..., Any]:
-    """The function of ``FILE.py:FUNCTION``; its errors are told as one sentence with file and line."""
-    file, _, name = spec.rpartition(":") if ":" in spec else (spec, "", "build")
-    path = Path(file)
+    """The function of ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``; errors are one sentence with file and line."""
+    source, _, name = spec.rpartition(":") if ":" in spec else (spec, "", "build")
+    module = _load_file(Path(source), spec) if source.endswith(".py") else _load_module(source, spec)
+    functions = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
+    if name not in functions:
+        raise nearest(f"function of {source}", name, functions)
+    return getattr(module, name)
+
+
+def _load_file(path: Path, spec: str) -> ModuleType:
     if not path.is_file():
-        raise OptionError(f"no file {file!r} (from {spec!r}); expected FILE.py:FUNCTION.")
+        raise OptionError(f"no file {str(path)!r} (from {spec!r}); expected FILE.py:FUNCTION.")
     module_spec = importlib.util.spec_from_file_location(f"_pyrovae_user_{path.stem}", path.resolve())
     module = importlib.util.module_from_spec(module_spec)  # type: ignore[arg-type]
     sys.modules[module.__name__] = module
@@ -27,13 +37,33 @@ def load_builder(spec: str) -> Callable[..., Any]:
     try:
         module_spec.loader.exec_module(module)  # type: ignore[union-attr]
     except Exception as error:
-        raise ContractError(f"{file} does not load: {where_it_fails(error, path)}") from error
+        raise ContractError(f"{path} does not load: {where_it_fails(error, path)}") from error
     finally:
         sys.path.pop(0)
-    functions = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
-    if name not in functions:
-        raise nearest(f"function of {file}", name, functions)
-    return getattr(module, name)
+    return module
+
+
+def _load_module(name: str, spec: str) -> ModuleType:
+    found = None
+    importlib.invalidate_caches()
+    sys.path.append(os.getcwd())  # after what is installed, which the folder may not hide
+    try:
+        found = importlib.util.find_spec(name)
+        if found is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise ContractError(f"{name} does not load: {error}") from error
+        raise OptionError(
+            f"no module {name!r} (from {spec!r}) can be imported from here; expected package.module:FUNCTION, or "
+            "FILE.py:FUNCTION."
+        ) from error
+    except Exception as error:
+        origin = Path(found.origin) if found is not None and found.origin else Path()
+        raise ContractError(f"{name} does not load: {where_it_fails(error, origin)}") from error
+    finally:
+        sys.path.pop()
 
 
 def where_it_fails(error: Exception, path: Path) -> str:

@@ -203,7 +203,7 @@ def _flatten(body: Callable[..., Any]) -> tuple[dict[str, Options], inspect.Sign
             types, values = each.default.types(), each.default.values()
             parameters += [each.replace(name=n, annotation=types[n], default=values[n]) for n in types]
         else:
-            parameters.append(each.replace(annotation=hints[name]))
+            parameters.append(each.replace(annotation=hints.get(name, each.annotation)))
     return lists, inspect.Signature(parameters, return_annotation=Pair)
 
 

@@ -1,4 +1,4 @@
-"""One suite over every recipe's own tiny configurations, each fitted once; a model or guide that is in none fails the first test."""
+"""One suite over every tiny configuration of the recipes, each fitted once; a model or guide in none fails the first test."""
 
 from __future__ import annotations
 
