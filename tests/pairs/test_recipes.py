@@ -48,8 +48,6 @@ def test_a_recipes_file_has_its_stem_and_one_short_body_and_imports_no_other(pat
 def test_models_and_guides_have_the_stem_of_their_one_class(room):
     package, families = {"models": models, "guides": guides}[room], {family for family, _ in RECIPES}
     for path in FILES[room]:
-        if path.stem == "__init__":
-            continue
         (name,) = [node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
         assert name.lower() == path.stem.replace("_", ""), path
         assert getattr(package, name).__module__ == f"pyrovae.{room}.{path.parent.name}.{path.stem}"
