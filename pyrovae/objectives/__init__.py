@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import pyro.infer
 
-from pyrovae.errors import nearest
 from pyrovae.objectives import bounds
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, STL, Enum, MeanField
@@ -21,7 +19,7 @@ from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.objective import Objective, Terms
 from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.semisupervised import SemiSupervised
-from pyrovae.registry import named
+from pyrovae.registry import Registry
 
 __all__ = [
     "CIWAE",
@@ -49,26 +47,29 @@ __all__ = [
     "get",
 ]
 
-OBJECTIVES: dict[str, type[Objective]] = {
-    "elbo": ELBO,
-    "meanfield": MeanField,
-    "enum": Enum,
-    "stl": STL,
-    "iwae": IWAE,
-    "renyi": Renyi,
-    "miwae": MIWAE,
-    "ciwae": CIWAE,
-    "piwae": PIWAE,
-    "dreg": DReG,
-    "vimco": VIMCO,
-    "nvil": NVIL,
-    "rws": RWS,
-    "wake-sleep": WakeSleep,
-    "semisupervised": SemiSupervised,
-    "energy": Energy,
-    "contraction": Contraction,
-    "sparsity": Sparsity,
-}
+OBJECTIVES: Registry[type[Objective]] = Registry(
+    "objective",
+    {
+        "elbo": ELBO,
+        "meanfield": MeanField,
+        "enum": Enum,
+        "stl": STL,
+        "iwae": IWAE,
+        "renyi": Renyi,
+        "miwae": MIWAE,
+        "ciwae": CIWAE,
+        "piwae": PIWAE,
+        "dreg": DReG,
+        "vimco": VIMCO,
+        "nvil": NVIL,
+        "rws": RWS,
+        "wake-sleep": WakeSleep,
+        "semisupervised": SemiSupervised,
+        "energy": Energy,
+        "contraction": Contraction,
+        "sparsity": Sparsity,
+    },
+)
 
 
 def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) -> pyro.infer.ELBO:
@@ -79,12 +80,4 @@ def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) ->
     """
     if isinstance(objective, pyro.infer.ELBO):
         return objective
-    name, given = named(objective, "objective")
-    options = {**given, **options}
-    if name not in OBJECTIVES:
-        raise nearest("objective", name, OBJECTIVES)
-    known = inspect.signature(OBJECTIVES[name]).parameters
-    for option in options:
-        if option not in known:
-            raise nearest(f"option of objective {name}", option, known)
-    return OBJECTIVES[name](**options)
+    return OBJECTIVES.build(objective, **options)
