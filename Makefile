@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint format wheel clean
+.PHONY: help demo test lint format catalogue wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -32,6 +32,9 @@ lint: $(READY)  ## ruff's checks and format
 format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+catalogue: $(READY)  ## write docs/catalogue.md and the README's table of families
+	$(BIN)/python docs/write_catalogue.py
 
 wheel: $(READY)  ## build a wheel into dist/
 	rm -rf build

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyrovae import data as data_sets
 from pyrovae import pairs, plots
+from pyrovae.cli import listing
 from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, method_options, pair_of, parse
 from pyrovae.core.contract import check
 from pyrovae.core.pair import Pair
@@ -41,9 +43,9 @@ def _train(args: list[str]) -> int:
     """Train a pair: pyrovae train vae --data binary-mnist --epochs 50 --out runs/vae"""
     if args[:1] in (["-h"], ["--help"]):
         print(
-            f"usage: pyrovae train PAIR [options]\n\nPAIR is one of {', '.join(pairs.CATALOGUE)}, or FILE.py:FUNCTION, a "
-            "function of the data's description\n(and of options) that returns (model, guide). Its options, the data's "
-            "and the training's are listed by\n\n    pyrovae train PAIR --help"
+            f"usage: pyrovae train PAIR [options]\n\nPAIR is one of {', '.join(pairs.CATALOGUE)}, FILE.py:FUNCTION or "
+            "package.module:FUNCTION, a function of\nthe data's description (and of options) that returns (model, guide). "
+            "Its options, the data's and the training's are\nlisted by\n\n    pyrovae train PAIR --help"
         )
         return 0
     builder = Builder(pair_of(args, "train"))
@@ -81,7 +83,7 @@ def _train(args: list[str]) -> int:
     out = options.out or _new_folder(builder.spec)
     stage_options = {} if options.stage_epochs is None else {"epochs": options.stage_epochs}
     if builder.own:
-        remember_file(builder.spec)
+        remember_file(builder.build)
     run = fit_stages(pair, data, **{n: options[n] for n in names}, out=out, stage_options=stage_options)
     return _say_trained(run)
 
@@ -94,7 +96,7 @@ def _set_threads(threads: int | None) -> None:
 
 
 def _new_folder(spec: str) -> str:
-    stem = Path(spec.partition(":")[0]).stem
+    stem = Path(spec.partition(":")[0]).name.removesuffix(".py").rpartition(".")[2]
     return next(f for f in (f"runs/{stem}{n}" for n in ("", *(f"-{i}" for i in range(2, 10_000)))) if not os.path.exists(f))
 
 
@@ -312,20 +314,15 @@ def _check(args: list[str]) -> int:
 
 
 def _list(args: list[str]) -> int:
-    """Pairs, data sets, their transforms, and objectives: pyrovae list"""
-    parse(make_parser("list", _list.__doc__ or ""), args)
-    print("pairs")
-    for recipe in pairs.CATALOGUE.values():
-        print(f"  {recipe.name:18s}{recipe.paper} ({recipe.year})")
-    print("data")
-    for name, text in data_sets.DATASETS.items():
-        print(f"  {name:18s}{text}")
-    print("transforms of data")
-    for name, change in data_sets.TRANSFORMS.items():
-        print(f"  {name:18s}{(change.__doc__ or '').splitlines()[0]}")
-    print("objectives")
-    for name, objective in OBJECTIVES.items():
-        print(f"  {name:18s}{(objective.__doc__ or '').splitlines()[0]}")
+    """Pairs by family, data sets, their transforms, objectives and the rest: pyrovae list, or pyrovae list --json"""
+    parser = make_parser("list", _list.__doc__ or "")
+    parser.add_argument("--json", action="store_true", help="as JSON, with all that is true of each pair")
+    parser.add_argument("--markdown", action="store_true", help="the pairs as the tables of docs/catalogue.md")
+    options = parse(parser, args)
+    if options.json:
+        print(json.dumps(listing.as_json(), indent=1))
+    else:
+        print(listing.as_markdown() if options.markdown else listing.as_text(), end="" if options.markdown else "\n")
     return 0
 
 

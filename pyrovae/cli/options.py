@@ -20,7 +20,8 @@ from pyrovae import pairs
 from pyrovae.core.pair import Pair
 from pyrovae.errors import OptionError
 from pyrovae.evidence import METHODS
-from pyrovae.runs.user_file import build_pair, load_builder, takes_spec
+from pyrovae.runs.builders import load_builder, takes_spec
+from pyrovae.runs.user_file import build_pair
 
 __all__ = ["Builder", "add_data", "argument_help", "load_data", "make_parser", "method_options", "pair_of", "parse"]
 
@@ -105,11 +106,11 @@ def load_data(options: Namespace) -> data_sets.Data:
 
 
 class Builder:
-    """What follows ``train`` or ``check``: a recipe's name, or FILE.py:FUNCTION of the user's own."""
+    """What follows ``train`` or ``check``: a recipe's name, or the user's own FILE.py:FUNCTION or package.module:FUNCTION."""
 
     def __init__(self, spec: str) -> None:
         self.spec = spec
-        self.own = ".py" in spec
+        self.own = spec.endswith(".py") or ":" in spec
         self.build = load_builder(spec) if self.own else pairs.get(spec).build
         self.options = list(inspect.signature(self.build).parameters)
 
@@ -137,6 +138,6 @@ def pair_of(args: list[str], command: str) -> str:
                 args.insert(0, str(settings["pair"]))
                 return args[0]
     raise OptionError(
-        f"pyrovae {command} PAIR: say first which pair, one of {', '.join(pairs.CATALOGUE)}, or FILE.py:FUNCTION that returns "
-        "(model, guide)."
+        f"pyrovae {command} PAIR: say first which pair, one of {', '.join(pairs.CATALOGUE)}, or FILE.py:FUNCTION or "
+        "package.module:FUNCTION that returns (model, guide)."
     )

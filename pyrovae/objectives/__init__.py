@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import pyro.infer
 
-from pyrovae.errors import nearest
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
@@ -22,7 +20,7 @@ from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.semisupervised import SemiSupervised
-from pyrovae.registry import named
+from pyrovae.registry import Registry
 
 __all__ = [
     "AAE",
@@ -54,27 +52,30 @@ __all__ = [
     "get",
 ]
 
-OBJECTIVES: dict[str, type[Objective]] = {
-    "elbo": ELBO,
-    "meanfield": MeanField,
-    "enum": Enum,
-    "stl": STL,
-    "iwae": IWAE,
-    "renyi": Renyi,
-    "miwae": MIWAE,
-    "ciwae": CIWAE,
-    "piwae": PIWAE,
-    "dreg": DReG,
-    "vimco": VIMCO,
-    "nvil": NVIL,
-    "rws": RWS,
-    "wake-sleep": WakeSleep,
-    "semisupervised": SemiSupervised,
-    "energy": Energy,
-    "contraction": Contraction,
-    "sparsity": Sparsity,
-    "aae": AAE,
-}
+OBJECTIVES: Registry[type[Objective]] = Registry(
+    "objective",
+    {
+        "elbo": ELBO,
+        "meanfield": MeanField,
+        "enum": Enum,
+        "stl": STL,
+        "iwae": IWAE,
+        "renyi": Renyi,
+        "miwae": MIWAE,
+        "ciwae": CIWAE,
+        "piwae": PIWAE,
+        "dreg": DReG,
+        "vimco": VIMCO,
+        "nvil": NVIL,
+        "rws": RWS,
+        "wake-sleep": WakeSleep,
+        "semisupervised": SemiSupervised,
+        "energy": Energy,
+        "contraction": Contraction,
+        "sparsity": Sparsity,
+        "aae": AAE,
+    },
+)
 
 
 def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) -> pyro.infer.ELBO:
@@ -85,12 +86,4 @@ def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) ->
     """
     if isinstance(objective, pyro.infer.ELBO):
         return objective
-    name, given = named(objective, "objective")
-    options = {**given, **options}
-    if name not in OBJECTIVES:
-        raise nearest("objective", name, OBJECTIVES)
-    known = inspect.signature(OBJECTIVES[name]).parameters
-    for option in options:
-        if option not in known:
-            raise nearest(f"option of objective {name}", option, known)
-    return OBJECTIVES[name](**options)
+    return OBJECTIVES.build(objective, **options)

@@ -206,7 +206,7 @@ def _flatten(body: Callable[..., Any]) -> tuple[dict[str, Options], inspect.Sign
             types, values = each.default.types(), each.default.values()
             parameters += [each.replace(name=n, annotation=types[n], default=values[n]) for n in types]
         else:
-            parameters.append(each.replace(annotation=hints[name]))
+            parameters.append(each.replace(annotation=hints.get(name, each.annotation)))
     return lists, inspect.Signature(parameters, return_annotation=Pair)
 
 
@@ -222,7 +222,7 @@ def _documented(body: Callable[..., Any], signature: inspect.Signature, lists: M
     covered = {name.strip() for names, _ in own.values() for name in names.split(",")}
     entries = dict(SHARED)
     for each in lists.values():
-        entries |= option_docs(type(each))
+        entries |= {name: entry for name, entry in option_docs(type(each)).items() if name in each.types()}
     entries = {name: entry for name, entry in entries.items() if name not in covered} | own
     lines = ["    {}: {}".format(*entries[name]) for name in signature.parameters if name in entries]
     return "\n".join([about.rstrip(), "", "Args:", *lines]) + (f"\n\n{tail}" if tail else "")

@@ -1,6 +1,6 @@
 """What recipes are made of: lists of options that build networks, likelihoods, posteriors and priors for the data at hand."""
 
-from pyrovae.parts.classes import SEMISUPERVISED, auxiliary_class_guide
+from pyrovae.parts.classes import SEMISUPERVISED, AuxiliaryDense
 from pyrovae.parts.condition import conditional_model
 from pyrovae.parts.flow_posterior import FlowPosterior
 from pyrovae.parts.networks import Activation, Convolutional, Dense, Networks
@@ -13,6 +13,7 @@ __all__ = [
     "POSTERIORS",
     "SEMISUPERVISED",
     "Activation",
+    "AuxiliaryDense",
     "Convolutional",
     "Dense",
     "FlowPosterior",
@@ -21,7 +22,6 @@ __all__ = [
     "Posterior",
     "PseudoInputOptions",
     "Relaxation",
-    "auxiliary_class_guide",
     "conditional_model",
     "option_docs",
 ]

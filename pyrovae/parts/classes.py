@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from pyrovae import guides
-from pyrovae.parts.networks import Dense
+from dataclasses import dataclass
 
-__all__ = ["SEMISUPERVISED", "auxiliary_class_guide"]
+from pyrovae import guides
+from pyrovae.parts.networks import Activation, Dense
+
+__all__ = ["SEMISUPERVISED", "AuxiliaryDense"]
 
 SEMISUPERVISED = {"name": "semisupervised", "base": "meanfield"}  # the objective
 
 
-def auxiliary_class_guide(
-    dense: Dense, latent_dim: int, auxiliary_dim: int, num_classes: int
-) -> guides.AuxiliaryClassGaussian:
-    """q(a | x) q(y | x, a) q(z | x, a, y)."""
-    return guides.AuxiliaryClassGaussian(
-        dense.encoder(2 * auxiliary_dim),
-        dense.encoder(num_classes, others=[auxiliary_dim]),
-        dense.encoder(2 * latent_dim, others=[auxiliary_dim, num_classes]),
-    )
+@dataclass(frozen=True, kw_only=True)
+class AuxiliaryDense(Dense):
+    """Dense networks of pairs with an auxiliary variable a.
+
+    Attributes:
+        auxiliary_dim: e, the dimension of a.
+        hidden: sizes of the hidden layers of each network, reversed for the decoder.
+    """
+
+    auxiliary_dim: int = 100
+    hidden: list[int] | tuple[int, ...] = (500, 500)
+    activation: Activation = "relu"
+
+    def guide(self, latent_dim: int) -> guides.AuxiliaryClassGaussian:
+        """q(a | x) q(y | x, a) q(z | x, a, y)."""
+        a, classes = self.auxiliary_dim, self.spec.classes
+        return guides.AuxiliaryClassGaussian(
+            self.encoder(2 * a), self.encoder(classes, others=[a]), self.encoder(2 * latent_dim, others=[a, classes])
+        )

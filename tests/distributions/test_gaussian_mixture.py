@@ -1,4 +1,4 @@
-"""The mixture posterior: its density is one, its draws have the right law, its gradients are unbiased."""
+"""Mixtures of Gaussians, shared by all data or of each datum: densities of integral one, draws, unbiased gradients."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from scipy import stats
+from torch.autograd import gradcheck
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 import pyrovae as pv
@@ -138,3 +140,53 @@ def test_two_modes_need_two_components():
     joint = dist.Normal(0.0, 1.0).log_prob(grid) + dist.Normal(grid.abs(), 0.1).log_prob(torch.tensor(1.5))
     log_p = float(torch.trapezoid(joint.exp(), grid).log())
     assert bounds[1] == pytest.approx(log_p - 0.693, abs=0.02) and bounds[2] == pytest.approx(log_p, abs=0.02)
+
+
+# ------------------------------------------------------------------------------------------------ shared components
+def shared(num, dim, narrow=1.0, dtype=torch.float32):
+    loc, log_scale = torch.randn(num, dim, dtype=dtype), 0.5 * torch.randn(num, dim, dtype=dtype)
+    return GaussianMixture(loc, narrow * log_scale.exp())
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_the_shared_mixture_integrates_to_one(dim):
+    prior = shared(6, dim, dtype=torch.float64)
+    grid = torch.linspace(-12, 12, 1201, dtype=torch.float64)
+    points = torch.cartesian_prod(*[grid] * dim).reshape(-1, dim)
+    assert float(prior.log_prob(points).logsumexp(0).exp()) * 0.02**dim == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("narrow", [1.0, 0.02, 1e-3])
+def test_the_shared_mixture_is_pyros_without_its_memory(narrow):
+    """Against MixtureSameFamily in float64, for scales at which float32 products would be off by nats."""
+    prior = shared(50, 40, narrow)
+    components = dist.Normal(prior.loc.double(), prior.scale.double()).to_event(1)
+    slow = dist.MixtureSameFamily(dist.Categorical(torch.ones(50, dtype=torch.float64)), components)
+    z = torch.cat([prior.sample((3, 4)), prior.loc[:4].expand(1, 4, 40)]).requires_grad_()
+    ours, exact = prior.log_prob(z), slow.log_prob(z.double())
+    torch.testing.assert_close(ours, exact.float(), rtol=2e-7, atol=1e-4)
+    grads = [torch.autograd.grad(value.sum(), z)[0] for value in (ours, exact)]
+    torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-4 / narrow)
+    assert prior.expand([3, 4]).log_prob(z[0, 0]).shape == (3, 4) and ours.dtype == torch.float32
+
+
+def test_the_shared_mixtures_gradient_is_right():
+    prior, z = shared(4, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    inputs = (prior.loc.requires_grad_(), prior.scale.requires_grad_(), z)
+    assert gradcheck(lambda loc, scale, z: GaussianMixture(loc, scale).log_prob(z), inputs)
+
+
+def test_draws_follow_the_shared():
+    prior = shared(5, 1)
+    z = prior.sample((20_000,))[:, 0]
+
+    def cdf(value):
+        return stats.norm.cdf(value[:, None], prior.loc[:, 0], prior.scale[:, 0]).mean(1)
+
+    assert stats.kstest(z.numpy(), cdf).pvalue > 0.01
+    many = shared(6, 3).expand([2])
+    draws = many.sample((40_000,))
+    assert draws.shape == (40_000, 2, 3) and not many.has_rsample
+    error = (many.variance / 40_000).sqrt()
+    assert ((draws.mean(0) - many.mean).abs() < 4.5 * error).all()
+    torch.testing.assert_close(draws.var(0), many.variance, rtol=0.05, atol=0)

@@ -88,7 +88,7 @@ def test_the_command_line_of_autoencoders(tmp_path, monkeypatch, capsys):
         (lambda s: pairs.dvae(s), "has no corrupted x"),
         (lambda s: pairs.ae(s, relax=-1), "relax is -1; expected the scale of a Gaussian around the code"),
         (lambda s: pairs.sparse_ae(s, penalty="l2"), "no penalty is called 'l2'; did you mean 'l1'"),
-        (lambda s: pairs.sparse_ae(s, penalty="kl-to-rate", relax=0.1), "relax goes with penalty='l1'"),
+        (lambda s: pairs.sparse_ae(s, penalty="kl-to-rate", relax=0.1), "relax of pair sparse-ae goes with penalty='l1'"),
         (lambda s: pairs.sparse_ae(s, strength=0), "strength is 0; expected a positive number"),
         (lambda s: pairs.cae(s, likelihood="gaussian", scale="predicted"), "tied weights give one number"),
         (lambda s: pairs.cae(s, of="latent"), "of is 'latent'; expected 'encoder' or 'decoder'"),

@@ -251,9 +251,9 @@ def test_a_point_has_no_importance_weights_and_its_model_a_log_p_by_annealing_fr
     pair, few = tiny(digits), digits.test.subset(torch.arange(4))
     for options in ({}, {"method": "ais"}):
         with pytest.raises(ContractError, match="site 'z' of the guide is a point and no density"):
-            pv.log_evidence(pair.model, pair.guide, few, **options)
+            pv.log_evidence(pair, few, **options)
     options = {"method": "ais", "start": "prior", "num_chains": 20, "num_distributions": 50}
-    annealed = pv.log_evidence(pair.model, pair.guide, few, **options)
+    annealed = pv.log_evidence(pair, few, **options)
     z = torch.randn(20_000, 1, 2)
     with torch.no_grad():  # by the prior as proposal: two dimensions, an untrained decoder
         likelihood = pair.model.likelihood(pair.model.decoder(z)).log_prob(few["x"])

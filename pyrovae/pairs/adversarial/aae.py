@@ -24,8 +24,8 @@ GUIDES = {"deterministic": (guides.Deterministic, 1), "gaussian": (guides.Diagon
     objective="aae",
     density={"posterior": "gaussian"},
     tiny=[
-        tiny("digits", latent_dim=3, hidden=[20], discriminator_hidden=20),
-        tiny("grey", latent_dim=3, hidden=[20], posterior="gaussian", discriminator_hidden=20),
+        tiny("digits", latent_dim=3, hidden=[20], discriminator_hidden=10),
+        tiny("grey", latent_dim=3, hidden=[20], posterior="gaussian", discriminator_hidden=10),
     ],
 )
 def aae(

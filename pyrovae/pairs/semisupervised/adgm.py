@@ -8,7 +8,7 @@ from pyrovae.data import DataSpec
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.needs import LABELS
 from pyrovae.pairs.tiny import tiny
-from pyrovae.parts import SEMISUPERVISED, Dense, auxiliary_class_guide
+from pyrovae.parts import SEMISUPERVISED, AuxiliaryDense
 
 __all__ = ["adgm"]
 
@@ -22,22 +22,12 @@ __all__ = ["adgm"]
     needs=[LABELS],
     tiny=[tiny("labels", latent_dim=3, auxiliary_dim=2, hidden=[20])],
 )
-def adgm(
-    spec: DataSpec,
-    *,
-    latent_dim: int = 100,
-    auxiliary_dim: int = 100,
-    dense: Dense = Dense(hidden=(500, 500), activation="relu"),
-) -> Pair:
+def adgm(spec: DataSpec, *, latent_dim: int = 100, dense: AuxiliaryDense = AuxiliaryDense()) -> Pair:
     """The auxiliary deep generative model: M2 whose guide is a mixture over a, q(a | x) q(y | x, a) q(z | x, a, y).
-
-    Args:
-        auxiliary_dim: e, the dimension of a.
-        hidden: sizes of the hidden layers of each network, reversed for the decoder.
 
     References: Maaloe et al., Auxiliary Deep Generative Models, 2016.
     """
     decoder, likelihood = dense.decoder([latent_dim, spec.classes])
-    auxiliary = dense.encoder(2 * auxiliary_dim, others=[latent_dim, spec.classes])
+    auxiliary = dense.encoder(2 * dense.auxiliary_dim, others=[latent_dim, spec.classes])
     model = models.ADGM(decoder, likelihood, auxiliary, latent_dim, spec.classes)
-    return model, auxiliary_class_guide(dense, latent_dim, auxiliary_dim, spec.classes)
+    return model, dense.guide(latent_dim)

@@ -8,7 +8,7 @@ from pyrovae.data import DataSpec
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.needs import LABELS
 from pyrovae.pairs.tiny import tiny
-from pyrovae.parts import SEMISUPERVISED, Dense, auxiliary_class_guide
+from pyrovae.parts import SEMISUPERVISED, AuxiliaryDense
 
 __all__ = ["sdgm"]
 
@@ -22,22 +22,12 @@ __all__ = ["sdgm"]
     needs=[LABELS],
     tiny=[tiny("labels", latent_dim=3, auxiliary_dim=2, hidden=[20])],
 )
-def sdgm(
-    spec: DataSpec,
-    *,
-    latent_dim: int = 100,
-    auxiliary_dim: int = 100,
-    dense: Dense = Dense(hidden=(500, 500), activation="relu"),
-) -> Pair:
+def sdgm(spec: DataSpec, *, latent_dim: int = 100, dense: AuxiliaryDense = AuxiliaryDense()) -> Pair:
     """The skip deep generative model: x depends on a, z and y, and a on z and y.
-
-    Args:
-        auxiliary_dim: e, the dimension of a.
-        hidden: sizes of the hidden layers of each network, reversed for the decoder.
 
     References: Maaloe et al., Auxiliary Deep Generative Models, 2016.
     """
-    decoder, likelihood = dense.decoder([auxiliary_dim, latent_dim, spec.classes])
-    auxiliary = dense.joint([latent_dim, spec.classes], 2 * auxiliary_dim)
+    decoder, likelihood = dense.decoder([dense.auxiliary_dim, latent_dim, spec.classes])
+    auxiliary = dense.joint([latent_dim, spec.classes], 2 * dense.auxiliary_dim)
     model = models.SDGM(decoder, likelihood, auxiliary, latent_dim, spec.classes)
-    return model, auxiliary_class_guide(dense, latent_dim, auxiliary_dim, spec.classes)
+    return model, dense.guide(latent_dim)
