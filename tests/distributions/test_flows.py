@@ -8,7 +8,7 @@ import pytest
 import torch
 from exact import quadrature
 from pyro.distributions.transforms import sylvester
-from test_compiled import assert_same_steps, steppers
+from steppers import assert_same_steps, steppers
 from torch import nn
 from torch.autograd.functional import jacobian
 
