@@ -2,7 +2,7 @@
 r"""
 # ELBO, L_k, log p(x), and reconstructions by resampling
 
-    python benchmarks/worked/bounds.py [--smoke] [--out FOLDER]
+    python -m benchmarks run bounds --budget cpu
 
 For k draws of the guide, the importance-weighted bound is (Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders,
 2016, Eq. 8)
@@ -24,20 +24,20 @@ import math
 
 import torch
 from torch import Tensor
-from worked import BLUE, GREEN, GREY, ORANGE, Example, mosaic, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, GREEN, GREY, ORANGE, Example, mosaic, panels
 from pyrovae.diagnostics import posterior_moments
 from pyrovae.trace import trace_pair
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 
 # %% [markdown]
 r"""
 ## A VAE with two latent dimensions
 
-Trained with the ELBO, on MNIST with pixels drawn anew each epoch. (`--smoke` takes the 8x8 digits.)
+Trained with the ELBO, on MNIST with pixels drawn anew each epoch. (`--budget smoke` takes the 8x8 digits.)
 """
 
 # %%

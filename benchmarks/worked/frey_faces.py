@@ -2,7 +2,7 @@
 r"""
 # Frey faces: a manifold of two dimensions
 
-    python benchmarks/worked/frey_faces.py [--smoke] [--out FOLDER]
+    python -m benchmarks run frey-faces --budget cpu
 
 1,965 frames of one face, 28 x 20 grey pixels, in 560 dimensions; but a face has few ways to move. A VAE with two latent
 numbers,
@@ -21,12 +21,12 @@ import copy
 
 import torch
 from sklearn.decomposition import PCA
-from worked import BLUE, Example, mosaic, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, Example, mosaic, panels
 from pyrovae.diagnostics import posterior_moments
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 
 # %% [markdown]
@@ -37,7 +37,7 @@ The scale s is learned: it settles at the size of what two numbers cannot say. S
 and the KL little, and the codes spread far beyond the prior before the decoder has learnt to bend. From there the pair is
 trained on in two ways: as before, and with beta = 8 on the KL, which draws the codes in. Compared are the ELBO and log p(x),
 without any beta. Where k-hat is above 0.7 for many frames, importance sampling is still too low, and annealing (`ais`) says
-by how much. (`--smoke` takes the 8x8 digits, without binarization.)
+by how much. (`--budget smoke` takes the 8x8 digits, without binarization.)
 """
 
 # %%

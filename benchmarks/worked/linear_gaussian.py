@@ -2,7 +2,7 @@
 r"""
 # The linear-Gaussian toy: every term of the ELBO in closed form, and what happens as sigma -> 0
 
-    python benchmarks/worked/linear_gaussian.py [--smoke] [--out FOLDER]
+    python -m benchmarks run linear-gaussian --budget cpu
 
 One hidden number z, two seen ones x:
 
@@ -27,11 +27,11 @@ import pyro.distributions as dist
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, GREEN, GREY, ORANGE, Example, panels
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 W = torch.tensor([1.2, 0.9])  # of length 1.5
 

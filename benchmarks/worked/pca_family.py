@@ -2,7 +2,7 @@
 r"""
 # PCA, logistic PCA, deep autoencoder, VAE and t-SNE side by side
 
-    python benchmarks/worked/pca_family.py [--smoke] [--out FOLDER]
+    python -m benchmarks run pca-family --budget cpu
 
 Five ways to say an image in few numbers, each one change away from the last:
 
@@ -28,12 +28,12 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
-from worked import Example, mosaic, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import Example, mosaic, panels
 from pyrovae.diagnostics import posterior_moments
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 
 # %% [markdown]
@@ -42,7 +42,7 @@ r"""
 
 Grey pixels in [0, 1]. Their cross-entropy (`bernoulli-grey`) is an energy and no density, so none of these pairs has a
 log p(x), and asking for it is refused; what they share is an error of reconstruction. The networks are 784-500-250-d, a good
-deal smaller than the paper's, and trained for minutes. (`--smoke` takes the 8x8 digits.)
+deal smaller than the paper's, and trained for minutes. (`--budget smoke` takes the 8x8 digits.)
 """
 
 # %%

@@ -2,7 +2,7 @@
 r"""
 # The weight of the KL, and the rate-distortion curve
 
-    python benchmarks/worked/rate_distortion.py [--smoke] [--out FOLDER]
+    python -m benchmarks run rate-distortion --budget cpu
 
 The two terms of the ELBO have names in coding theory (Alemi et al., Fixing a Broken ELBO, 2018):
 
@@ -24,11 +24,11 @@ from __future__ import annotations
 import math
 
 import torch
-from worked import BLUE, GREY, ORANGE, Example, mosaic, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, GREY, ORANGE, Example, mosaic, panels
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 
 # %% [markdown]
@@ -36,7 +36,7 @@ r"""
 ## One VAE for each beta
 
 beta belongs to the objective, not to the model or the guide: the pair is a plain `vae` each time, and its log p(x), its ELBO
-and its KL are those of a VAE. (`--smoke` takes the 8x8 digits.)
+and its KL are those of a VAE. (`--budget smoke` takes the 8x8 digits.)
 """
 
 # %%

@@ -2,7 +2,7 @@
 r"""
 # A ring: how an encoder makes p(x) computable
 
-    python benchmarks/worked/ring.py [--smoke] [--out FOLDER]
+    python -m benchmarks run ring --budget cpu
 
 Two Gaussian numbers z, sent through g(z) = z/2 + z/|z|, lie on a fuzzy ring (Doersch, Tutorial on Variational Autoencoders,
 2016, Fig. 2, has it with z/10):
@@ -24,12 +24,12 @@ import torch
 from matplotlib.colors import hsv_to_rgb
 from scipy.special import i0e
 from torch import Tensor, nn
-from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, GREEN, GREY, ORANGE, Example, panels
 from pyrovae.nets import MLP
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 
 
