@@ -83,6 +83,8 @@ def publish(entry: Entry, records: Records) -> None:
     if not rows:
         return
     figures = entry.figures(rows)
+    if figures:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         plots.save(figure, folder / "figures" / f"{name}.png")
     for name, text in entry.tables(rows).items():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.lab.machine import place
 from pyrovae.errors import RunError
-from pyrovae.train.files import make_folder, read_json, write_whole
+from pyrovae.train.files import read_json, write_whole
 
 if TYPE_CHECKING:
     import pyrovae as pv
@@ -80,7 +80,7 @@ class Records:
 
     def write(self) -> None:
         """Write the file, a record a line."""
-        make_folder(self.path.parent)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = ",\n".join(json.dumps(item) for item in self.items)
         head = json.dumps({"entry": self.path.stem})[:-1]
         write_whole(self.path, f'{head}, "records": [\n{lines}\n]}}\n'.encode())

@@ -115,7 +115,7 @@ class Modules:
                 return module, node
             if isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
-                    if (alias.asname or alias.name) == name:
+                    if (alias.asname or alias.name) == name and (node.module, alias.name) != (module, name):
                         return self.find(node.module, alias.name)
         return None
 
