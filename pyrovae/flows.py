@@ -156,7 +156,7 @@ class _Closed(Flow):
 class Planar(_Closed):
     """T(z) = z + u tanh(w' z + b), n times; Pyro's. No inverse.
 
-    Train it with ``fit(clip_norm=20)``: unclipped, eight of them diverged on MNIST (benchmarks/results/flows.md).
+    Train it with ``fit(clip_norm=20)``: unclipped, eight of them diverged on MNIST (benchmarks/README.md).
 
     Args:
         latent_dim: d.

@@ -80,7 +80,10 @@ ENTRY = Entry(
     name="quadrants",
     shows="log p of the quadrants that are left, given 1, 2 or 3 of them: CVAE and GSNN (Sohn et al. 2015).",
     budgets={
-        "smoke": Spend("3 seconds", {"data": "digits", "epochs": 1, "samples": 20, "test": 20, "annealed": 2, "distributions": 10, "given": [2]}),
+        "smoke": Spend(
+            "3 seconds",
+            {"data": "digits", "epochs": 1, "samples": 20, "test": 20, "annealed": 2, "distributions": 10, "given": [2]},
+        ),
         "cpu": Spend("18 cells of 2 to 3 minutes on one core", {"epochs": 30, "seeds": [0, 1]}),
     },
     run=run,

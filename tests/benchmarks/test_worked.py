@@ -1,14 +1,15 @@
-"""The worked examples run as scripts on small settings, and what they find is what their text says."""
+"""The worked examples run on small settings, and what they find is what their text says."""
 
 from __future__ import annotations
 
-import runpy
-import sys
+import re
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "benchmarks" / "worked"
+from benchmarks.worked.examples import SCRIPTS
+
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "worked"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
@@ -109,28 +110,23 @@ def rate_distortion(found):
 CHECKS = [ring, linear_gaussian, bump, bounds, pca_family, pca_directions, frey_faces, rate_distortion]
 
 
-def run(path, folder, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [str(path), "--smoke", "--out", str(folder)])
-    monkeypatch.syspath_prepend(str(path.parent))
-    return runpy.run_path(str(path), run_name="__main__")["example"].found
-
-
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_example(check, tmp_path, monkeypatch):
-    found = run(FOLDER / f"{check.__name__}.py", tmp_path, monkeypatch)
+def test_example(check, smoke, tmp_path):
+    (found,) = smoke(check.__name__.replace("_", "-"), folder=tmp_path)
     check(found)
-    figures = {path.name for path in tmp_path.iterdir()}
-    assert figures and all(path.stat().st_size > 5000 for path in tmp_path.iterdir())
-    for name in figures:
-        assert f"figures/worked/{name}" in README  # the README shows every figure
+    figures = [*(tmp_path / "smoke" / "figures" / "worked").iterdir()]
+    assert figures and all(path.stat().st_size > 5000 for path in figures)
+    for path in figures:
+        assert f"figures/worked/{path.name}" in README  # the README shows every figure
 
 
-def test_every_example_is_tested():
-    scripts = {path.stem for path in FOLDER.glob("*.py")} - {"worked"}
-    assert scripts == {check.__name__ for check in CHECKS}
+def test_every_example_is_tested_and_every_figure_is_there():
+    scripts = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "example", "examples"}
+    assert scripts == set(SCRIPTS) == {check.__name__ for check in CHECKS}
+    assert all((FOLDER / figure).exists() for figure in re.findall(r"\]\((\.\./.*?)\)", README))
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("[!w]*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [FOLDER / f"{script}.py" for script in SCRIPTS], ids=lambda path: path.stem)
 def test_cells(path):
     """Percent cells, so that Jupyter (with jupytext) opens the script: each starts at a marker, text in one raw string."""
     head, *cells = path.read_text(encoding="utf-8").split("# %%")

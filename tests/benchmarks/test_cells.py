@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: every table runs on digits, restarts after a kill, reuses what is finished and nothing else."""
+"""Cells of the published tables: they restart after a kill, what is finished is reused and nothing else; their tables."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 import pyrovae as pv
-from benchmarks import report
-from benchmarks.__main__ import main
-from benchmarks.cells import Budget, joined, waves
-from benchmarks.runner import How, folder_of, result_of, run_cell
-from benchmarks.tables import TABLES, iwae
+from benchmarks.lab import figures, published, tabled
+from benchmarks.lab.cells import Budget, joined
+from benchmarks.lab.door import main
+from benchmarks.lab.entry import Job
+from benchmarks.lab.jobs import Agenda
+from benchmarks.lab.records import Records
+from benchmarks.lab.runner import How, folder_of, result_of, run_cell
+from benchmarks.tables import flows, iwae, iwae_swap, rainforth, vampprior
 from pyrovae.optimizers import build_scheduler
 from pyrovae.train.files import load_state
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SMOKE = Budget("smoke")
+TABLES = {
+    table.name: table for table in (iwae.IWAE, iwae_swap.IWAE_SWAP, rainforth.RAINFORTH, vampprior.VAMPPRIOR, flows.FLOWS)
+}
 # A pair of the user's own, which kills its own process in the middle of training as long as there is no file "spared".
 OWN = """
 import os, signal
@@ -54,34 +58,39 @@ def build(spec):
 def run(*words, code=0, where=None):
     """A command in a process of its own, from a folder that knows the repository."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "benchmarks", *words, "--quiet", "--threads", "1"]
+    words = [sys.executable, "-m", "benchmarks", "run", *words, "--quiet", "--threads", "1"]
     done = subprocess.run(words, cwd=where, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == code, done.stderr
     return done
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_every_table_runs_on_digits(name, tmp_path, capsys):
-    assert main([name, "--out", str(tmp_path), "--quiet"]) == 0
-    content = json.loads((tmp_path / f"{name}-smoke.json").read_text())
-    assert [row["label"] for row in content["rows"]] == [cell.label for cell in TABLES[name].cells(SMOKE)]
-    for row in content["rows"]:
+def rows_at(folder, name):
+    """What is recorded in a folder, as the rows of the table."""
+    return published.rows_of(Records(folder / "smoke" / f"{name}.json").rows)
+
+
+@pytest.mark.parametrize("name", ["rainforth", "vampprior"])
+def test_a_table_has_a_row_for_each_cell(name, smoke, out):
+    smoke(name)
+    rows = rows_at(out, name)
+    assert [row["label"] for row in rows] == [cell.label for cell in TABLES[name].cells(SMOKE)]
+    for row in rows:
         assert row["published"] is None  # no figure of MNIST beside the digits
         (result,) = row["results"]
         assert -60 < result["elbo"] < result["log_p"] < -20 and result["epochs"] == 2 and result["num_samples"] == 10
         assert result["log_p_mc_stderr"] < result["log_p_stderr"] < 1
         assert {"versions", "machine", "command", "peak_mib", "seconds", "active_units", "date"} <= result.keys()
-    assert (tmp_path / f"{name}-smoke.png").stat().st_size > 5000
-    assert (tmp_path / f"{name}-smoke-curves.png").stat().st_size > 5000
-    assert capsys.readouterr().out.strip() == (tmp_path / f"{name}-smoke.md").read_text().strip()
+        assert result["command"].startswith(f"python -m benchmarks run {name} --budget smoke")
 
 
 def test_a_table_killed_in_the_middle_of_a_cell_restarts_and_ends_as_if_it_had_not_been(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
-    words = ["iwae", "--pair", "own.py:build", "--cells", "*k = 1 digits", "--out"]
+    words = ["iwae", "--pair", "own.py:build", "--cells", "[1o]*k = 1 digits", "--out"]
     run(*words, "killed", code=-signal.SIGKILL, where=tmp_path)
     assert (tmp_path / "spared").exists()
-    (first, *_), own = (sorted((tmp_path / "killed" / "cells").glob(pattern)) for pattern in ("*1-layer*", "*own-py*"))
+    (first, *_), own = (
+        sorted((tmp_path / "killed" / "smoke" / "cells").glob(pattern)) for pattern in ("*1-layer*", "*own-py*")
+    )
     done = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
     assert first / "seed-0" / "result.json" in done
     half = load_state(own[0] / "seed-0" / "run" / "checkpoint.safetensors")
@@ -89,15 +98,31 @@ def test_a_table_killed_in_the_middle_of_a_cell_restarts_and_ends_as_if_it_had_n
 
     run(*words, "killed", where=tmp_path)
     assert done == {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}  # finished: not touched
+    shutil.copytree(tmp_path / "killed", tmp_path / "whole")
+    shutil.rmtree(tmp_path / "whole" / "smoke" / "cells" / own[0].name)
     run(*words, "whole", where=tmp_path)
-    killed, whole = (json.loads((tmp_path / out / "iwae-smoke.json").read_text()) for out in ("killed", "whole"))
+    killed, whole = (rows_at(tmp_path / out, "iwae") for out in ("killed", "whole"))
     starts = []
-    for row, other in zip(killed["rows"], whole["rows"], strict=True):
+    for row, other in zip(killed, whole, strict=True):
         (one,), (two,) = row["results"], other["results"]
         assert (one["log_p"], one["elbo"], one["train_bound"]) == (two["log_p"], two["elbo"], two["train_bound"])
         starts.append((one["label"], one["starts"]))
     assert [label for label, number in starts if number == 2] == ["own.py:build, VAE = IWAE, k = 1"]
     assert max(number for _, number in starts) == 2
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A folder in which one cell is finished."""
+    how = How(tmp_path_factory.mktemp("done"), "a test", progress=False)
+    return how, run_cell(iwae.cell(SMOKE, "dyn", 1, "VAE", 1), 0, how)
+
+
+@pytest.fixture
+def first(done, how):
+    """The result of the finished cell, in the test's own folder."""
+    shutil.copytree(done[0].out, how.out, dirs_exist_ok=True)
+    return done[1]
 
 
 @pytest.fixture
@@ -110,8 +135,8 @@ def how(tmp_path):
     return How(tmp_path, "a test", progress=False)
 
 
-def test_a_changed_setting_is_not_reused(cell, how):
-    first = run_cell(cell, 0, how)
+def test_a_changed_setting_is_not_reused(cell, how, first):
+    assert run_cell(cell, 0, how) == first
     assert run_cell(replace(cell, label="renamed"), 0, how) == first
     for changed in (
         replace(cell, fit={**cell.fit, "lr": 5e-3}),
@@ -134,25 +159,23 @@ def test_a_changed_file_of_a_pair_is_not_reused(cell, tmp_path):
     assert cell.of_pair(f"{file}:build").fingerprint != before
 
 
-def test_what_was_killed_before_its_first_checkpoint_starts_anew(cell, how):
-    whole = run_cell(cell, 0, how)
+def test_what_was_killed_before_its_first_checkpoint_starts_anew(cell, how, first):
     folder = folder_of(cell, 0, how.out)
     (folder / "result.json").unlink()
     (folder / "run" / "checkpoint.safetensors").unlink()
     again = run_cell(cell, 0, how)
-    assert again["log_p"] == whole["log_p"] and again["starts"] == 1
+    assert again["log_p"] == first["log_p"] and again["starts"] == 1
 
 
-def test_what_was_killed_while_it_was_evaluated_is_not_trained_again(cell, how, monkeypatch):
-    whole = run_cell(cell, 0, how)
+def test_what_was_killed_while_it_was_evaluated_is_not_trained_again(cell, how, first, monkeypatch):
     (folder_of(cell, 0, how.out) / "result.json").unlink()
     monkeypatch.setattr(pv, "fit", None)
     monkeypatch.setattr(pv, "resume", None)
     again = run_cell(cell, 0, how)
-    assert again["log_p"] == whole["log_p"] and again["starts"] == 2
+    assert again["log_p"] == first["log_p"] and again["starts"] == 2
 
 
-def test_a_swapped_cell_goes_on_from_the_others_parameters(how):
+def test_a_swapped_cell_goes_on_from_the_others_parameters(how, first):
     swapped = TABLES["iwae-swap"].cells(SMOKE)[0]
     still = replace(swapped, fit={**swapped.fit, "lr": 1e-12})
     assert run_cell(still, 0, how)["log_p"] == pytest.approx(run_cell(swapped.start, 0, how)["log_p"], abs=1e-3)
@@ -160,18 +183,42 @@ def test_a_swapped_cell_goes_on_from_the_others_parameters(how):
 
 def test_what_a_cell_starts_from_comes_first_and_counts(how):
     _, back = TABLES["iwae-swap"].cells(SMOKE)  # the IWAE of 5 particles, then of 50, then the VAE
-    assert [[each.objective for each in wave] for wave in waves([back, back.start])] == [
-        ["iwae:num_particles=5"],
-        ["iwae:num_particles=50"],
-        ["elbo:num_particles=1"],
-    ]
     result = run_cell(back, 0, how)
     chain = [result_of(each, 0, how.out) for each in (back.start.start, back.start)]
     assert [each["before"] and each["before"]["epochs"] for each in [*chain, result]] == [None, 2, 4]
-    content = report.document(TABLES["iwae-swap"], SMOKE, [back], how.out)
+    rows = published.rows_of(found(TABLES["iwae-swap"], [back], how.out).rows)
     seconds = sum(each["seconds"]["wall"] for each in [*chain, result])
-    assert content["rows"][0]["summary"]["minutes"] == pytest.approx(seconds / 60)
-    assert "| 4 + 2 |" in report.render(content)
+    assert rows[0]["summary"]["minutes"] == pytest.approx(seconds / 60)
+    assert "| 4 + 2 |" in published.render(TABLES["iwae-swap"], "smoke", rows)
+
+
+def test_a_cell_begins_as_soon_as_what_it_goes_on_from_is_finished():
+    vae, back = (iwae.cell(SMOKE, "dyn", 1, "VAE", 1), TABLES["iwae-swap"].cells(SMOKE)[1])
+    agenda, names = Agenda([vae, back, back.start], [0, 1]), {}
+    for each in (vae, back.start.start, back.start, back):
+        names[each.fingerprint] = each.objective.replace("num_particles=", "")
+    begun = [agenda.next() for _ in range(5)]
+    assert [key and (names[key[0]], key[1]) for key in begun] == [
+        ("iwae:5", 0),  # what has most to follow is first
+        ("iwae:5", 1),
+        ("elbo:1", 0),
+        ("elbo:1", 1),
+        None,
+    ]
+    agenda.done(begun[1])
+    key = agenda.next()  # though the same cell of seed 0, and the VAEs, are still at work
+    assert (names[key[0]], key[1]) == ("iwae:50", 1) and agenda.next() is None
+    for key in (begun[0], begun[2], begun[3], key):
+        agenda.done(key)
+    assert {(names[key[0]], key[1]) for key in (agenda.next(), agenda.next())} == {("iwae:50", 0), ("elbo:1", 1)}
+    assert len(agenda.left) == 3  # in all two cells of each of four
+
+
+def found(table, cells, out, recorded=None):
+    """The records that a run of these cells collects."""
+    records = recorded or Records(out / f"{table.name}.json")
+    tabled.collect(table, Job(None, records, "a test", out), SMOKE, cells)
+    return records
 
 
 def test_own_pairs_join_each_protocol_once(tmp_path):
@@ -185,11 +232,11 @@ def test_own_pairs_join_each_protocol_once(tmp_path):
 
 
 def test_several_jobs_and_seeds(tmp_path, capsys):
-    words = ["rainforth", "--cells", "*CIWAE*", "--out", str(tmp_path), "--quiet"]
+    words = ["run", "rainforth", "--cells", "*CIWAE*0.5 *", "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--seeds", "0", "1", "--jobs", "2", "--threads", "1"]) == 0
-    (row, _) = json.loads((tmp_path / "rainforth-smoke.json").read_text())["rows"]
+    (row,) = rows_at(tmp_path, "rainforth")
     first, second = (result["log_p"] for result in row["results"])
-    assert first != second
+    assert first != second and "Cells that are not finished: 6 of 7." in capsys.readouterr().out
     assert row["summary"]["log_p"] == pytest.approx((first + second) / 2)
     assert row["summary"]["log_p_seed_stderr"] == pytest.approx(abs(first - second) / 2)
     assert row["results"][0]["elbo"] < row["results"][0]["log_p"] and row["summary"]["bound"] is not None
@@ -197,15 +244,16 @@ def test_several_jobs_and_seeds(tmp_path, capsys):
 
 def test_two_devices(tmp_path):
     words = ["iwae", "--cells", "1 layer, IWAE, k = 5 *", "--out", "two", "--devices", "2"]
-    run(*words, where=tmp_path)
-    (row, _) = json.loads((tmp_path / "two" / "iwae-smoke.json").read_text())["rows"]
+    done = run(*words, where=tmp_path)
+    (row, _) = rows_at(tmp_path / "two", "iwae")
     assert row["results"][0]["processes"] == 2 and -60 < row["results"][0]["log_p"] < -20
+    assert done.stdout.count("**Importance weighted autoencoders") == 1
 
 
 def test_errors_are_sentences(tmp_path, capsys):
-    assert main(["iwae", "--cells", "nothing", "--out", str(tmp_path)]) == 1
-    assert main(["iwae", "--devices", "2", "--jobs", "2", "--out", str(tmp_path)]) == 1
-    assert main(["iwae", "--pair", str(tmp_path / "no.py"), "--out", str(tmp_path)]) == 1
+    assert main(["run", "iwae", "--cells", "nothing", "--out", str(tmp_path)]) == 1
+    assert main(["run", "iwae", "--devices", "2", "--jobs", "2", "--out", str(tmp_path)]) == 1
+    assert main(["run", "iwae", "--pair", str(tmp_path / "no.py"), "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 3 and all(line.startswith("error: ") for line in said)
 
@@ -253,28 +301,45 @@ def test_more_minutes_are_more_epochs():
 
 
 # ------------------------------------------------------------------------------------------------ the table
-@pytest.fixture
-def content(how):
-    """Three cells on two binarizations, one of them not finished, with published figures."""
+@pytest.fixture(scope="module")
+def some(tmp_path_factory):
+    """A table of three cells on two binarizations, one of them not finished, with published figures; a folder of its results."""
     cells = [replace(each, published=None) for each in TABLES["iwae"].cells(SMOKE)]
     figure = iwae.cell(Budget("paper"), "dyn", 1, "VAE", 1).published
     cells = [replace(cells[0], published=figure), cells[10], replace(cells[2], published=figure)]
+    how = How(tmp_path_factory.mktemp("some"), "a test", progress=False)
     for seed in (0, 1):
         run_cell(cells[0], seed, how)
     run_cell(cells[1], 0, how)
-    return report.document(TABLES["iwae"], SMOKE, cells, how.out)
+    return replace(TABLES["iwae"], cells=lambda budget: cells), how.out
+
+
+@pytest.fixture
+def records(some, tmp_path):
+    """The records of its results."""
+    table, out = some
+    records = found(table, table.cells(SMOKE), out, Records(tmp_path / "iwae.json"))
+    records.items = copy.deepcopy(records.items)
+    return records
+
+
+def text_of(table, records):
+    """The one table's Markdown."""
+    (text,) = tabled.tables(table, records.rows).values()
+    return text
 
 
 def cells_of(line):
     return [part.strip() for part in line.strip("|").split("|")]
 
 
-def test_markdown_and_json_agree(content):
-    text = report.render(content)
+def test_markdown_and_records_agree(some, records):
+    text = text_of(some[0], records)
     tables = [part for part in text.split("\n\n") if part.startswith("|")]
     assert len(tables) == 2 and "binarized anew" in text and "binarized once" in text  # never in one table
     assert "Cells that are not finished: 1 of 3." in text
-    for table, row in zip(tables, content["rows"], strict=False):
+    rows = published.rows_of(records.rows)
+    for table, row in zip(tables, rows, strict=True):
         heads, _, line = (cells_of(each) for each in table.splitlines())
         shown, results = dict(zip(heads, line, strict=True)), row["results"]
         mean = sum(result["log_p"] for result in results) / len(results)
@@ -286,111 +351,90 @@ def test_markdown_and_json_agree(content):
             assert shown["log p(x)"] == f"{mean:.2f} +- {error:.2f}"
             assert shown["published"] == "-86.76 (19) [1]" and "[1] Burda" in text
             assert shown["ours - published"] == f"{mean + 86.76:+.2f}"
-    result = content["rows"][0]["results"][0]
+    result = rows[0]["results"][0]
     for told in (result["date"], result["machine"]["processor"], result["versions"]["torch"], "`a test`"):
         assert told in text
 
 
-def test_rows_of_several_seeds_are_held_against_the_first_of_their_data_set(content, how):
-    cells = TABLES["iwae"].cells(SMOKE)
-    assert "first row" not in report.render(content)
-    for seed in (0, 1):
-        run_cell(cells[2], seed, how)
-    again = report.document(TABLES["iwae"], SMOKE, [cells[0], cells[10], cells[2]], how.out)
-    first, other, row = again["rows"]
+def test_rows_of_several_seeds_are_held_against_the_first_of_their_data_set(some, records):
+    assert "first row" not in text_of(some[0], records)
+    for item in copy.deepcopy(records.items[:2]):  # of the first cell, as if of the third
+        item["key"]["fingerprint"] = item["found"]["fingerprint"] = some[0].cells(SMOKE)[2].fingerprint
+        item["found"] |= {"label": "1 layer, IWAE, k = 5", "log_p": item["found"]["log_p"] + 1 + item["key"]["seed"]}
+        records.put(item)
+    first, other, row = published.rows_of(records.rows)
     assert first["difference"] is None and other["difference"] is None  # another data set, one seed
     a, b = ([result["log_p"] for result in each["results"]] for each in (row, first))
     assert row["difference"]["mean"] == pytest.approx((a[0] + a[1] - b[0] - b[1]) / 2)
     assert row["difference"]["stderr"] == pytest.approx(0.5 * math.hypot(a[0] - a[1], b[0] - b[1]))
     assert 0 < row["difference"]["p"] < 1
-    heads, _, line, last = next(part for part in report.render(again).split("\n\n") if part.startswith("|")).splitlines()
+    text = text_of(some[0], records)
+    heads, _, line, last = next(part for part in text.split("\n\n") if part.startswith("|")).splitlines()
     place = cells_of(heads).index("- first row")
     assert cells_of(line)[place] == "-" and cells_of(last)[place].startswith(f"{row['difference']['mean']:+.2f} +- ")
 
 
-def test_cells_that_were_killed_are_told(content):
-    assert "Stopped in the middle" not in report.render(content)
-    content["rows"][1]["results"][0]["starts"] = 2
-    label = content["rows"][1]["label"]
-    assert f"continued from the last checkpoint: {label} (digits)." in report.render(content)
+def test_cells_that_were_killed_are_told(some, records):
+    assert "Stopped in the middle" not in text_of(some[0], records)
+    records.items[2]["found"]["starts"] = 2
+    label = records.items[2]["found"]["label"]
+    assert f"continued from the last checkpoint: {label} (digits)." in text_of(some[0], records)
 
 
-def test_a_block_of_the_readme_is_replaced_and_nothing_else(content, tmp_path):
-    readme = tmp_path / "README.md"
-    others = "kept\n<!-- table: iwae cpu -->\n<!-- end -->\n"
-    readme.write_text(f"# Results\n\n<!-- table: iwae smoke -->\nold\n<!-- end -->\n\n{others}")
-    report.write_block(readme, content, ["figures/a.png"])
-    text = readme.read_text()
-    assert text.startswith("# Results\n\n<!-- table: iwae smoke -->\n\n**Importance") and "old" not in text
-    assert text.endswith(f"![](figures/a.png)\n\n<!-- end -->\n\n{others}")
-    report.write_block(readme, content, ["figures/a.png"])
-    assert readme.read_text() == text
-    report.write_block(tmp_path / "new.md", content)
-    assert (tmp_path / "new.md").read_text() == report.block(content) + "\n"
+def test_results_of_another_machine_are_kept_unless_their_seed_was_run_here(some, records, tmp_path):
+    table, cells = some[0], some[0].cells(SMOKE)
+    here = tmp_path / "here"
+    shutil.copytree(folder_of(cells[0], 0, some[1]), folder_of(cells[0], 0, here))
+    ours = records.items[0]["found"]["log_p"]
+    for item in records.items:
+        item["found"]["log_p"] = -1.0
+    first, other = published.rows_of(found(table, cells, here, records).rows)
+    assert [result["log_p"] for result in first["results"]] == [ours, -1.0]
+    assert first["summary"]["log_p"] == (ours - 1) / 2 and other["results"][0]["log_p"] == -1.0
 
 
-def test_write_puts_all_beside_the_readme(how, tmp_path, capsys):
-    words = ["rainforth", "--cells", "*MIWAE*", "--out", str(how.out), "--quiet"]
-    readme = tmp_path / "docs" / "README.md"
-    readme.parent.mkdir()
-    assert main([*words, "--write", str(readme)]) == 0
-    told = (tmp_path / "docs" / "results" / "rainforth-smoke.json").read_text()
-    assert readme.read_text().startswith("<!-- table: rainforth smoke -->")
-    assert report.render(json.loads(told)) in readme.read_text()
-    assert main([*words, "--table", "--out", str(tmp_path / "another machine"), "--write", str(readme)]) == 0
-    assert capsys.readouterr().out.strip().endswith(report.render(json.loads(told)))
-    assert (tmp_path / "docs" / "results" / "rainforth-smoke.json").read_text() == told
+def test_records_of_settings_that_the_table_no_longer_has_are_left_out_and_told(some, records, capsys):
+    table, cells = some[0], some[0].cells(SMOKE)
+    changed = replace(table, cells=lambda budget: [replace(cells[0], samples=20), *cells[1:]])
+    kept = tabled.arrange(changed, records.items)
+    assert [item["key"]["seed"] for item in kept] == [0] and kept[0]["key"]["fingerprint"] == cells[1].fingerprint
+    assert "left out 2 records of settings that the table no longer has" in capsys.readouterr().out
+    mine = copy.deepcopy(records.items[0])
+    mine["key"]["fingerprint"] = mine["found"]["fingerprint"] = "0123456789ab"
+    mine["found"]["label"] = "mine.py:build, ELBO"
+    mine["found"]["settings"]["pair_sha256"] = "of the file"
+    assert tabled.arrange(changed, [mine, *records.items])[-1] == mine  # a pair of the user's own stays
+    again = copy.deepcopy(mine)
+    again["key"]["fingerprint"] = again["found"]["fingerprint"] = "ba9876543210"
+    assert tabled.arrange(changed, [mine, again]) == [again]  # of the file as it is now
 
 
-def test_results_of_another_machine_are_kept_unless_their_seed_was_run_here(content, how, tmp_path):
-    cells = [replace(each, published=None) for each in TABLES["iwae"].cells(SMOKE)]
-    foreign = copy.deepcopy(content)
-    for result in foreign["rows"][0]["results"]:
-        result["log_p"] = -1.0
-    shutil.rmtree(folder_of(cells[0], 1, how.out))
-    shutil.rmtree(folder_of(cells[10], 0, how.out))
-    merged = report.document(TABLES["iwae"], SMOKE, [cells[0], cells[10], cells[2]], how.out, foreign)["rows"]
-    assert merged[0]["results"] == [content["rows"][0]["results"][0], foreign["rows"][0]["results"][1]]
-    assert merged[0]["summary"]["log_p"] == (content["rows"][0]["results"][0]["log_p"] - 1) / 2
-    assert merged[1]["results"] == content["rows"][1]["results"] and merged[2]["summary"] is None
-
-
-def test_rows_of_own_pairs_are_kept_when_the_table_is_written_without_them(content, how):
-    foreign = copy.deepcopy(content)
-    mine, gone = foreign["rows"][0], foreign["rows"][1]
-    mine["label"], mine["fingerprint"] = gone["label"], gone["fingerprint"] = "mine.py:build, ELBO", "0123456789ab"
-    gone["label"] = "a row that the table no longer has"
-    mine["results"][0]["settings"]["pair_sha256"] = "of the file"
-    cells = [replace(each, published=None) for each in TABLES["iwae"].cells(SMOKE)]
-    merged = report.document(TABLES["iwae"], SMOKE, cells, how.out, foreign)["rows"]
-    assert merged[len(cells) :] == [mine]
-    same = replace(cells[0], label=mine["label"])
-    assert len(report.document(TABLES["iwae"], SMOKE, [same], how.out, foreign)["rows"]) == 1
-
-
-def test_curves_are_drawn_from_the_json(content):
-    dynamic, fixed = report.curves(content).axes
+def test_curves_are_drawn_from_the_records(records):
+    rows = published.rows_of(records.rows)
+    dynamic, fixed = figures.curves(rows).axes
     assert (dynamic.get_title(), fixed.get_title()) == ("digits, dynamic", "digits, fixed")
-    for axes, row in zip((dynamic, fixed), content["rows"], strict=False):
+    for axes, row in zip((dynamic, fixed), rows, strict=True):
         curve = row["results"][0]["curve"]
         assert [text.get_text() for text in axes.get_legend().get_texts()] == [row["label"]]
         assert curve["epoch"] == [1, 2] and axes.lines[0].get_ydata().tolist() == curve["train"]
         assert curve["train"][-1] == row["results"][0]["train_bound"]
-    later = copy.deepcopy(content)
-    later["rows"][0]["results"][0]["before"] = {"epochs": 10, "wall": 1.0}
-    later["rows"][0]["results"][0]["curve"]["valid"] = [None, None]
-    axes = report.curves(later).axes[0]
+    result = rows[0]["results"][0]
+    result["before"] = {"epochs": 10, "wall": 1.0}
+    result["curve"]["valid"] = [None, None]
+    axes = figures.curves(rows).axes[0]
     assert axes.lines[0].get_xdata().tolist() == [11, 12] and len(axes.lines) == 1
     assert "dashed" in dynamic.get_ylabel() and "dashed" not in axes.get_ylabel()
-    later["rows"][0]["results"][0]["before"]["epochs"] = 0
-    later["rows"][0]["results"][0]["curve"]["epoch"] = [1, 10]
-    assert (axes.get_xscale(), report.curves(later).axes[0].get_xscale()) == ("linear", "log")
+    result["before"]["epochs"], result["curve"]["epoch"] = 0, [1, 10]
+    assert (axes.get_xscale(), figures.curves(rows).axes[0].get_xscale()) == ("linear", "log")
 
 
-def test_the_readmes_tables_are_those_of_the_json_beside_it():
-    text = (ROOT / "benchmarks" / "README.md").read_text()
-    for name in TABLES:
-        for file in (ROOT / "benchmarks" / "results").glob(f"{name}-*.json"):
-            content = json.loads(file.read_text())
-            if content["table"] == name:
-                assert report.render(content) in text, f"{file.name}: python -m benchmarks {name} --write"
+def test_recorded_results_are_of_cells_that_the_tables_have():
+    for name, table in TABLES.items():
+        items = Records(ROOT / "benchmarks" / "results" / f"{name}.json").items
+        assert items and tabled.arrange(table, items) == items
+        for item in items:
+            cell = next(
+                c for c in table.cells(Budget.of(item["key"]["budget"])) if c.fingerprint == item["key"]["fingerprint"]
+            )
+            assert item["found"]["label"] == cell.label
+            assert item["found"]["published"] == (None if cell.published is None else asdict(cell.published))
