@@ -208,9 +208,9 @@ def test_a_cell_begins_as_soon_as_what_it_goes_on_from_is_finished():
     agenda.done(begun[1])
     key = agenda.next()  # though the same cell of seed 0, and the VAEs, are still at work
     assert (names[key[0]], key[1]) == ("iwae:50", 1) and agenda.next() is None
-    for key in (begun[0], begun[2], begun[3], key):
-        agenda.done(key)
-    assert {(names[key[0]], key[1]) for key in (agenda.next(), agenda.next())} == {("iwae:50", 0), ("elbo:1", 1)}
+    for each in (begun[0], begun[2], begun[3], key):
+        agenda.done(each)
+    assert {(names[each[0]], each[1]) for each in (agenda.next(), agenda.next())} == {("iwae:50", 0), ("elbo:1", 1)}
     assert len(agenda.left) == 3  # in all two cells of each of four
 
 
@@ -303,7 +303,7 @@ def test_more_minutes_are_more_epochs():
 # ------------------------------------------------------------------------------------------------ the table
 @pytest.fixture(scope="module")
 def some(tmp_path_factory):
-    """A table of three cells on two binarizations, one of them not finished, with published figures; a folder of its results."""
+    """A table of three cells on two binarizations, one not finished, with published figures; a folder of its results."""
     cells = [replace(each, published=None) for each in TABLES["iwae"].cells(SMOKE)]
     figure = iwae.cell(Budget("paper"), "dyn", 1, "VAE", 1).published
     cells = [replace(cells[0], published=figure), cells[10], replace(cells[2], published=figure)]

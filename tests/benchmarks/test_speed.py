@@ -75,7 +75,7 @@ def test_turns_alternate_and_the_first_round_is_not_counted(monkeypatch):
 
 def test_a_record_of_steps(monkeypatch):
     monkeypatch.setattr(row, "PAUSE", 0)
-    monkeypatch.setattr(speed_row, "CONTENDERS", {n: local.CONTENDERS[n] for n in ("hand", "fit-eager", "pyro-meanfield")})
+    monkeypatch.setattr(row, "CONTENDERS", {n: local.CONTENDERS[n] for n in ("hand", "fit-eager", "pyro-meanfield")})
     options = {"steps": 4, "rounds": 2, "data": "random", "pythons": {}, "backend": "graph"}
     record = row.measure_steps(replace(SMALL["iwae-20"]), options)
     assert record["steps"] == 4 and record["contenders"].keys() == {"hand", "fit-eager"}
