@@ -2,7 +2,7 @@
 r"""
 # VAEs pursue PCA directions (by accident)
 
-    python benchmarks/worked/pca_directions.py [--smoke] [--out FOLDER]
+    python -m benchmarks run pca-directions --budget cpu
 
 Nothing in the prior N(0, I) tells the axes of a latent space from any rotation of them. The guide does: its diagonal
 covariance. Close to a code, the decoder is about linear, $g(z + \epsilon) \approx g(z) + J \epsilon$, and the model about the
@@ -28,13 +28,13 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
-from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, GREEN, GREY, ORANGE, Example, panels
 from pyrovae.evaluation.latents import active_units, posterior_moments
 from pyrovae.evidence.evidence import mean_and_error
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 
 
@@ -127,9 +127,9 @@ example.tell(linear=linear)
 r"""
 ## VAEs with hidden layers, a full-rank guide, an autoencoder
 
-The same networks each time, with a Gaussian likelihood, on the 8x8 digits and on 20,000 images of MNIST (`--smoke`: digits
-only); `ae` has a point as guide and no prior. Jacobians at the codes of test images, in the latent dimensions that are in
-use.
+The same networks each time, with a Gaussian likelihood, on the 8x8 digits and on 20,000 images of MNIST (`--budget smoke`:
+digits only); `ae` has a point as guide and no prior. Jacobians at the codes of test images, in the latent dimensions that
+are in use.
 """
 
 
@@ -151,7 +151,7 @@ def trained(name: str, num_train: int, latent_dim: int, hidden: int, epochs: int
         pair, objective = make(), "energy" if which == "autoencoder" else "meanfield"
         settings = {"epochs": epochs, "batch_size": batch_size, "lr": 2e-3, "compile": name == "mnist"}
         pv.fit(pair, data, objective, validate=False, progress=False, **settings)
-        moments = posterior_moments(pair.model, pair.guide, x)["z"]
+        moments = posterior_moments(pair, x)["z"]
         used = active_units(moments.mean)
         kept[which] = pair, jacobians(pair.model.decoder, moments.mean)[:, :, used], moments.scale[:, used]
     return kept
