@@ -30,7 +30,7 @@ class Worker:
         self.name = module.rpartition(".")[2]
         command, environment = [str(python), "-m", module], {**os.environ, "PYTHONPATH": str(root)}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(command, env=environment, text=True, **pipes)
+        self.process = subprocess.Popen(command, cwd=root, env=environment, text=True, **pipes)
 
     def ask(self, op: str, **arguments: Any) -> Any:
         """The answer of the handler ``op``; RuntimeError with its traceback's last line when it failed."""

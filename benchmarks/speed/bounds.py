@@ -17,7 +17,8 @@ from torch import Tensor
 
 import pyrovae as pv
 from benchmarks.speed.contenders.hand import hand_written
-from benchmarks.speed.contenders.local import CONTENDERS, Missing, Setup, make_pair, registered, stock_elbos
+from benchmarks.speed.contenders.local import CONTENDERS, Missing, Setup, registered, stock_elbos
+from benchmarks.speed.pairs import make_pair
 from benchmarks.speed.row import connected
 from benchmarks.speed.rows import Row
 from pyrovae.core.pair import parameters

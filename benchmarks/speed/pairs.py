@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 import pyrovae as pv
-from pyrovae.nets.mlp import MLP
+from benchmarks.speed.rows import Row
+from pyrovae.nets import MLP
 
-__all__ = ["enumerated", "sequence", "two_layers"]
+__all__ = ["make_pair"]
 
 
 def gaussian(features: Tensor) -> dist.TorchDistribution:
@@ -179,3 +180,13 @@ class RecurrentGuide(nn.Module):
 def sequence(data_dim: int = 28, latent_dim: int = 8, hidden: int = 64) -> pv.Pair:
     """The rows of an image as the steps of a sequence, x (B, T, D), with a latent at each; T is the batch's."""
     return pv.Pair(Recurrent(data_dim, latent_dim, hidden), RecurrentGuide(data_dim, latent_dim, hidden))
+
+
+def make_pair(row: Row) -> pv.Pair:
+    """The pair of a row, for x (B, 28, 28) of zeros and ones."""
+    spec = pv.data.DataSpec("images", (28, 28), "binary")
+    if row.kind == "vae":
+        return pv.pairs.vae(spec, latent_dim=row.latent_dim, hidden=row.hidden)
+    if row.kind == "conv":
+        return pv.pairs.conv_vae(spec, latent_dim=row.latent_dim)
+    return {"two-layers": two_layers, "enumerated": enumerated, "sequence": sequence}[row.kind]()

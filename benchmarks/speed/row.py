@@ -23,7 +23,8 @@ from torch import Tensor
 
 import pyrovae as pv
 from benchmarks.lab.worker import Worker, forget_peak, peak_mb, resident_mb
-from benchmarks.speed.contenders.local import CONTENDERS, Contender, Missing, Setup, make_pair
+from benchmarks.speed.contenders.local import CONTENDERS, Contender, Missing, Setup
+from benchmarks.speed.pairs import make_pair
 from benchmarks.speed.rows import ROWS, Row
 from pyrovae.core.pair import parameters
 

@@ -40,7 +40,7 @@ from benchmarks.lab.machine import processor
 from benchmarks.lab.records import Row as Record
 from benchmarks.speed import row as one
 from benchmarks.speed.bounds import check_means, check_seeded
-from benchmarks.speed.contenders.local import make_pair
+from benchmarks.speed.pairs import make_pair
 from benchmarks.speed.peers import interpreters, options
 from benchmarks.speed.rows import EPOCHS, ROWS
 from benchmarks.speed.targets import render

@@ -12,7 +12,7 @@ import torch
 
 import pyrovae as pv
 from benchmarks.lab.worker import Worker
-from benchmarks.speed import bounds, row, steps, targets
+from benchmarks.speed import bounds, pairs, row, steps, targets
 from benchmarks.speed.contenders import local
 from benchmarks.speed.rows import ROWS
 
@@ -22,7 +22,7 @@ SMALL |= {name: replace(ROWS[name], batch=6) for name in ("conv-100", "enum-100"
 
 def small(one):
     torch.manual_seed(0)
-    return local.make_pair(one), row.prepared(one, "random", 3)
+    return pairs.make_pair(one), row.prepared(one, "random", 3)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -17,13 +17,12 @@ from torch import Tensor
 
 import pyrovae as pv
 from benchmarks.speed.contenders.hand import hand_written
-from benchmarks.speed.pairs import enumerated, sequence, two_layers
 from benchmarks.speed.rows import Row
 from pyrovae.compile.optimizers import build_optimizer
 from pyrovae.core.pair import adopt, parameters, running
 from pyrovae.objectives import Given, get
 
-__all__ = ["CONTENDERS", "Contender", "Missing", "Setup", "backend", "make_pair", "registered", "stock_elbos"]
+__all__ = ["CONTENDERS", "Contender", "Missing", "Setup", "backend", "registered", "stock_elbos"]
 
 Step = Callable[[Tensor], Tensor | float]
 
@@ -75,16 +74,6 @@ class Setup:
     matmul: str = "onednn"
     lr: float = 1e-3
     backend: str = "inductor"
-
-
-def make_pair(row: Row) -> pv.Pair:
-    """The pair of a row, for x (B, 28, 28) of zeros and ones."""
-    spec = pv.data.DataSpec("images", (28, 28), "binary")
-    if row.kind == "vae":
-        return pv.pairs.vae(spec, latent_dim=row.latent_dim, hidden=row.hidden)
-    if row.kind == "conv":
-        return pv.pairs.conv_vae(spec, latent_dim=row.latent_dim)
-    return {"two-layers": two_layers, "enumerated": enumerated, "sequence": sequence}[row.kind]()
 
 
 # ------------------------------------------------------------------------------------------------- by hand
