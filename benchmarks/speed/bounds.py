@@ -88,7 +88,9 @@ def _norm(gradients: Gradients) -> float:
     return float(torch.stack([g.square().sum() for g in gradients.values()]).sum().sqrt())
 
 
-def check_means(row: Row, batches: list[Tensor], pythons: dict[str, str], repeats: int) -> dict[str, tuple[float, float]]:
+def check_means(
+    row: Row, batches: list[Tensor], pythons: dict[str, str], repeats: int, backend: str
+) -> dict[str, tuple[float, float]]:
     """Mean and standard error over draws of each contender's bound of one batch; AssertionError when one differs."""
     pair = make_pair(row)
     hand, x = hand_written(row, pair), batches[0]
@@ -100,7 +102,7 @@ def check_means(row: Row, batches: list[Tensor], pythons: dict[str, str], repeat
             draws["hand, weighted"] = [float((w.softmax(0) * w).sum(0).mean()) for w in weights]
     for name in ("compiled", "hand-compile"):
         try:
-            contender = CONTENDERS[name](Setup(row, copy.deepcopy(pair), batches, lr=0.0))
+            contender = CONTENDERS[name](Setup(row, copy.deepcopy(pair), batches, lr=0.0, backend=backend))
         except Missing:
             continue
         with contender.around():

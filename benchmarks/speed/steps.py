@@ -62,7 +62,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def check(names: Sequence[str], pythons: dict[str, str]) -> None:
+def check(names: Sequence[str], pythons: dict[str, str], backend: str) -> None:
     """Print how far the contenders' bounds differ; AssertionError where they do."""
     torch.manual_seed(0)
     for name in names:
@@ -70,7 +70,7 @@ def check(names: Sequence[str], pythons: dict[str, str]) -> None:
         seeded = check_seeded(row, make_pair(row), batches[0])
         shown = ", ".join(f"{k} {bound:.0e} and {gradient:.0e}" for k, (bound, gradient) in seeded.items())
         print(f"{name}, relative differences of bound and gradient under one seed: {shown}", flush=True)
-        means = check_means(row, batches, pythons, repeats=100)
+        means = check_means(row, batches, pythons, repeats=100, backend=backend)
         print(f"{name}, means: " + ", ".join(f"{k} {mean:.3f} +- {e:.3f}" for k, (mean, e) in means.items()), flush=True)
 
 
@@ -81,7 +81,7 @@ def run(job: Job) -> None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(given.threads)
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
     if given.check:
-        check([name for name in given.row if name in ROWS], pythons)
+        check([name for name in given.row if name in ROWS], pythons, given.backend)
         return
     load = os.getloadavg()[0]
     if load > 0.5:

@@ -89,7 +89,7 @@ class Killer:
     def __init__(self, case: str, epochs: int, seed: int, folder: Path) -> None:
         self.case, self.epochs, self.seed, self.folder = case, epochs, seed, folder
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload([__name__])
+        self.context.set_forkserver_preload([__name__, "torch._dynamo"])  # which Adam imports
 
     def run(self, name: str, seconds: float | None = None) -> bool:
         """Train on in a folder, and kill after so many seconds; whether there was anything left to kill."""
@@ -103,25 +103,33 @@ class Killer:
             raise RunError(f"{self.case}: a process in {self.folder / name} ended with {process.exitcode}, see above.")
         return process.exitcode != 0
 
+    def seconds(self, name: str) -> float:
+        """Train to the end in a folder; how long that took."""
+        began = time.perf_counter()
+        self.run(name)
+        return time.perf_counter() - began
+
     def cell(self, kills: int) -> Row:
         """How many runs were killed, and where any differs from the one in peace."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        began = time.perf_counter()
-        self.run("peace")
-        took = time.perf_counter() - began
-        draw, done, runs, early, found = random.Random(self.seed), 0, 0, 0, []
+        self.run("first")  # which waits for the imports too
+        took = self.seconds("peace")
         peace = load_state(self.folder / "peace" / CHECKPOINT)
+        found = set(differences(peace, load_state(self.folder / "first" / CHECKPOINT)))
+        draw, done, runs, early = random.Random(self.seed), 0, 0, 0
         while done < kills:
             name = f"killed-{runs}"
             while done < kills and self.run(name, draw.uniform(0, took)):
                 done += 1
                 early += not (self.folder / name / CHECKPOINT).exists()
+            if done < kills:  # it ended before its time: draw from less
+                took *= 0.8
             self.run(name)
             runs += 1
-            found += differences(peace, load_state(self.folder / name / CHECKPOINT))
+            found.update(differences(peace, load_state(self.folder / name / CHECKPOINT)))
         shutil.rmtree(self.folder)
-        return {"runs": runs, "before_first_checkpoint": early, "steps": peace["step"], "differs": sorted(set(found))}
+        return {"runs": runs, "before_first_checkpoint": early, "steps": peace["step"], "differs": sorted(found)}
 
 
 def run(job: Job) -> None:

@@ -3,7 +3,7 @@
 - Length of a function: from ``def`` to its last line, docstring included.
 - Repeated lines: the share of lines of code that stand in a run of six identical lines elsewhere; imports, docstrings,
   comments, blank lines and lone brackets are taken out first. "By shape" takes names, numbers and text as alike.
-- Docstrings: of the functions and classes in ``__all__`` of ``pyrovae`` and of its sub-packages, read without importing
+- Docstrings: of the functions in ``__all__`` of ``pyrovae`` and of its sub-packages, read without importing
   anything. A formula has a relation or a density in it; a shape is a tuple of the usual letters, as (K, B); a unit is one of
   those named in ``UNIT``. Not every docstring has use for each.
 """
@@ -34,9 +34,9 @@ ROOMS = {
     "benchmarks": ("benchmarks",),
     "pairs": ("pyrovae/pairs",),
 }
-FORMULA = re.compile(r"[A-Za-z0-9_)\]|] ?(=|<=|>=|~|<) ?[-A-Za-z0-9(|]|\blog [pqwr]\b|\b[pqL]\(|E_[a-z]|\bKL\(|sum_|\|\|")
+FORMULA = re.compile(r"\S (=|<=|>=|~|->) \S|\blog [pqwr]\b|\b[pqL]\(|E_[a-z]|\bKL\(|sum_|\|\|")
 SHAPE = re.compile(r"\((?:[A-Z*][\w.]*|\*\w+|\.\.\.|[dk])(?:, ?(?:[A-Za-z*][\w.]*|\d+|\.\.\.|2d))*,?\)")
-UNIT = re.compile(r"\b(nats?|bits?|seconds?|milliseconds?|MiB|bytes|percent|degrees|pixels?|epochs|steps)\b")
+UNIT = re.compile(r"\b(nats?|bits?|seconds?|milliseconds?|MiB|bytes|percent|degrees)\b")
 LAW = re.compile(r"\blaws?\b", re.IGNORECASE)
 
 
@@ -121,12 +121,13 @@ class Modules:
 
 
 def docstrings(root: Path) -> dict[tuple[str, str], str]:
-    """Docstrings of public functions and classes, by module and name."""
+    """Docstrings of public functions, by module and name."""
     modules, found = Modules(root), {}
     packages = {name for name in modules.trees if any(other.startswith(f"{name}.") for other in modules.trees)}
     for package in sorted(packages):
         for name in modules.public(package):
-            if (place := modules.find(package, name)) is not None:
+            place = modules.find(package, name)
+            if place is not None and isinstance(place[1], ast.FunctionDef):
                 module, node = place
                 found[module, node.name] = ast.get_docstring(node) or ""
     return found

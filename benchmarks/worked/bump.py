@@ -39,7 +39,7 @@ def bumps(t: Tensor) -> Tensor:
     return torch.exp(-(torch.linspace(0, 1, PIXELS) - t.unsqueeze(-1)).square() / (2 * WIDTH**2))
 
 
-data = pv.data.as_data(bumps(0.15 + 0.7 * torch.rand(5000)))
+data = pv.data.as_data(bumps(0.15 + 0.7 * torch.rand(example.choose(5000, 2000))))
 t = torch.linspace(0.15, 0.85, 400)
 x = bumps(t)
 
@@ -51,7 +51,7 @@ r"""
 """
 
 # %%
-settings = {"epochs": example.choose(120, 25), "lr": 2e-3, "validate": False, "progress": False, "compile": False}
+settings = {"epochs": example.choose(120, 30), "lr": 2e-3, "validate": False, "progress": False, "compile": False}
 networks = {"latent_dim": 2, "hidden": (100, 100), "likelihood": "gaussian", "scale": SCALE}
 
 

@@ -66,7 +66,7 @@ def describe(pair: pv.Pair) -> dict[str, object]:
 
 pair = pv.pairs.vae(data.spec, latent_dim=2, likelihood="gaussian", hidden=example.choose((200, 200), (50,)))
 quiet = {"progress": False, "compile": False, "validate": False}
-epochs = example.choose(400, 30)
+epochs = example.choose(400, 20)
 pv.fit(pair, data, "meanfield", epochs=epochs, **quiet)
 longer, drawn_in = copy.deepcopy(pair), copy.deepcopy(pair)
 pv.fit(longer, data, "meanfield", epochs=epochs, seed=1, **quiet)

@@ -139,7 +139,7 @@ $$L = E_q\left[\log \frac{p(x, z)}{q(z \mid x)}\right] = \log p(x) - KL(q(z \mid
 def trained(sigma: float) -> Encoder:
     """The encoder of the model with this sigma, trained on draws of it."""
     torch.manual_seed(1)
-    encoder, steps = Encoder(), example.choose(3000, 600)
+    encoder, steps = Encoder(), example.choose(3000, 300)
     falling = {"scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": steps}, "scheduler_interval": "step"}
     quiet = {"validate": False, "progress": False, "compile": False}
     objective = {"name": "elbo", "num_particles": 4}
@@ -166,7 +166,7 @@ def compare(model: Model, guide: object, x: Tensor, num_samples: int) -> dict[st
 
 
 model, encoder = Model(SIGMA), trained(SIGMA)
-x = data(SIGMA, example.choose(1000, 200))
+x = data(SIGMA, example.choose(1000, 100))
 for num in (100, 1000, 10_000):
     example.tell(**{f"prior, {num}": compare(model, prior, x, num)})
 for num in (100, 1000):
@@ -180,7 +180,7 @@ k-hat says so.
 """
 
 # %%
-side = example.choose(60, 20)
+side = example.choose(60, 12)
 line = (torch.arange(side) + 0.5) * 6 / side - 3
 plane = torch.cartesian_prod(line, line)
 estimates = {f"prior, K = {num:,}": (prior, num) for num in (100, 1000, 10_000)} | {"encoder, K = 100": (encoder, 100)}
@@ -253,7 +253,7 @@ rows: dict[str, list[float]] = {"prior, K = 100": [], "prior, K = 10,000": [], "
 gaps = []
 for sigma in sigmas:
     guide = encoder if sigma == SIGMA else trained(sigma)
-    x = data(sigma, example.choose(500, 200))
+    x = data(sigma, example.choose(500, 100))
     for name, curve in rows.items():
         proposal, num = (prior if name.startswith("prior") else guide), int(name.split()[-1].replace(",", ""))
         found = compare(Model(sigma), proposal, x, num)

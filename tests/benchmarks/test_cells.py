@@ -83,7 +83,7 @@ def test_a_table_has_a_row_for_each_cell(name, smoke, out):
         assert result["command"].startswith(f"python -m benchmarks run {name} --budget smoke")
 
 
-def test_a_table_killed_in_the_middle_of_a_cell_restarts_and_ends_as_if_it_had_not_been(tmp_path):
+def test_a_table_killed_in_the_middle_of_a_cell_restarts_and_ends_as_if_it_had_not_been(tmp_path, monkeypatch, smoke):
     (tmp_path / "own.py").write_text(OWN)
     words = ["iwae", "--pair", "own.py:build", "--cells", "[1o]*k = 1 digits", "--out"]
     run(*words, "killed", code=-signal.SIGKILL, where=tmp_path)
@@ -96,11 +96,13 @@ def test_a_table_killed_in_the_middle_of_a_cell_restarts_and_ends_as_if_it_had_n
     half = load_state(own[0] / "seed-0" / "run" / "checkpoint.safetensors")
     assert 0 < half["step"] < 14 and not (own[0] / "seed-0" / "result.json").exists()
 
-    run(*words, "killed", where=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    name, *words = words[:-1]
+    smoke(name, *words, folder=tmp_path / "killed")
     assert done == {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}  # finished: not touched
     shutil.copytree(tmp_path / "killed", tmp_path / "whole")
     shutil.rmtree(tmp_path / "whole" / "smoke" / "cells" / own[0].name)
-    run(*words, "whole", where=tmp_path)
+    smoke(name, *words, folder=tmp_path / "whole")
     killed, whole = (rows_at(tmp_path / out, "iwae") for out in ("killed", "whole"))
     starts = []
     for row, other in zip(killed, whole, strict=True):

@@ -118,7 +118,7 @@ def test_the_table_marks_what_meets_its_target():
 def test_peers_that_are_not_installed_are_said_to_be_missing(tmp_path, capsys):
     from benchmarks.lab.door import main
 
-    words = ["run", "speed", "--row", "vae-20", "--check", "--out", str(tmp_path), "--quiet"]
+    words = ["run", "speed", "--row", "vae-20", "--check", "--backend", "graph", "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--threads", "1"]) == 0
     said = capsys.readouterr().out
     for name in steps.PEERS:
