@@ -111,7 +111,7 @@ def test_check_passes_and_every_parameter_gets_a_gradient(row):
 def test_trains_evaluates_generates_saves_and_exports(row, tmp_path):
     pair, data = build(*row)
     run = pv.fit(pair, data, epochs=2, out=tmp_path / "run", progress=False, tensorboard=False, lr=3e-3)
-    assert run.history[-1]["valid"] > run.history[0]["valid"]
+    assert run.history["valid"].iloc[-1] > run.history["valid"].iloc[0]
 
     few = data.test.subset(torch.arange(30))
     evaluation = pv.evaluate(run, few, num_samples=20)
@@ -139,7 +139,7 @@ def test_trains_evaluates_generates_saves_and_exports(row, tmp_path):
         assert figures["log_evidence"] is None and 0 < figures["squared_error"] < 64 and "density" in figures["reason"]
 
     again = pv.load(tmp_path / "run")
-    assert repr(again.pair.recipe) == repr(pair.recipe) and again.history == run.history
+    assert repr(again.pair.recipe) == repr(pair.recipe) and again.history.equals(run.history)
     for (name, own), loaded in zip(
         parameters(pair.model, pair.guide).items(), parameters(again.model, again.guide).values(), strict=True
     ):

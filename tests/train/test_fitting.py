@@ -102,18 +102,18 @@ def test_steps_equal_those_of_svi_on_the_same_batches_and_noise(digits, name, lo
 )
 def test_stock_elbos_train(digits, objective):
     run = quiet(small(digits), digits, objective, epochs=3)
-    assert run.history[-1]["train"] > run.history[0]["train"] + 0.4
-    assert run.history[-1]["valid"] == pytest.approx(run.history[-1]["train"], abs=3)
+    assert run.history["train"].iloc[-1] > run.history["train"].iloc[0] + 0.4
+    assert run.history["valid"].iloc[-1] == pytest.approx(run.history["train"].iloc[-1], abs=3)
 
 
 @pytest.mark.parametrize("objective", ["elbo", "meanfield", "iwae:num_particles=3", {"name": "renyi", "alpha": 0.3}])
 def test_named_objectives_train_and_report_the_bound(digits, objective):
     pair = small(digits)
     run = quiet(pair, digits, objective, epochs=4, lr=3e-3)
-    assert run.history[-1]["valid"] > run.history[0]["valid"] + 0.4
+    assert run.history["valid"].iloc[-1] > run.history["valid"].iloc[0] + 0.4
     value = pv.log_evidence(pair, digits.valid, num_samples=300)
     elbo = float(value.elbo.mean())
-    assert elbo - 0.3 < run.history[-1]["valid"] < value.mean + 0.3
+    assert elbo - 0.3 < run.history["valid"].iloc[-1] < value.mean + 0.3
 
 
 def test_linear_gaussian_fit_finds_maximum_likelihood(digits):
@@ -152,13 +152,13 @@ def test_same_seed_same_run_and_the_callers_random_state_is_left(digits):
 def test_kl_warmup_starts_without_the_kl_and_logs_the_plain_bound(digits):
     plain = quiet(small(digits), digits, epochs=4)
     warm = quiet(small(digits), digits, epochs=4, kl_warmup=2)
-    assert [row["beta"] for row in warm.history] == [0.5, 1.0, 1.0, 1.0]
-    assert warm.history[-1]["valid"] == pytest.approx(plain.history[-1]["valid"], abs=2)
+    assert warm.history["beta"].tolist() == [0.5, 1.0, 1.0, 1.0]
+    assert warm.history["valid"].iloc[-1] == pytest.approx(plain.history["valid"].iloc[-1], abs=2)
 
 
 def test_schedulers_by_epoch_step_and_plateau(digits):
     by_epoch = quiet(small(digits), digits, epochs=3, scheduler="ExponentialLR", scheduler_options={"gamma": 0.5})
-    assert [row["lr"] for row in by_epoch.history] == [1e-3, 5e-4, 2.5e-4]
+    assert by_epoch.history["lr"].tolist() == [1e-3, 5e-4, 2.5e-4]
     by_step = quiet(
         small(digits),
         digits,
@@ -167,7 +167,7 @@ def test_schedulers_by_epoch_step_and_plateau(digits):
         scheduler_interval="step",
         scheduler_options={"start_factor": 1.0, "end_factor": 0.1, "total_iters": 13},
     )
-    assert by_step.history[0]["lr"] == pytest.approx(1e-4)
+    assert by_step.history["lr"].iloc[0] == pytest.approx(1e-4)
     plateau = quiet(
         small(digits),
         digits,
@@ -176,7 +176,7 @@ def test_schedulers_by_epoch_step_and_plateau(digits):
         scheduler="ReduceLROnPlateau",
         scheduler_options={"patience": 0, "threshold": 1.0},
     )
-    assert plateau.history[-1]["lr"] == pytest.approx(1e-7)
+    assert plateau.history["lr"].iloc[-1] == pytest.approx(1e-7)
     own = quiet(
         small(digits),
         digits,
@@ -184,7 +184,7 @@ def test_schedulers_by_epoch_step_and_plateau(digits):
         optimizer=lambda params: torch.optim.SGD(params, lr=0.01),
         scheduler=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.1),
     )
-    assert own.history[1]["lr"] == pytest.approx(1e-3)
+    assert own.history["lr"].iloc[1] == pytest.approx(1e-3)
 
 
 def test_clipping_bounds_the_step(digits):
@@ -201,7 +201,7 @@ def test_early_stopping_returns_the_best_parameters(digits, tmp_path):
     pair = small(digits)
     run = quiet(pair, data, epochs=400, lr=0.01, patience=5, batch_size=30, out=tmp_path / "run")
     assert run.stopped == "early" and run.weights == "best"
-    assert run.best_epoch == max(run.history, key=lambda row: row["valid"])["epoch"] == run.history[-1]["epoch"] - 5
+    assert run.best_epoch == max(run.history, key=lambda row: row["valid"])["epoch"] == run.history["epoch"].iloc[-1] - 5
     torch.manual_seed(0)
     again = pv.load(tmp_path / "run", pair=small(digits), data=data)
     assert again.weights == "best"
@@ -219,7 +219,7 @@ def test_bf16_networks_keep_float32_densities(digits):
     plain = quiet(small(digits), digits, epochs=3)
     assert seen == {torch.bfloat16, torch.float32}
     assert all(p.dtype is torch.float32 for p in state(pair).values())
-    assert run.history[-1]["valid"] == pytest.approx(plain.history[-1]["valid"], abs=0.5)
+    assert run.history["valid"].iloc[-1] == pytest.approx(plain.history["valid"].iloc[-1], abs=0.5)
 
 
 class Nested(torch.nn.Module):
@@ -263,7 +263,7 @@ def test_dataloaders_and_datasets_train(digits):
         ),
     ):
         run = quiet(small(digits), data, epochs=4)
-        assert run.history[-1]["valid"] > run.history[0]["valid"] + 0.4
+        assert run.history["valid"].iloc[-1] > run.history["valid"].iloc[0] + 0.4
 
 
 def test_plain_functions_train_apart_from_the_global_store_and_save(tmp_path):
@@ -287,7 +287,7 @@ def test_plain_functions_train_apart_from_the_global_store_and_save(tmp_path):
     x = torch.randn(300, 2) @ torch.randn(2, 5) + 0.1 * torch.randn(300, 5)
     pair, other = build(), build()
     run = quiet(pair, x, epochs=15, lr=0.02, out=tmp_path / "run")
-    assert run.history[-1]["train"] > run.history[0]["train"] + 2
+    assert run.history["train"].iloc[-1] > run.history["train"].iloc[0] + 2
     assert set(parameters(*pair)) == {"param.decoder$$$weight", "param.decoder$$$bias", "param.scale", "param.weight"}
     assert parameters(*other) == {} and "scale" not in pyro.get_param_store()
     again = pv.load(tmp_path / "run", pair=other, data=x)

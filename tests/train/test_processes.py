@@ -130,11 +130,11 @@ def test_two_processes_train_as_one_does(two):
     folder, _ = two
     pair = build()
     alone = pv.fit(pair, data(), **SETTINGS, epochs=6, progress=False)
-    assert alone.history[-1]["valid"] > alone.history[0]["valid"] + 1
+    assert alone.history["valid"].iloc[-1] > alone.history["valid"].iloc[0] + 1
     both = load_state(folder / "fixed" / "checkpoint.safetensors")
     for name, tensor in pv.pair.parameters(pair.model, pair.guide).items():
         torch.testing.assert_close(both["tensors"][name], tensor.detach(), rtol=1e-5, atol=1e-6)
-    for one, row in zip(alone.history, both["history"], strict=True):
+    for one, row in zip(alone.records, both["history"], strict=True):
         assert (row["train"], row["valid"]) == pytest.approx((one["train"], one["valid"]), rel=1e-5)
     assert json.loads((folder / "fixed" / "config.json").read_text())["processes"] == 2
 
