@@ -99,37 +99,39 @@ class Callbacks:
 
     def fit_start(self, run: Run) -> None:
         """Call ``on_fit_start``."""
-        self._call(self.all, "on_fit_start", run)
+        raise_first([self._call(self.all, "on_fit_start", run)])
 
     def epoch_start(self, run: Run, epoch: int) -> None:
         """Call ``on_epoch_start``."""
-        self._call(self.all, "on_epoch_start", run, epoch)
+        raise_first([self._call(self.all, "on_epoch_start", run, epoch)])
 
     def step_end(self, run: Run, bound: torch.Tensor) -> None:
         """Call ``on_step_end`` of those that have one."""
+        failed = None
         for callback in self._on_step:
             try:
                 callback.on_step_end(run, run.step, bound)
             except Exception as error:
                 say(callback, "on_step_end", error)
-                raise CallbackError(error, self.processes is None) from error
+                failed = failed or error
+        if failed is not None:
+            raise CallbackError(failed, self.processes is None) from failed
 
     def epoch_end(self, run: Run, metrics: dict[str, Any]) -> None:
         """Call ``on_epoch_end``; all processes go on with the row, and the wish to stop, of process 0."""
         fixed = {name: metrics[name] for name in ("epoch", "step")}
-        self._call(self.given, "on_epoch_end", run, metrics)
-        self._call(self.last, "measure", run, metrics)
+        errors = [self._call(self.given, "on_epoch_end", run, metrics), self._call(self.last, "measure", run, metrics)]
         metrics |= fixed
         if self.processes is not None:
             row, run.should_stop = self.processes.same((dict(metrics), run.should_stop))
             metrics.clear()
             metrics |= row
-        self._call(self.last, "on_epoch_end", run, metrics)
-        self._call(self.loggers, "on_epoch_end", run, metrics)
+        errors += [self._call(callbacks, "on_epoch_end", run, metrics) for callbacks in (self.last, self.loggers)]
+        raise_first(errors)  # now that the best parameters and the loggers have the epoch
 
     def fit_end(self, run: Run) -> None:
         """Call ``on_fit_end``."""
-        self._call(self.all, "on_fit_end", run)
+        raise_first([self._call(self.all, "on_fit_end", run)])
 
     def exception(self, run: Run, error: BaseException) -> None:
         """Call ``on_exception`` of all, whatever single ones raise, which is logged."""
@@ -153,8 +155,8 @@ class Callbacks:
                 left.remove(found)
                 callback.load_state_dict(found[1])
 
-    def _call(self, callbacks: Sequence[Callback], hook: str, run: Run, *args: Any) -> None:
-        """Call a hook of each, with the random numbers of training put back; CallbackError for the first that raises."""
+    def _call(self, callbacks: Sequence[Callback], hook: str, run: Run, *args: Any) -> CallbackError | None:
+        """Call a hook of each, with the random numbers of training put back; the first error."""
         called = [each for each in callbacks if getattr(type(each), hook, None) is not getattr(Callback, hook, None)]
         failed = None
         states = random_states() if called else None
@@ -165,14 +167,12 @@ class Callbacks:
                     make_plain(callback, *args)
             except Exception as error:
                 say(callback, hook, error)
-                failed = error
-                break
+                failed = failed or error
         if states is not None:
             set_random_states(states)
         if self.processes is not None and callbacks is not self.loggers:
             failed = self._agree(failed)
-        if failed is not None:
-            raise CallbackError(failed, callbacks is not self.loggers or self.processes is None) from failed
+        return None if failed is None else CallbackError(failed, callbacks is not self.loggers or self.processes is None)
 
     def _agree(self, failed: Exception | None) -> Exception | None:
         """This process's error, or one that names the process that has one."""
@@ -182,6 +182,13 @@ class Callbacks:
         if failed is None and other is not None:
             return RunError(f"a callback of process {other} raised {messages[other]}")
         return failed
+
+
+def raise_first(errors: Iterable[CallbackError | None]) -> None:
+    """Raise the first error there is."""
+    for error in errors:
+        if error is not None:
+            raise error from error.error
 
 
 def say(callback: Callback, hook: str, error: Exception) -> None:

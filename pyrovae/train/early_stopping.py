@@ -66,7 +66,7 @@ class BestParameters(Callback):
 
     def on_epoch_end(self, run: Run, metrics: dict[str, Any]) -> None:
         """Keep the parameters of a better epoch."""
-        value = metrics[self.name]
+        value = metrics.get(self.name)
         if value is None:  # not measured
             return
         if value > self.value if self.mode == "max" else value < self.value:

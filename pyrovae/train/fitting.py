@@ -195,7 +195,7 @@ def _check_together(settings: FitSettings, objective: pyro.infer.ELBO, data: Dat
         )
     for name, options in (("scheduler", settings.scheduler_options), ("optimizer", settings.optimizer_options)):
         if options and not isinstance(getattr(settings, name), str):
-            raise OptionError(f"{name}_options is {options!r}, which only a {name} given by its name takes.")
+            raise OptionError(f"{name}_options is {options!r}, which only a named {name} takes.")
 
 
 def versions() -> dict[str, str]:

@@ -148,6 +148,7 @@ class FitSettings:
                 object.__setattr__(self, each.name, value)
             if each.metadata and not isinstance(value, Unrecorded) and not each.metadata["fits"](value):
                 raise OptionError(f"{each.name} is {value!r}; expected {each.metadata['expected']}.")
+        object.__setattr__(self, "callbacks", tuple(self.callbacks))
         if len([each for each in self.callbacks if isinstance(each, EarlyStopping)]) + (self.patience is not None) > 1:
             raise OptionError(
                 "early stopping is asked for twice, and the best parameters are kept by one metric; give patience or one "
@@ -183,7 +184,7 @@ class FitSettings:
             if name not in known:
                 raise RunError(f"the run was trained with a setting {name!r}, which this version of pyrovae does not have.")
         values = {name: filled(value) for name, value in saved.items()}
-        values["callbacks"] = [early_stopping(each) for each in saved.get("callbacks", ())]
+        values["callbacks"] = tuple(early_stopping(each) for each in saved.get("callbacks", ()))
         try:
             return cls(**{**values, **objects})
         except OptionError as error:
