@@ -45,11 +45,11 @@ def cell(name: str, seed: int, options: argparse.Namespace, data: pv.data.Data) 
     epochs = options.epochs
     if options.seconds:
         first = trained(name, seed, 1, data, options.eager)
-        epochs = max(1, round(options.seconds / first.history[0]["seconds"]))
+        epochs = max(1, round(options.seconds / first.history["seconds"].iloc[0]))
     run = trained(name, seed, epochs, data, options.eager)
     rows = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[: options.test]
     evidence = pv.log_evidence(run, data.test.subset(rows), num_samples=options.samples, seed=seed)
-    seconds = [row["seconds"] for row in run.history]
+    seconds = [row["seconds"] for row in run.records]
     return {
         "epochs": epochs,
         "seconds_an_epoch": round(statistics.median(seconds), 2),
