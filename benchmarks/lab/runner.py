@@ -103,7 +103,7 @@ def run_cell(cell: Cell, seed: int, how: How) -> dict[str, Any]:
         _note_start(folder)
     how.same(None)  # the folder is there for all
     run = _trained(cell, seed, folder / "run", how)
-    if run.stopped == "interrupted":
+    if run.unfinished:
         raise Interrupted(f"{folder} is interrupted")
     result = _result(cell, seed, folder, run, how) if how.writes else None
     return how.same(result)
