@@ -27,6 +27,7 @@ setup(
         "torch>=2.4",
         "pyro-ppl>=1.9.1",
         "numpy>=1.24",
+        "pandas>=1.5",
         "arviz>=0.18,<1.0",  # 1.0 replaced InferenceData by xarray's DataTree
         "matplotlib>=3.7",
         "safetensors>=0.4.3",

@@ -1,1 +1,1 @@
-"""Published tables of the VAE literature beside this package's figures: ``python -m benchmarks NAME``."""
+"""Benchmarks of pyrovae: ``python -m benchmarks list | run NAME | table NAME``."""

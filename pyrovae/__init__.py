@@ -9,7 +9,7 @@
 
 from importlib.metadata import version
 
-from pyrovae import data, objectives, pairs
+from pyrovae import data, objectives, pairs, train
 from pyrovae.compile import compile_step
 from pyrovae.core.contract import check
 from pyrovae.core.pair import Pair
@@ -82,6 +82,7 @@ __all__ = [
     "resume",
     "sample",
     "to_arviz",
+    "train",
     "traverse",
     "write_report",
 ]

@@ -29,13 +29,3 @@ def penalty(objective, trace, pair):
     given = Given(pair.model, pair.guide, [trace.batch])
     closed = objective.closed_form(given)
     return objective.penalty(trace, given) if closed is None else closed
-
-
-def small(data, **options):
-    """A small VAE for the data."""
-    return made("vae", data.spec, **{"latent_dim": 3, "hidden": [16], **options})
-
-
-def quiet(pair, data, *args, **options):
-    """A fit that prints nothing."""
-    return pv.fit(pair, data, *args, **{"progress": False, "tensorboard": False, **options})

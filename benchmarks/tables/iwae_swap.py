@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.cells import Budget, Cell, Published, Table, cosine
+from benchmarks.lab import tabled
+from benchmarks.lab.cells import Budget, Cell, Published, Table, cosine
 from benchmarks.tables import iwae
 
-__all__ = ["IWAE_SWAP"]
+__all__ = ["ENTRY"]
 
 SOURCE = "Burda, Grosse and Salakhutdinov 2016, Table 2"
 
@@ -44,4 +45,11 @@ IWAE_SWAP = Table(
     "The runs of one layer on `dyn` of the table `iwae`, trained on with the other objective (the paper: 2,187 more epochs at "
     "the learning rate 1e-4): what a loose bound keeps a network from using, it may learn later.",
     cells,
+)
+
+ENTRY = tabled.entry(
+    IWAE_SWAP,
+    shows="Table 2 of the IWAE's paper: a VAE trained on as an IWAE, and the reverse.",
+    smoke="4 seconds",
+    paper="2 cells of 2,187 epochs after 3,280",
 )

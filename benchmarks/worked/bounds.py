@@ -2,7 +2,7 @@
 r"""
 # ELBO, L_k, log p(x), and reconstructions by resampling
 
-    python benchmarks/worked/bounds.py [--smoke] [--out FOLDER]
+    python -m benchmarks run bounds --budget cpu
 
 For k draws of the guide, the importance-weighted bound is (Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders,
 2016, Eq. 8)
@@ -24,20 +24,20 @@ import math
 
 import torch
 from torch import Tensor
-from worked import BLUE, GREEN, GREY, ORANGE, Example, mosaic, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, GREEN, GREY, ORANGE, Example, mosaic, panels
 from pyrovae.core.trace import trace_pair
 from pyrovae.evaluation.latents import posterior_moments
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 
 # %% [markdown]
 r"""
 ## A VAE with two latent dimensions
 
-Trained with the ELBO, on MNIST with pixels drawn anew each epoch. (`--smoke` takes the 8x8 digits.)
+Trained with the ELBO, on MNIST with pixels drawn anew each epoch. (`--budget smoke` takes the 8x8 digits.)
 """
 
 # %%
@@ -88,14 +88,14 @@ are bounded, is the remedy in so few dimensions.
 ks = example.choose((1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000), (1, 10, 100, 1000))
 lacks, errors, mixed = [], [], []
 for k in ks:
-    again = [pv.log_evidence(model, guide, x, num_samples=k, seed=seed).value - exact for seed in range(max(2, 200 // k))]
+    again = [pv.log_evidence((model, guide), x, num_samples=k, seed=seed).value - exact for seed in range(max(2, 200 // k))]
     lacks.append(float(torch.stack(again).mean()))
     errors.append(float(torch.stack(again).mean(1).std()) / len(again) ** 0.5)
     if k >= 10:
-        mixture = pv.log_evidence(model, guide, x, num_samples=k, defensive=0.1)
+        mixture = pv.log_evidence((model, guide), x, num_samples=k, defensive=0.1)
         mixed.append(float((mixture.value - exact).mean()))
-ais = pv.log_evidence(model, guide, x, method="ais", num_chains=8, num_distributions=example.choose(200, 50))
-heavy = float((pv.log_evidence(model, guide, x, num_samples=1000).khat > 0.7).float().mean())
+ais = pv.log_evidence((model, guide), x, method="ais", num_chains=8, num_distributions=example.choose(200, 50))
+heavy = float((pv.log_evidence((model, guide), x, num_samples=1000).khat > 0.7).float().mean())
 example.tell(k=ks, bound_minus_log_p=lacks, error=errors, ais_minus_log_p=float((ais.value - exact).mean()))
 example.tell(defensive_minus_log_p=mixed, ais_error=ais.mean_mc_stderr, heavy_tails=heavy)
 
@@ -155,9 +155,9 @@ k = 100 (blue). The data are in order of how much the ELBO lacks, at 50, 70, 85 
 """
 
 # %%
-elbo = pv.log_evidence(model, guide, x, num_samples=200).elbo
+elbo = pv.log_evidence((model, guide), x, num_samples=200).elbo
 order = (exact - elbo).argsort()
-moments = posterior_moments(model, guide, x)["z"]
+moments = posterior_moments((model, guide), x)["z"]
 circle = torch.linspace(0, 6.29, 60)
 ring = torch.stack([circle.cos(), circle.sin()], 1)
 figure, axes = panels(9.6, 2.8, 4)

@@ -2,7 +2,7 @@
 r"""
 # A bump moved by one hidden number: autoencoder against VAE
 
-    python benchmarks/worked/bump.py [--smoke] [--out FOLDER]
+    python -m benchmarks run bump --budget cpu
 
 The data are pictures of one row of pixels, a bump whose place t is all that varies:
 
@@ -24,12 +24,12 @@ import math
 
 import torch
 from torch import Tensor
-from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, GREEN, GREY, ORANGE, Example, panels
 from pyrovae.evaluation.latents import posterior_moments
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 PIXELS, WIDTH, SCALE = 40, 0.05, 0.1  # s = 0.1 for all
 
@@ -39,7 +39,7 @@ def bumps(t: Tensor) -> Tensor:
     return torch.exp(-(torch.linspace(0, 1, PIXELS) - t.unsqueeze(-1)).square() / (2 * WIDTH**2))
 
 
-data = pv.data.as_data(bumps(0.15 + 0.7 * torch.rand(5000)))
+data = pv.data.as_data(bumps(0.15 + 0.7 * torch.rand(example.choose(5000, 2000))))
 t = torch.linspace(0.15, 0.85, 400)
 x = bumps(t)
 
@@ -51,7 +51,7 @@ r"""
 """
 
 # %%
-settings = {"epochs": example.choose(120, 25), "lr": 2e-3, "validate": False, "progress": False, "compile": False}
+settings = {"epochs": example.choose(120, 30), "lr": 2e-3, "validate": False, "progress": False, "compile": False}
 networks = {"latent_dim": 2, "hidden": (100, 100), "likelihood": "gaussian", "scale": SCALE}
 
 
@@ -69,7 +69,7 @@ def trained(beta: float | None) -> pv.Pair:
 
 def codes(pair: pv.Pair) -> tuple[Tensor, Tensor]:
     """Means and scales of q(z | x) for bumps from left to right, (N, 2) each."""
-    found = posterior_moments(pair.model, pair.guide, x)["z"]
+    found = posterior_moments(pair, x)["z"]
     return found.mean, found.scale
 
 
@@ -91,10 +91,10 @@ r"""
 ## Two latent spaces
 
 Both reconstruct, the VAE a little worse, for its noise. But the autoencoder's codes lie where training left them, on a scale
-of their own, and nothing says what lies beside them: draws of a law fitted to them, here a Gaussian, often decode to what is
-no bump. The VAE's codes lie on the scale of the prior, the guide is wide where the decoder does not mind, and the decoder has
-seen the surroundings of each code. Draws of the prior decode to bumps more often; they still do not where the curve leaves a
-hole in the plane, for one hidden number does not fill two dimensions.
+of their own, and nothing says what lies beside them: draws of a distribution fitted to them, here a Gaussian, often decode
+to what is no bump. The VAE's codes lie on the scale of the prior, the guide is wide where the decoder does not mind, and the
+decoder has seen the surroundings of each code. Draws of the prior decode to bumps more often; they still do not where the
+curve leaves a hole in the plane, for one hidden number does not fill two dimensions.
 """
 
 # %%
@@ -103,10 +103,10 @@ spaces = {}
 drawn = {}
 for name, pair in (("autoencoder", autoencoder), ("VAE", vae)):
     mean, scale = codes(pair)
-    law = torch.distributions.MultivariateNormal(mean.mean(0), mean.T.cov())
-    z = law.sample((1000,)) if name == "autoencoder" else torch.randn(1000, 2)
+    fitted = torch.distributions.MultivariateNormal(mean.mean(0), mean.T.cov())
+    z = fitted.sample((1000,)) if name == "autoencoder" else torch.randn(1000, 2)
     drawn[name] = decoded(pair, z)
-    error = pv.reconstruction_error(pair.model, pair.guide, x)
+    error = pv.reconstruction_error(pair, x)
     spaces[name] = {
         "rmse": float((error.squared.mean() / PIXELS).sqrt()),
         "rmse_of_draws_from_a_bump": float(off_curve(drawn[name]).square().mean().sqrt()),
@@ -126,8 +126,8 @@ figure.colorbar(drawing, ax=axes[1], label="t")
 for axis, name in zip(axes[2:], drawn, strict=True):
     for i, picture in enumerate(drawn[name][:14]):
         axis.plot(torch.linspace(0, 1, PIXELS), picture + 0.75 * i, color=BLUE, lw=1)
-    law = "a Gaussian fitted to the codes" if name == "autoencoder" else "the prior"
-    axis.set(xlabel="pixel", title=f"{name}: z from\n{law}", yticks=[])
+    source = "a Gaussian fitted to the codes" if name == "autoencoder" else "the prior"
+    axis.set(xlabel="pixel", title=f"{name}: z from\n{source}", yticks=[])
 for axis in axes:
     axis.title.set_size(9)
 example.show(figure, "bump-latent-space")
@@ -151,7 +151,7 @@ for beta in betas:
     evaluation = pv.evaluate(pair, x, num_samples=1)
     sweep["kl"].append(evaluation.kl["z"].total)
     sweep["active"].append(int(evaluation.active_units["z"].sum()))
-    sweep["rmse"].append(float((pv.reconstruction_error(pair.model, pair.guide, x).squared.mean() / PIXELS).sqrt()))
+    sweep["rmse"].append(float((pv.reconstruction_error(pair, x).squared.mean() / PIXELS).sqrt()))
     sweep["smallest_scale"].append(float(scale.mean(0).min()))
     sweep["largest_sd"].append(float(mean.std(0).max()))
 example.tell(betas=betas, **sweep, rmse_of_the_mean_picture=float((x - x.mean(0)).square().mean().sqrt()))

@@ -2,7 +2,7 @@
 r"""
 # Frey faces: a manifold of two dimensions
 
-    python benchmarks/worked/frey_faces.py [--smoke] [--out FOLDER]
+    python -m benchmarks run frey-faces --budget cpu
 
 1,965 frames of one face, 28 x 20 grey pixels, in 560 dimensions; but a face has few ways to move. A VAE with two latent
 numbers,
@@ -21,12 +21,12 @@ import copy
 
 import torch
 from sklearn.decomposition import PCA
-from worked import BLUE, Example, mosaic, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, Example, mosaic, panels
 from pyrovae.evaluation.latents import posterior_moments
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 
 # %% [markdown]
@@ -37,7 +37,7 @@ The scale s is learned: it settles at the size of what two numbers cannot say. S
 and the KL little, and the codes spread far beyond the prior before the decoder has learnt to bend. From there the pair is
 trained on in two ways: as before, and with beta = 8 on the KL, which draws the codes in. Compared are the ELBO and log p(x),
 without any beta. Where k-hat is above 0.7 for many frames, importance sampling is still too low, and annealing (`ais`) says
-by how much. (`--smoke` takes the 8x8 digits, without binarization.)
+by how much. (`--budget smoke` takes the 8x8 digits, without binarization.)
 """
 
 # %%
@@ -50,8 +50,8 @@ ring = torch.stack([circle.cos(), circle.sin()], 1)
 def describe(pair: pv.Pair) -> dict[str, object]:
     """What the pair is worth on unseen frames."""
     evaluation = pv.evaluate(pair, data.test, num_samples=1000)
-    ais = pv.log_evidence(pair.model, pair.guide, data.test, method="ais", **chains)
-    figures, means = evaluation.to_json(), posterior_moments(pair.model, pair.guide, data.test)["z"].mean
+    ais = pv.log_evidence(pair, data.test, method="ais", **chains)
+    figures, means = evaluation.to_json(), posterior_moments(pair, data.test)["z"].mean
     return {
         "scale": float(pair.model.likelihood.log_scale.detach().exp()),
         "elbo": evaluation.elbo,
@@ -60,13 +60,13 @@ def describe(pair: pv.Pair) -> dict[str, object]:
         "heavy_tails": figures["heavy_tails"] / figures["num_data"],
         "kl": figures["kl"]["z"],
         "sd_of_codes": means.std(0).tolist(),
-        "squared_error": pv.reconstruction_error(pair.model, pair.guide, data.test).to_json()["squared_error"],
+        "squared_error": pv.reconstruction_error(pair, data.test).to_json()["squared_error"],
     }
 
 
 pair = pv.pairs.vae(data.spec, latent_dim=2, likelihood="gaussian", hidden=example.choose((200, 200), (50,)))
 quiet = {"progress": False, "compile": False, "validate": False}
-epochs = example.choose(400, 30)
+epochs = example.choose(400, 20)
 pv.fit(pair, data, "meanfield", epochs=epochs, **quiet)
 longer, drawn_in = copy.deepcopy(pair), copy.deepcopy(pair)
 pv.fit(longer, data, "meanfield", epochs=epochs, seed=1, **quiet)
@@ -98,13 +98,13 @@ use.
 # %%
 figure, axes = panels(8.6, 7.4, 2, 2, width_ratios=(1, 1.2))
 for axis, picture, name in zip(axes[::2], axes[1::2], ("ELBO, longer", "beta = 8"), strict=True):
-    codes = posterior_moments(pairs[name].model, pairs[name].guide, data.test)["z"]
+    codes = posterior_moments(pairs[name], data.test)["z"]
     for mean, scale in zip(*codes, strict=True):
         axis.plot(*(mean + 2 * scale * ring).T, color=BLUE, lw=0.5, alpha=0.7)
     axis.plot(*(2 * ring).T, color="black", lw=1, ls="--")
     axis.set(xlabel="z[0]", ylabel="z[1]", aspect="equal")
     axis.set_title(f"{name}: codes", fontsize=9)
-    mosaic(picture, pv.manifold(pairs[name].model, num=example.choose(12, 8)).transpose(0, 1).flip(0))
+    mosaic(picture, pv.manifold(pairs[name], num=example.choose(12, 8)).transpose(0, 1).flip(0))
     picture.set_title(f"{name}: E[x | z], z over the prior", fontsize=9)
     picture.set(xticks=[], yticks=[], xlabel="quantile of z[0]", ylabel="quantile of z[1]")
 example.show(figure, "frey-manifold")
@@ -121,9 +121,9 @@ exposure.
 order = codes.mean[:, 0].argsort()
 start, end = data.test["x"][order[[2, -3]]]
 t = torch.linspace(0, 1, 10).reshape(-1, 1, 1)
-way = pv.interpolate(drawn_in.model, drawn_in.guide, start.unsqueeze(0), end.unsqueeze(0), num=10)
+way = pv.interpolate(drawn_in, start.unsqueeze(0), end.unsqueeze(0), num=10)
 some = data.test["x"][:10]
-again = pv.reconstruct(drawn_in.model, drawn_in.guide, some)
+again = pv.reconstruct(drawn_in, some)
 figure, (axis,) = panels(7.2, 4.2)
 rows = torch.stack([some, again, way, torch.lerp(start, end, t)])
 mosaic(axis, rows, ["x", "E[x | z]", "between codes", "between pixels"])

@@ -2,7 +2,7 @@
 r"""
 # The linear-Gaussian toy: every term of the ELBO in closed form, and what happens as sigma -> 0
 
-    python benchmarks/worked/linear_gaussian.py [--smoke] [--out FOLDER]
+    python -m benchmarks run linear-gaussian --budget cpu
 
 One hidden number z, two seen ones x:
 
@@ -27,11 +27,11 @@ import pyro.distributions as dist
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, GREEN, GREY, ORANGE, Example, panels
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 W = torch.tensor([1.2, 0.9])  # of length 1.5
 
@@ -76,7 +76,7 @@ class Guide(nn.Module):
 
 def data(sigma: float, num: int) -> Tensor:
     """num draws of p(x), (num, 2)."""
-    return pv.sample(Model(sigma), num, like={"x": torch.zeros(1, 2)})["x"]
+    return pv.sample((Model(sigma), Guide(torch.zeros(2), 1.0)), num, like={"x": torch.zeros(1, 2)})["x"]
 
 
 # %% [markdown]
@@ -120,7 +120,7 @@ def bound(a: Tensor, s: Tensor, x: Tensor, sigma: float) -> float:
 SIGMA = 0.5
 x = data(SIGMA, 2000)
 a, s = best(SIGMA)
-exact = pv.log_evidence(Model(SIGMA), Guide(a, float(s)), x, method="exact").mean
+exact = pv.log_evidence((Model(SIGMA), Guide(a, float(s))), x, method="exact").mean
 example.tell(exact=exact, elbo_at_the_posterior=bound(a, s, x, SIGMA))
 measured = {}
 for name, (fa, fs) in {
@@ -130,7 +130,7 @@ for name, (fa, fs) in {
     "s / 4": (1, 0.25),
     "a = 0, s = 1": (0, 1 / s),
 }.items():
-    evidence = pv.log_evidence(Model(SIGMA), Guide(fa * a, float(fs * s)), x, num_samples=example.choose(2000, 400))
+    evidence = pv.log_evidence((Model(SIGMA), Guide(fa * a, float(fs * s))), x, num_samples=example.choose(2000, 400))
     error = float(evidence.elbo_stderr.square().sum().sqrt()) / len(x)
     measured[name] = {"elbo": float(evidence.elbo.mean()), "error": error, "formula": bound(fa * a, fs * s, x, SIGMA)}
 example.tell(elbo_at=measured)
@@ -148,7 +148,7 @@ ends at the posterior, for every sigma.
 def trained(sigma: float) -> tuple[Guide, list[tuple[float, float]]]:
     """The guide that ascent on the ELBO finds, and its way in the plane of (a along w, s)."""
     torch.manual_seed(1)
-    guide, way, steps = Guide(torch.tensor([-0.1, 0.3]), 1.2), [], example.choose(2000, 800)
+    guide, way, steps = Guide(torch.tensor([-0.1, 0.3]), 1.2), [], example.choose(2000, 400)
     batches, unit = data(sigma, 20_000), W / W.norm()
     optimizer = torch.optim.Adam(guide.parameters(), lr=0.05, betas=(0.9, 0.95))
     objective = pv.objectives.get("elbo", num_particles=4)
@@ -179,20 +179,20 @@ right answer: such an x tells nothing about z.
 """
 
 # %%
-sigmas = example.choose((5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05), (2.0, 0.5, 0.2))
+sigmas = example.choose((5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05), (2.0, 0.5))
 found: dict[str, list[float]] = {name: [] for name in ("a", "s", "elbo", "log_p", "kl", "error", "prior_ess")}
 ways = {}
 for sigma in sigmas:
     x = data(sigma, 2000)
     guide, ways[sigma] = trained(sigma)
-    evidence = pv.log_evidence(Model(sigma), guide, x, num_samples=100)
-    wide = pv.log_evidence(Model(sigma), Guide(torch.zeros(2), 1.0), x, num_samples=1000)  # the prior as guide
+    evidence = pv.log_evidence((Model(sigma), guide), x, num_samples=100)
+    wide = pv.log_evidence((Model(sigma), Guide(torch.zeros(2), 1.0)), x, num_samples=1000)  # the prior as guide
     found["a"].append(float(guide.a.detach() @ W))  # 1 where w a'x is the projection
     found["s"].append(float(guide.log_s.detach().exp()))
     found["elbo"].append(float(evidence.elbo.mean()))
     found["log_p"].append(float(Model(sigma).log_evidence(x).mean()))
     found["kl"].append(pv.evaluate((Model(sigma), guide), x, num_samples=1).kl["z"].total)
-    found["error"].append(float((x - pv.reconstruct(Model(sigma), guide, x, num_samples=1)).square().sum(1).mean()))
+    found["error"].append(float((x - pv.reconstruct((Model(sigma), guide), x, num_samples=1)).square().sum(1).mean()))
     found["prior_ess"].append(float((wide.ess / 1000).mean()))
 example.tell(
     sigmas=sigmas, **found, best_a=[float(best(v)[0] @ W) for v in sigmas], best_s=[float(best(v)[1]) for v in sigmas]

@@ -2,7 +2,7 @@
 r"""
 # VAEs pursue PCA directions (by accident)
 
-    python benchmarks/worked/pca_directions.py [--smoke] [--out FOLDER]
+    python -m benchmarks run pca-directions --budget cpu
 
 Nothing in the prior N(0, I) tells the axes of a latent space from any rotation of them. The guide does: its diagonal
 covariance. Close to a code, the decoder is about linear, $g(z + \epsilon) \approx g(z) + J \epsilon$, and the model about the
@@ -28,13 +28,13 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
-from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, GREEN, GREY, ORANGE, Example, panels
 from pyrovae.evaluation.latents import active_units, posterior_moments
 from pyrovae.evidence.evidence import mean_and_error
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 
 
@@ -108,11 +108,11 @@ linear = {}
 for posterior in ("diagonal", "full-rank"):
     torch.manual_seed(0)
     pair = pv.pairs.vae(gaussian.spec, latent_dim=4, hidden=(), likelihood="gaussian", scale=0.5, posterior=posterior)
-    epochs = example.choose(200, 60)
+    epochs = example.choose(200, 20)
     falling = {"scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": epochs}}
     quiet = {"validate": False, "progress": False, "compile": False}
     objective = {"name": "meanfield", "num_particles": 2}
-    pv.fit(pair, gaussian, objective, epochs=epochs, lr=example.choose(3e-3, 1e-2), **falling, **quiet)
+    pv.fit(pair, gaussian, objective, epochs=epochs, lr=example.choose(3e-3, 2e-2), **falling, **quiet)
     weight = pair.model.decoder.mlp[-1].weight.detach()
     cosine = (principal.T @ torch.nn.functional.normalize(weight, dim=0)).abs()
     rows, columns = linear_sum_assignment(-cosine.numpy())
@@ -127,9 +127,9 @@ example.tell(linear=linear)
 r"""
 ## VAEs with hidden layers, a full-rank guide, an autoencoder
 
-The same networks each time, with a Gaussian likelihood, on the 8x8 digits and on 20,000 images of MNIST (`--smoke`: digits
-only); `ae` has a point as guide and no prior. Jacobians at the codes of test images, in the latent dimensions that are in
-use.
+The same networks each time, with a Gaussian likelihood, on the 8x8 digits and on 20,000 images of MNIST (`--budget smoke`:
+digits only); `ae` has a point as guide and no prior. Jacobians at the codes of test images, in the latent dimensions that
+are in use.
 """
 
 
@@ -151,13 +151,13 @@ def trained(name: str, num_train: int, latent_dim: int, hidden: int, epochs: int
         pair, objective = make(), "energy" if which == "autoencoder" else "meanfield"
         settings = {"epochs": epochs, "batch_size": batch_size, "lr": 2e-3, "compile": name == "mnist"}
         pv.fit(pair, data, objective, validate=False, progress=False, **settings)
-        moments = posterior_moments(pair.model, pair.guide, x)["z"]
+        moments = posterior_moments(pair, x)["z"]
         used = active_units(moments.mean)
         kept[which] = pair, jacobians(pair.model.decoder, moments.mean)[:, :, used], moments.scale[:, used]
     return kept
 
 
-kept = {"digits": trained("digits", 1297, 6, 64, example.choose(200, 60), 50)}
+kept = {"digits": trained("digits", 1297, 6, 64, example.choose(200, 40), 50)}
 if not example.smoke:
     kept["mnist"] = trained("mnist", 20000, 10, 200, 50, 100)
 found = {

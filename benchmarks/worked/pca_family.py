@@ -2,7 +2,7 @@
 r"""
 # PCA, logistic PCA, deep autoencoder, VAE and t-SNE side by side
 
-    python benchmarks/worked/pca_family.py [--smoke] [--out FOLDER]
+    python -m benchmarks run pca-family --budget cpu
 
 Five ways to say an image in few numbers, each one change away from the last:
 
@@ -28,12 +28,12 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
-from worked import Example, mosaic, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import Example, mosaic, panels
 from pyrovae.evaluation.latents import posterior_moments
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 
 # %% [markdown]
@@ -42,7 +42,7 @@ r"""
 
 Grey pixels in [0, 1]. Their cross-entropy (`bernoulli-grey`) is an energy and no density, so none of these pairs has a
 log p(x), and asking for it is refused; what they share is an error of reconstruction. The networks are 784-500-250-d, a good
-deal smaller than the paper's, and trained for minutes. (`--smoke` takes the 8x8 digits.)
+deal smaller than the paper's, and trained for minutes. (`--budget smoke` takes the 8x8 digits.)
 """
 
 # %%
@@ -85,7 +85,7 @@ dimensions (caption of Fig. 2B; PCA's is what scikit-learn gives below), after l
 # %%
 def codes(pair: pv.Pair) -> Tensor:
     """The means of q(z | x) of the test images, (N, d)."""
-    return posterior_moments(pair.model, pair.guide, data.test)["z"].mean
+    return posterior_moments(pair, data.test)["z"].mean
 
 
 @torch.no_grad()
@@ -110,7 +110,7 @@ again |= {key: pictures(pair, codes(pair)) for key, pair in pairs.items()}
 errors = {f"{name}, {d}-d": squared_error(picture) for (name, d), picture in again.items()}
 for d in (2, many):
     pair = pairs["VAE", d]
-    errors[f"VAE with noise, {d}-d"] = pv.reconstruction_error(pair.model, pair.guide, data.test).to_json()["squared_error"]
+    errors[f"VAE with noise, {d}-d"] = pv.reconstruction_error(pair, data.test).to_json()["squared_error"]
 example.tell(squared_error=errors)
 
 figure, (axis,) = panels(7.2, 3.4)

@@ -2,7 +2,7 @@
 r"""
 # A ring: how an encoder makes p(x) computable
 
-    python benchmarks/worked/ring.py [--smoke] [--out FOLDER]
+    python -m benchmarks run ring --budget cpu
 
 Two Gaussian numbers z, sent through g(z) = z/2 + z/|z|, lie on a fuzzy ring (Doersch, Tutorial on Variational Autoencoders,
 2016, Fig. 2, has it with z/10):
@@ -24,12 +24,12 @@ import torch
 from matplotlib.colors import hsv_to_rgb
 from scipy.special import i0e
 from torch import Tensor, nn
-from worked import BLUE, GREEN, GREY, ORANGE, Example, panels
 
 import pyrovae as pv
+from benchmarks.worked.example import BLUE, GREEN, GREY, ORANGE, Example, panels
 from pyrovae.nets.mlp import MLP
 
-example = Example(__doc__)
+example = Example()
 torch.manual_seed(0)
 
 
@@ -83,7 +83,7 @@ def prior(x: Tensor) -> None:
 
 def data(sigma: float, num: int) -> Tensor:
     """num draws of p(x), (num, 2)."""
-    return pv.sample(Model(sigma), num, like={"x": torch.zeros(1, 2)})["x"]
+    return pv.sample((Model(sigma), prior), num, like={"x": torch.zeros(1, 2)})["x"]
 
 
 # %% [markdown]
@@ -139,7 +139,7 @@ $$L = E_q\left[\log \frac{p(x, z)}{q(z \mid x)}\right] = \log p(x) - KL(q(z \mid
 def trained(sigma: float) -> Encoder:
     """The encoder of the model with this sigma, trained on draws of it."""
     torch.manual_seed(1)
-    encoder, steps = Encoder(), example.choose(3000, 600)
+    encoder, steps = Encoder(), example.choose(3000, 300)
     falling = {"scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": steps}, "scheduler_interval": "step"}
     quiet = {"validate": False, "progress": False, "compile": False}
     objective = {"name": "elbo", "num_particles": 4}
@@ -149,7 +149,7 @@ def trained(sigma: float) -> Encoder:
 
 def compare(model: Model, guide: object, x: Tensor, num_samples: int) -> dict[str, float]:
     """How far importance sampling with a guide is from quadrature, over data x."""
-    evidence, exact = pv.log_evidence(model, guide, x, num_samples=num_samples, compile=False), log_p(x, model.sigma)
+    evidence, exact = pv.log_evidence((model, guide), x, num_samples=num_samples, compile=False), log_p(x, model.sigma)
     error = evidence.value.double() - exact
     ratio = error.exp()  # of the estimate of p(x) to p(x): one in expectation
     return {
@@ -166,7 +166,7 @@ def compare(model: Model, guide: object, x: Tensor, num_samples: int) -> dict[st
 
 
 model, encoder = Model(SIGMA), trained(SIGMA)
-x = data(SIGMA, example.choose(1000, 200))
+x = data(SIGMA, example.choose(1000, 100))
 for num in (100, 1000, 10_000):
     example.tell(**{f"prior, {num}": compare(model, prior, x, num)})
 for num in (100, 1000):
@@ -180,12 +180,12 @@ k-hat says so.
 """
 
 # %%
-side = example.choose(60, 20)
+side = example.choose(60, 12)
 line = (torch.arange(side) + 0.5) * 6 / side - 3
 plane = torch.cartesian_prod(line, line)
 estimates = {f"prior, K = {num:,}": (prior, num) for num in (100, 1000, 10_000)} | {"encoder, K = 100": (encoder, 100)}
 pictures = {
-    name: pv.log_evidence(model, guide, plane, num_samples=num, compile=False).value.exp()
+    name: pv.log_evidence((model, guide), plane, num_samples=num, compile=False).value.exp()
     for name, (guide, num) in estimates.items()
 }
 pictures["quadrature"] = log_p(plane, SIGMA).exp()
@@ -223,7 +223,7 @@ curves: dict[int, list[float]] = {num: [] for num in (1, 10, 100)}
 for encoder.alpha in alphas:
     for num, curve in curves.items():
         draws = 200 if num == 1 else num  # the mean log weight estimates L however many there are
-        found = pv.log_evidence(model, encoder, x, num_samples=draws, compile=False)
+        found = pv.log_evidence((model, encoder), x, num_samples=draws, compile=False)
         curve.append(float(found.elbo.mean()) if num == 1 else found.mean)
 encoder.alpha = 1.0
 exact = float(log_p(x, SIGMA).mean())
@@ -253,7 +253,7 @@ rows: dict[str, list[float]] = {"prior, K = 100": [], "prior, K = 10,000": [], "
 gaps = []
 for sigma in sigmas:
     guide = encoder if sigma == SIGMA else trained(sigma)
-    x = data(sigma, example.choose(500, 200))
+    x = data(sigma, example.choose(500, 100))
     for name, curve in rows.items():
         proposal, num = (prior if name.startswith("prior") else guide), int(name.split()[-1].replace(",", ""))
         found = compare(Model(sigma), proposal, x, num)

@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it did what was asked, 2 on bad input, 130 when interrupted."""
+    """Run one command; 0 when it did what was asked, 2 on bad input, 130 when interrupted, 143 when terminated."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]

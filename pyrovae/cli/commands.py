@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,11 @@ from pyrovae.runs.arviz import to_arviz, write_netcdf
 from pyrovae.runs.folders import load, resume
 from pyrovae.runs.stages import fit_stages
 from pyrovae.runs.user_file import remember_file
-from pyrovae.train import Run, fit
+from pyrovae.train import FitSettings, Run, fit
 
 __all__ = ["COMMANDS"]
 
+EXIT_CODES = {"interrupted": 130, "terminated": 143}  # 128 and the number of the signal, as shells have it
 FIT_TEXTS = ("objective", "optimizer", "scheduler", "out")  # objects in Python, text on the command line
 
 
@@ -54,7 +56,7 @@ def _train(args: list[str]) -> int:
     builder.add_options(parser)
     add_data(parser)
     group, texts = parser.add_argument_group("training"), argument_help(fit)
-    parser.add_function_arguments(fit, skip={"pair", "data", "fabric", *FIT_TEXTS})
+    parser.add_function_arguments(fit, skip={"pair", "data", "callbacks", "fabric", *FIT_TEXTS})
     group.add_argument(
         "--objective",
         type=str | None,
@@ -79,12 +81,13 @@ def _train(args: list[str]) -> int:
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)  # the seed also draws the first parameters
         pair = builder.pair(options, data.spec)
-    names = [n for n in inspect.signature(fit).parameters if n not in ("pair", "data", "fabric", "out")]
+    names = [each.name for each in fields(FitSettings) if each.name != "callbacks"]
     out = options.out or _new_folder(builder.spec)
     stage_options = {} if options.stage_epochs is None else {"epochs": options.stage_epochs}
     if builder.own:
         remember_file(builder.build)
-    run = fit_stages(pair, data, **{n: options[n] for n in names}, out=out, stage_options=stage_options)
+    settings = {name: options[name] for name in [*names, "progress"]}
+    run = fit_stages(pair, data, **settings, out=out, stage_options=stage_options)
     return _say_trained(run)
 
 
@@ -103,9 +106,9 @@ def _new_folder(spec: str) -> str:
 def _say_trained(run: Run, own: str = "") -> int:
     print(run)
     again = f"{run.path}{own}"
-    if run.stopped == "interrupted":
-        print(f"interrupted; continue with: pyrovae resume {again}")
-        return 130
+    if run.unfinished:
+        print(f"{run.stopped}; continue with: pyrovae resume {again}")
+        return EXIT_CODES[run.stopped]
     print(f"next: pyrovae evaluate {again}; pyrovae sample {again} --out samples.png; pyrovae report {again}")
     return 0
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy
+import pandas
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -15,23 +17,23 @@ from pyrovae.plots.figures import BLUE, GREY, ORANGE, new_figure
 __all__ = ["estimates", "gap_bars", "learning_curves"]
 
 
-def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
+def learning_curves(history: pandas.DataFrame | Sequence[Mapping[str, Any]]) -> Figure:
     """The bound of each epoch on training and validation data, in nats per datum.
 
     Args:
-        history: dicts with ``epoch`` and, where measured, ``train`` and ``valid``.
+        history: ``run.history``, or rows with ``epoch`` and, where measured, ``train`` and ``valid``.
 
     >>> learning_curves([{"epoch": 1, "train": -120.0, "valid": float("nan")}]).axes[0].get_ylabel()
     'bound (nats per datum)'
     """
     figure, axes = new_figure(5.2, 3.4)
-    drawn = False
+    drawn, history = False, pandas.DataFrame(history)
     for key, label, color in (("train", "training", BLUE), ("valid", "validation", ORANGE)):
-        points = [(row["epoch"], float(row[key])) for row in history if row.get(key) is not None]
-        points = [(epoch, value) for epoch, value in points if math.isfinite(value)]
-        if points:
-            marker = "o" if len(points) == 1 else None
-            axes.plot(*zip(*points, strict=True), color=color, label=label, lw=1.5, marker=marker)
+        values = history[key].astype("float64") if key in history else pandas.Series(dtype="float64")
+        values = values[numpy.isfinite(values)]
+        if len(values):
+            marker = "o" if len(values) == 1 else None
+            axes.plot(history["epoch"][values.index], values, color=color, label=label, lw=1.5, marker=marker)
             drawn = True
     if not drawn:
         raise OptionError("the history has no finite value of 'train' or 'valid'; fit the pair for an epoch first.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,23 @@ from pyrovae.core.inference import inference, private_random
 from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, open_folders_with, remember
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
-from pyrovae.errors import OptionError, RunError
+from pyrovae.errors import OptionError, RunError, nearest
 from pyrovae.files import load_state, read_json, write_json
 from pyrovae.runs.user_file import rebuild, warn_of_change
+from pyrovae.train.callbacks import Callback
+from pyrovae.train.checkpoints import best_of
+from pyrovae.train.compilation import compile_if_worthwhile
+from pyrovae.train.early_stopping import EarlyStopping
 from pyrovae.train.fitting import prepare, resolve_device
-from pyrovae.train.loop import Trainer
+from pyrovae.train.loop import Loop
 from pyrovae.train.processes import Processes
 from pyrovae.train.run import CHECKPOINT, CONFIG, Run, load_tensors
+from pyrovae.train.settings import FitSettings
+from pyrovae.train.training import Training
 
 __all__ = ["load", "resume"]
+
+OBJECTS = ("objective", "optimizer", "optimizers", "scheduler", "schedule")  # which a run may be given as such
 
 
 def load(
@@ -53,9 +63,10 @@ def load(
     config = read_json(folder / CONFIG)
     try:
         spec = DataSpec.from_json(config["data"]["spec"])
-        settings, recipe, source = config["fit"], config["pair"], config["data"]["source"]
+        saved, recipe, source = config["fit"], config["pair"], config["data"]["source"]
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder / CONFIG} is no configuration of a run: it lacks {error}.") from error
+    settings = FitSettings.from_json(saved)
     with private_random(0):  # building draws first parameters, which nobody needs
         pair = _rebuilt(recipe, spec, folder) if pair is None else as_pair(pair)
     warn_of_change(pair, recipe, folder)
@@ -67,12 +78,13 @@ def load(
     _initialize(pair, spec, resolve_device(device))
     if weights not in (None, "best", "last"):
         raise OptionError(f"weights is {weights!r}; expected 'best' or 'last'.")
-    chosen = weights or ("best" if settings["patience"] and state["best"]["tensors"] else "last")
-    tensors = state["best"]["tensors"] if chosen == "best" else state["tensors"]
+    best = best_of(state)
+    chosen = weights or ("best" if settings.stops_early and best["tensors"] else "last")
+    tensors = best["tensors"] if chosen == "best" else state["tensors"]
     if not tensors:
-        raise RunError(f"{folder} has no best parameters: it was trained without validation data; use weights='last'.")
+        raise RunError(f"{folder} has no best parameters: no {best['monitor']!r} was measured; use weights='last'.")
     load_tensors(pair, tensors, str(folder / CHECKPOINT))
-    return Run(pair, data, config, state["history"], folder, chosen, state["stopped"], state["best"]["epoch"])
+    return Run(pair, data, config, state["history"], folder, chosen, state["stopped"], best["epoch"], state["step"])
 
 
 def _rebuilt(recipe: dict[str, Any], spec: DataSpec, folder: Path) -> Pair:
@@ -96,6 +108,7 @@ def resume(
     pair: PairLike | None = None,
     data: Any = None,
     fabric: Any = None,
+    callbacks: Sequence[Callback] | None = None,
     progress: bool = True,
     **objects: Any,
 ) -> Run:
@@ -107,51 +120,64 @@ def resume(
         steps: new total number of steps.
         pair, data: as for :func:`load`.
         fabric: as for :func:`~pyrovae.fit`; exact with as many processes as before.
+        callbacks: as for :func:`~pyrovae.fit`, in place of the run's; those that it was trained with take up their state, by
+            the names of their classes. By default the run's own, of which early stopping by a logged metric is remembered.
         progress: show a progress bar.
         objects: the objective, optimizer, optimizers, scheduler or schedule, where the run was given objects, not names.
 
     Raises:
-        RunError: the data or the pair are not those of the run.
+        RunError: the data or the pair are not those of the run, or it was trained with objects that are not given again.
     """
     run = load(path, pair=pair, data=data, weights="last")
     if run.data is None:
         raise RunError(f"{path} was trained on data from memory; give them as data=... (on the command line --data FILE).")
     if run.data.fingerprint() != run.config["data"]["fingerprint"]:
         raise RunError(f"the data are not those that {path} was trained on (their fingerprints differ).")
-    settings = run.config["fit"]
-    if epochs is not None or steps is not None:
-        for name, value in (("epochs", epochs), ("steps", steps)):
-            if value is not None and value < 1:
-                raise OptionError(f"{name} is {value}; expected a whole number of at least 1.")
-        settings["epochs"], settings["steps"] = epochs or settings["epochs"], steps
-    used = {**settings, **objects}
-    for name in ("objective", "optimizer", "scheduler"):
-        if isinstance(used[name], dict) and "object" in used[name]:
-            raise RunError(f"{path} was trained with an {name} object, {used[name]['object']}; give {name}=... again.")
-    for name in ("optimizers", "schedule"):  # of configurations of earlier versions neither
-        for key, value in (used.get(name) or {}).items():
-            if isinstance(value, dict) and "object" in value:
-                raise RunError(
-                    f"{path} was trained with an object for {key} in {name}, {value['object']}; give {name}={{...}} again."
-                )
+    settings = _settings(run, epochs, steps, callbacks, objects)
     processes = None if fabric is None else Processes(fabric)
-    used["device"] = resolve_device(used["device"] if processes is None else processes.device)
-    objective = objectives.get(used["objective"])
-    prepare(run.pair, run.data, objective, used)
-    trainer = Trainer(run, objective, used, progress, processes)
-    trainer.restore()
+    settings = replace(settings, device=resolve_device(settings.device if processes is None else processes.device))
+    objective = objectives.get(settings.objective)
+    prepare(run.pair, run.data, objective, settings)
+    training = Training(run, objective, settings, processes)
+    loop = Loop(training, progress)
+    loop.checkpoints.restore()
     run.config.setdefault("compiled", {"backend": "eager", "matmul": "mkl", "products": {}})
-    trainer.compile()
-    if trainer.step > trainer.total_steps:
+    compile_if_worthwhile(training)
+    if run.step > training.total_steps:
         raise OptionError(
-            f"{path} is at step {trainer.step} already, beyond the {trainer.total_steps} asked for (an epoch has "
-            f"{trainer.epoch_steps}); give more epochs or steps."
+            f"{path} is at step {run.step} already, beyond the {training.total_steps} asked for (an epoch has "
+            f"{training.epoch_steps}); give more epochs or steps."
         )
     if processes is None or processes.rank == 0:
         write_json(run.path / CONFIG, run.config)
     else:
         run.path = None
-    return trainer.train()
+    return loop.train()
+
+
+def _settings(
+    run: Run, epochs: int | None, steps: int | None, callbacks: Sequence[Callback] | None, objects: dict[str, Any]
+) -> FitSettings:
+    """The settings that a run goes on with; what its configuration says of them is brought up to date."""
+    for name in objects:
+        if name not in OBJECTS:
+            raise nearest("argument of resume", name, ["epochs", "steps", "pair", "data", "fabric", "callbacks", *OBJECTS])
+    saved = run.config["fit"]
+    if epochs is not None or steps is not None:
+        FitSettings(epochs=1 if epochs is None else epochs, steps=steps)  # refuses what is none
+        saved["epochs"], saved["steps"] = epochs or saved["epochs"], steps
+    given = dict(objects)
+    if callbacks is not None:
+        given["callbacks"] = callbacks
+        if any(isinstance(each, EarlyStopping) for each in callbacks):
+            given["patience"] = None
+    settings = FitSettings.from_json(saved, **given)
+    for name, called in settings.unrecorded():
+        more = ", or [] to go on without" if name == "callbacks" else ""
+        raise RunError(f"{run.path} was trained with an object for {name}, {called}; give {name}=... again{more}.")
+    if callbacks is not None:
+        saved |= {name: settings.to_json()[name] for name in ("callbacks", "patience")}
+    return settings
 
 
 def _initialize(pair: Pair, spec: DataSpec, device: str) -> None:

@@ -37,27 +37,29 @@ def fit_stages(
         data: as for ``fit``.
         out: new folder of the last run.
         stage_options: options of ``fit`` for the stages, in place of the pair's own.
-        options: options of ``fit`` for the pair, and but for the objective for its stages.
+        options: options of ``fit`` for the pair, and but for the objective and callbacks for its stages.
 
     Returns:
-        The last run: of the pair, or of a stage that was interrupted.
+        The last run: of the pair, or of a stage that a signal ended.
     """
     data = as_data(data)
     if callable(builder) and not isinstance(builder, nn.Module):
         with private_random(options.get("seed", 0)):
             builder = builder(data.spec)
     pair = as_pair(builder)
-    shared = {key: value for key, value in options.items() if key != "objective"} | dict(stage_options or {})
+    shared = {key: value for key, value in options.items() if key not in ("objective", "callbacks")}
+    shared |= dict(stage_options or {})
     for number, stage in enumerate(pair.stages, 1):
         folder = None if out is None else Path(f"{os.fspath(out)}-stage-{number}")
         set_trainable(stage, True)
         try:
             if folder is not None and folder.exists():
-                run = resume(folder, pair=stage, data=data, progress=shared.get("progress", True))
+                again = {key: shared[key] for key in ("callbacks", "progress") if key in shared}
+                run = resume(folder, pair=stage, data=data, **again)
             else:
                 run = fit(stage, data, out=folder, **shared)
         finally:
             set_trainable(stage, False)
-        if run.stopped == "interrupted":
+        if run.unfinished:
             return run
     return fit(pair, data, out=out, **options)

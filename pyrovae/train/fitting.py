@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any
@@ -22,9 +23,13 @@ from pyrovae.errors import OptionError
 from pyrovae.files import make_folder, write_json
 from pyrovae.objectives import Objective
 from pyrovae.objectives.moves import prepare_objective
-from pyrovae.train.loop import Trainer
+from pyrovae.train.callbacks import Callback
+from pyrovae.train.compilation import compile_if_worthwhile
+from pyrovae.train.loop import Loop
 from pyrovae.train.processes import Processes
 from pyrovae.train.run import CONFIG, Run
+from pyrovae.train.settings import FitSettings
+from pyrovae.train.training import Training
 
 __all__ = ["fit"]
 
@@ -48,6 +53,7 @@ def fit(
     kl_warmup: float = 0.0,
     schedule: Mapping[str, Any] | None = None,
     patience: int | None = None,
+    callbacks: Sequence[Callback] = (),
     validate: bool = True,
     seed: int = 0,
     device: str = "cpu",
@@ -86,7 +92,9 @@ def fit(
         schedule: option of the objective -> its values, as ``"linear:start=0,end=4,epochs=10"``, a mapping with ``name``
             (constant, linear, exponential, cosine, cyclical), or a callable of the step; each is logged under its own name.
             A validation bound is the one with the objective's own options.
-        patience: stop after that many epochs without a better validation bound, and return the best parameters.
+        patience: stop after that many epochs without a better validation bound, and return the best parameters: short for
+            ``callbacks=[EarlyStopping("valid", patience)]``.
+        callbacks: objects of :class:`~pyrovae.train.Callback`, called in their order at the hooks that they have.
         validate: compute the bound of the validation data after each epoch.
         seed: of the order of the data and of all noise.
         device: "cpu", "cuda" or "auto".
@@ -97,12 +105,12 @@ def fit(
         fabric: a launched Lightning Fabric: its processes all call ``fit`` alike and share the rows of each batch; its device
             replaces ``device``, and process 0 writes the run.
         out: new folder for the run: config.json, metrics.csv, checkpoint.safetensors.
-        checkpoint_seconds: time between checkpoints; one is always written at the end and on Ctrl-C.
+        checkpoint_seconds: time between checkpoints; one is always written at the end, on Ctrl-C and SIGTERM.
         tensorboard: also write TensorBoard events, when tensorboard is installed and ``out`` is given.
         progress: show a progress bar.
 
     Returns:
-        A :class:`~pyrovae.train.run.Run`.
+        A :class:`~pyrovae.train.run.Run`, also after Ctrl-C and SIGTERM: ``run.stopped`` tells, and a warning of the log.
 
     Raises:
         ContractError, DataError, OptionError: before any training.
@@ -115,39 +123,39 @@ def fit(
     >>> len(run.history), run.stopped
     (1, 'finished')
     """
-    settings = {key: value for key, value in locals().items() if key not in ("pair", "data", "fabric", "out", "progress")}
+    given = {key: value for key, value in locals().items() if key in {each.name for each in fields(FitSettings)}}
+    settings = FitSettings(**given)
     pair, data = as_pair(pair), as_data(data)
     chosen = pair.objective if objective is None else objective
     objective = objectives.get(chosen)
     processes = None if fabric is None else Processes(fabric)
-    settings["device"] = resolve_device(device if processes is None else processes.device)
-    _check_options(settings, objective)
-    settings["objective"] = describe_objective(objective, chosen)
+    settings = replace(settings, device=resolve_device(device if processes is None else processes.device))
+    _check_together(settings, objective, data)
     adopt(pair.model, pair.guide)
     prepare(pair, data, objective, settings)
     config = {
         "pair": dict(pair.recipe) if pair.recipe else {"name": None, "model": type(pair.model).__name__},
         "data": {"source": data.source, "spec": data.spec.to_json(), "fingerprint": data.fingerprint()},
-        "fit": {key: _plain(value) for key, value in settings.items()},
+        "fit": {**settings.to_json(), "objective": describe_objective(objective, chosen)},
         **({} if processes is None else {"processes": processes.size}),
         "versions": versions(),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     run = Run(pair, data, config)
-    trainer = Trainer(run, objective, settings, progress, processes)
-    trainer.compile()
+    training = Training(run, objective, settings, processes)
+    compile_if_worthwhile(training)
     if out is not None and (processes is None or processes.rank == 0):  # last, so that what is refused leaves no folder
         run.path = make_folder(out)
         write_json(run.path / CONFIG, config)
-    return trainer.train()
+    return Loop(training, progress).train()
 
 
-def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: Mapping[str, Any]) -> None:
+def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: FitSettings) -> None:
     """Move the pair to its device, check it there on a training batch, and ask the objective whether it can serve it."""
-    device = settings["device"]
+    device = settings.device
     for module in modules(pair.model, pair.guide):
         module.to(device)
-    batch = next(iter(data.train.batches(min(64, settings["batch_size"]))))
+    batch = next(iter(data.train.batches(min(64, settings.batch_size))))
     batch = {key: value.to(device) for key, value in batch.items()}
     check_batch(pair, batch)
     if isinstance(objective, Objective):
@@ -173,36 +181,21 @@ def describe_objective(objective: pyro.infer.ELBO, chosen: Any) -> Any:
     return {"object": repr(chosen)}
 
 
-def _check_options(settings: Mapping[str, Any], objective: pyro.infer.ELBO) -> None:
-    for name in ("epochs", "batch_size", "steps", "patience"):
-        value = settings[name]
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise OptionError(f"{name} is {value!r}; expected a whole number of at least 1.")
-    for name in ("lr", "clip_norm", "checkpoint_seconds"):
-        value = settings[name]
-        if value is not None and not value > 0 and not (name == "checkpoint_seconds" and value == 0):
-            raise OptionError(f"{name} is {value!r}; expected a positive number.")
-    if settings["scheduler_interval"] not in ("epoch", "step"):
-        raise OptionError(f"scheduler_interval is {settings['scheduler_interval']!r}; expected 'epoch' or 'step'.")
-    if settings["precision"] not in ("float32", "bf16"):
-        raise OptionError(f"precision is {settings['precision']!r}; expected 'float32' or 'bf16'.")
-    if settings["kl_warmup"] < 0:
-        raise OptionError(f"kl_warmup is {settings['kl_warmup']!r}; expected a number of epochs, at least 0.")
-    if settings["kl_warmup"] and not (isinstance(objective, Objective) and objective.weights_kl):
+def _check_together(settings: FitSettings, objective: pyro.infer.ELBO, data: Data) -> None:
+    """Refuse settings that would do nothing beside the others, or would spoil the bound."""
+    if settings.kl_warmup and not (isinstance(objective, Objective) and objective.weights_kl):
         raise OptionError(
             f"kl_warmup does not go with {objective!r}: a weighted KL inside its log-sum-exp would be no bound; use 'elbo' "
             "or 'meanfield', or kl_warmup=0."
         )
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return {"object": getattr(value, "__qualname__", type(value).__name__)}
+    if settings.patience and (data.valid is None or not settings.validate):
+        raise OptionError(
+            f"patience is {settings.patience}, and no validation bound is computed; give validation data and "
+            "validate=True, or callbacks=[EarlyStopping('train')]."
+        )
+    for name, options in (("scheduler", settings.scheduler_options), ("optimizer", settings.optimizer_options)):
+        if options and not isinstance(getattr(settings, name), str):
+            raise OptionError(f"{name}_options is {options!r}, which only a named {name} takes.")
 
 
 def versions() -> dict[str, str]:

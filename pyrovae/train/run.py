@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas
 import torch
 
 from pyrovae.core.pair import Pair, Program, buffers, parameters
 from pyrovae.data import Data
 from pyrovae.errors import RunError
 
-__all__ = ["CHECKPOINT", "CONFIG", "METRICS", "Run", "load_tensors"]
+__all__ = ["CHECKPOINT", "CONFIG", "METRICS", "Run", "kept", "load_tensors", "tensors_of"]
 
 CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.csv"
 
@@ -25,21 +26,46 @@ class Run:
         pair: the pair; its parameters are the trained ones.
         data: the data.
         config: JSON of how the run was made: pair, data, fit, versions.
-        history: one row an epoch: epoch, step, train and valid bound (nats per datum), lr, beta, seconds.
+        records: the rows of :attr:`history`, as they were measured; None is what was not.
         path: the run folder; None for a run that was not written.
-        weights: which parameters the pair now has, "last" or "best" (by the validation bound).
-        stopped: why training ended: "finished", "early", "interrupted".
-        best_epoch: epoch of the best validation bound; None without validation.
+        weights: which parameters the pair now has, "last" or "best" (by the monitored metric).
+        stopped: why training ended: "finished"; "early", by a callback; "interrupted", by Ctrl-C; "terminated", by SIGTERM.
+        best_epoch: epoch of the best value of the monitored metric, the validation bound unless early stopping names another;
+            None without.
+        step: how many steps have been made.
+        total_steps: how many are to be made; None of a run that is not being trained.
+        should_stop: set by a callback, ends training after the epoch at hand.
     """
 
     pair: Pair
     data: Data
     config: dict[str, Any]
-    history: list[dict[str, Any]] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
     path: Path | None = None
     weights: str = "last"
     stopped: str = "finished"
     best_epoch: int | None = None
+    step: int = 0
+    total_steps: int | None = None
+    should_stop: bool = False
+
+    @property
+    def history(self) -> pandas.DataFrame:
+        """A new data frame with one row an epoch.
+
+        Columns: epoch and step (so many were made by its end), train and valid (bounds in nats per datum), lr, the weights of
+        the objective and what it and callbacks measure, seconds. What was not measured is NaN: ``valid`` without validation.
+        """
+        frame = pandas.DataFrame(self.records)
+        for name, column in frame.items():
+            if column.dtype.kind == "O" and all(each is None or isinstance(each, (bool, int, float)) for each in column):
+                frame[name] = column.astype("float64")
+        return frame
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a signal ended training; ``resume`` goes on."""
+        return self.stopped in ("interrupted", "terminated")
 
     @property
     def model(self) -> Program:
@@ -52,10 +78,15 @@ class Run:
         return self.pair.guide
 
     def __repr__(self) -> str:
-        last = self.history[-1] if self.history else {}
+        last = self.records[-1] if self.records else {}
         bounds = ", ".join(f"{part} {last[part]:.3f}" for part in ("train", "valid") if last.get(part) is not None)
         where = f" in {self.path}" if self.path else ""
         return f"Run({last.get('epoch', 0)} epochs, {self.stopped}; bound in nats per datum: {bounds or 'none'}){where}"
+
+
+def kept(run: Run) -> str:
+    """What an error adds about the checkpoint that stands."""
+    return f" The last good checkpoint is kept in {run.path}." if run.path else ""
 
 
 def tensors_of(pair: Pair) -> dict[str, torch.Tensor]:

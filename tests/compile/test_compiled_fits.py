@@ -5,7 +5,7 @@ from __future__ import annotations
 import exact
 import pytest
 import torch
-from making import quiet, small
+from fits import quiet, small
 
 import pyrovae as pv
 from pyrovae.compile import CompiledStep
@@ -22,7 +22,7 @@ def test_fit_compiled_is_fit(digits, options):
         options = {**options, "scheduler_options": {"T_max": 40}, "scheduler_interval": "step"}
     runs = [quiet(small(digits), digits, epochs=3, compile=compile, **options) for compile in (False, True)]
     assert [run.config["compiled"]["backend"] for run in runs] == ["eager", "inductor"]
-    for rows in zip(*(run.history for run in runs), strict=True):
+    for rows in zip(*(run.records for run in runs), strict=True):
         for key in ("train", "valid", "lr", "beta"):
             assert rows[0][key] == pytest.approx(rows[1][key], rel=1e-4)
 

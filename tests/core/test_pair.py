@@ -76,7 +76,7 @@ def test_each_way_trains_saves_and_keeps_its_parameters(make, tmp_path):
     before = {name: p.detach().clone() for name, p in parameters(*other).items()}
     pv.check(other, {"x": X})
     run = pv.fit(pair, (X, X), epochs=20, lr=0.02, progress=False, out=tmp_path / "run")
-    assert run.history[-1]["valid"] > run.history[0]["valid"] + 1
+    assert run.history["valid"].iloc[-1] > run.history["valid"].iloc[0] + 1
     assert all(torch.equal(before[name], p) for name, p in parameters(*other).items() if name in before)
     assert not pyro.get_param_store().get_state()["params"]
     pv.load(tmp_path / "run", pair=other, data=X)

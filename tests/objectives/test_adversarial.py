@@ -170,7 +170,7 @@ def test_a_traced_step_is_the_eager_one(digits):
 @pytest.mark.parametrize("posterior", ["deterministic", "gaussian"])
 def test_training_brings_the_codes_to_the_prior_and_logs_how_near_they_are(digits, posterior):
     run = quiet(tiny(digits, posterior=posterior), digits, epochs=25, batch_size=100, lr=5e-3)
-    first, last = run.history[0], run.history[-1]
+    first, last = run.records[0], run.records[-1]
     assert last["train"] > first["train"] + 1 and last["code_distance"] < first["code_distance"]
     assert last["code_distance"] < 2 * last["code_distance_null"]
     columns = {*UPDATES, "accuracy", "logit_prior", "logit_code", "lr", "lr_discriminate", "lr_deceive"}
@@ -233,7 +233,7 @@ def test_two_processes_move_all_three_groups_alike(digits, tmp_path):
             sums = torch.stack([p.double().sum() for p in state(pair).values()])
             every = fabric.all_gather(sums)
             if fabric.global_rank == 0:
-                print(json.dumps({{"same": bool(torch.equal(every[0], every[1])), "history": run.history}}))
+                print(json.dumps({{"same": bool(torch.equal(every[0], every[1])), "history": run.records}}))
         """)
     )
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
@@ -241,7 +241,7 @@ def test_two_processes_move_all_three_groups_alike(digits, tmp_path):
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["same"]
     alone = quiet(tiny(digits), digits, epochs=4, batch_size=100, lr=5e-3)
-    for one, row in zip(alone.history, told["history"], strict=True):  # the noise of the prior differs
+    for one, row in zip(alone.records, told["history"], strict=True):  # the noise of the prior differs
         assert row["train"] == pytest.approx(one["train"], rel=0.02)
         assert row["discriminate"] == pytest.approx(one["discriminate"], abs=0.15)
 

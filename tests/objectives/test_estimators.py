@@ -388,7 +388,7 @@ def test_every_objective_trains_through_fit_and_through_svi(name, tmp_path):
     run = pv.fit(
         (pair.model, pair.guide), (batch, batch), name, epochs=6, lr=0.02, batch_size=20, progress=False, out=tmp_path / "run"
     )
-    assert run.history[-1]["valid"] > run.history[0]["valid"]
+    assert run.history["valid"].iloc[-1] > run.history["valid"].iloc[0]
     longer = pv.resume(tmp_path / "run", pair=(pair.model, pair.guide), data=(batch, batch), epochs=7, progress=False)
     assert len(longer.history) == 7
     svi = pyro.infer.SVI(
@@ -413,8 +413,8 @@ def test_the_logged_iwae_bound_is_the_evaluations():
     run = pv.fit((pair.model, pair.guide), (x, x), "dreg:num_particles=20", epochs=3, lr=1e-9, progress=False)
     runs = torch.tensor([pv.log_evidence(pair, x, num_samples=20, seed=s).mean for s in range(10)])
     assert (
-        abs(run.history[-1]["valid"] - runs.mean()) < 5 * runs.std()
-        and abs(run.history[-1]["train"] - runs.mean()) < 5 * runs.std()
+        abs(run.history["valid"].iloc[-1] - runs.mean()) < 5 * runs.std()
+        and abs(run.history["train"].iloc[-1] - runs.mean()) < 5 * runs.std()
     )
 
 

@@ -383,4 +383,4 @@ def test_fit_has_labelled_rows_apart_for_data_with_a_fixed_number_of_them():
     for data, apart in ((few, True), (whole, False)):
         pair = pv.pairs.m2(data.spec, latent_dim=3, hidden=[20])
         run = pv.fit(pair, data, objective, epochs=1, progress=False)
-        assert objective.labelled_first == apart and math.isfinite(run.history[-1]["valid"])
+        assert objective.labelled_first == apart and math.isfinite(run.history["valid"].iloc[-1])

@@ -204,9 +204,9 @@ class Twice(Halves):
 def test_independent_batches_come_in_orders_of_their_own(digits):
     objective = Twice()
     run = quiet(small(digits), digits, objective, epochs=2)
-    assert 0.4 < run.history[0]["same"] < 0.95 and objective.sizes == {97, len(digits.train)}
+    assert 0.4 < run.history["same"].iloc[0] < 0.95 and objective.sizes == {97, len(digits.train)}
     again = quiet(small(digits), digits, Twice(), epochs=2)
-    assert [row["train"] for row in run.history] == [row["train"] for row in again.history]
+    assert [row["train"] for row in run.records] == [row["train"] for row in again.records]
     with pytest.raises(OptionError, match="2 independent batches a step, which a DataLoader does not give"):
         quiet(small(digits), torch.utils.data.DataLoader([{"x": x} for x in digits.train["x"][:50]], 10), Twice(), epochs=1)
 
@@ -271,18 +271,18 @@ def test_a_parameter_that_both_programs_hold_is_moved_as_either(digits):
 
 # ------------------------------------------------------------------------------------------------ schedules
 def test_scheduled_options_and_weights_are_logged_under_their_own_names(digits, tmp_path):
-    assert quiet(small(digits), digits, "elbo:beta=4", epochs=1).history[0]["beta"] == 4
-    assert "beta" not in quiet(small(digits), digits, "iwae:num_particles=2", epochs=1).history[0]
+    assert quiet(small(digits), digits, "elbo:beta=4", epochs=1).history["beta"].iloc[0] == 4
+    assert "beta" not in quiet(small(digits), digits, "iwae:num_particles=2", epochs=1).history
     schedule = {"beta": "linear:start=1,end=3,epochs=2", "free_bits": {"name": "constant", "value": 0.25}}
     run = quiet(small(digits), digits, "meanfield:free_bits=1", epochs=3, schedule=schedule, out=tmp_path / "run")
-    assert [row["beta"] for row in run.history] == [2.0, 3.0, 3.0] and run.history[0]["free_bits"] == 0.25
+    assert [row["beta"] for row in run.records] == [2.0, 3.0, 3.0] and run.history["free_bits"].iloc[0] == 0.25
     header = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
     assert {"beta", "free_bits"} <= set(header.split(","))
     warm = quiet(small(digits), digits, "elbo:capacity=6,gamma=2", epochs=2, kl_warmup=4)
-    assert [(row["capacity"], row["gamma"]) for row in warm.history] == [(1.5, 2), (3.0, 2)]
+    assert [(row["capacity"], row["gamma"]) for row in warm.records] == [(1.5, 2), (3.0, 2)]
     one = quiet(pair := small(digits), digits, "elbo:beta=4", epochs=2, kl_warmup=1)
     two = quiet(other := small(digits), digits, "elbo:beta=4", epochs=2, schedule={"beta": "linear:start=0,end=4,epochs=1"})
-    assert one.history[-1]["train"] == two.history[-1]["train"]
+    assert one.history["train"].iloc[-1] == two.history["train"].iloc[-1]
     assert all(torch.equal(value, state(other)[name]) for name, value in state(pair).items())
 
 
@@ -363,7 +363,7 @@ def test_a_run_with_a_callable_schedule_asks_for_it_again(digits, tmp_path):
     with pytest.raises(RunError, match="an object for beta in schedule, .*lambda.*; give schedule="):
         pv.resume(tmp_path / "run", epochs=3, progress=False)
     resumed = pv.resume(tmp_path / "run", epochs=3, progress=False, schedule=schedule)
-    assert [row["train"] for row in resumed.history] == [row["train"] for row in whole.history]
+    assert [row["train"] for row in resumed.records] == [row["train"] for row in whole.records]
 
 
 # ------------------------------------------------------------------------------------------------ earlier versions
@@ -405,7 +405,7 @@ def test_runs_of_earlier_versions_load_and_resume_bitwise(tmp_path, objective, o
     more = {"pair": make(), "data": data} if objective == "nvil" else {}
     resumed = pv.resume(tmp_path / "run", epochs=4, progress=False, **more)
     assert all(torch.equal(value, state(resumed.pair)[name]) for name, value in state(one).items())
-    for one_row, row in zip(whole.history, resumed.history, strict=True):
+    for one_row, row in zip(whole.records, resumed.records, strict=True):
         assert {k: v for k, v in one_row.items() if k != "seconds"} == pytest.approx(
             {k: v for k, v in row.items() if k != "seconds"}
         )

@@ -93,7 +93,7 @@ def test_check_passes_the_facts_hold_and_every_parameter_gets_a_gradient(row):
 
 def test_its_bound_rises_and_is_estimated(fitted):
     history, few = fitted.run.history, fitted.data.test
-    assert history[-1]["valid"] > history[0]["valid"]
+    assert history["valid"].iloc[-1] > history["valid"].iloc[0]
     assert load_state(fitted.path / "checkpoint.safetensors")["step"] == EPOCHS * fitted.data.train.num_batches(100)
     figures = pv.evaluate(fitted.run, few, num_samples=20).to_json()
     if not fitted.has_density:
@@ -123,7 +123,7 @@ def test_it_reconstructs_and_generates(fitted):
 
 def test_it_is_saved_and_loaded(fitted):
     pair, again = fitted.pair, pv.load(fitted.path)
-    assert repr(again.pair.recipe) == repr(pair.recipe) and again.history == fitted.run.history
+    assert repr(again.pair.recipe) == repr(pair.recipe) and again.records == fitted.run.records
     assert again.data.spec == fitted.data.spec  # the whole set, with its transforms
     own, loaded = parameters(pair.model, pair.guide), parameters(again.model, again.guide)
     assert own.keys() == loaded.keys()

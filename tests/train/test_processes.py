@@ -17,6 +17,7 @@ from torch import nn
 import pyrovae as pv
 from pyrovae.compile import CompiledStep
 from pyrovae.compile.step import Step
+from pyrovae.core.pair import parameters
 from pyrovae.errors import OptionError
 from pyrovae.files import load_state
 
@@ -33,7 +34,7 @@ class Model(nn.Module):
 
 
 class Carried(dist.Normal):
-    """A normal law whose noise is given."""
+    """A normal distribution whose noise is given."""
 
     def __init__(self, loc, scale, noise):
         super().__init__(loc, scale, validate_args=False)
@@ -80,6 +81,7 @@ SCRIPT = """
     import torch
     from lightning_fabric import Fabric
     import pyrovae as pv
+    from pyrovae.train import Callback, EarlyStopping
     from test_processes import SETTINGS, build, data
 
     torch.set_num_threads(1)
@@ -110,9 +112,32 @@ SCRIPT = """
     stopped = pv.fit(pair, digits, epochs=3, out="halves", **options)
     fabric.barrier()
     pv.resume("halves", progress=False, fabric=fabric)
-    told = fabric.all_reduce(torch.tensor([float(len(stopped.history)), stopped.stopped == "interrupted"]), reduce_op="sum")
+
+    class Ranks(Callback):
+        def on_epoch_end(self, run, metrics):
+            metrics["rank"] = fabric.global_rank
+
+    class Raises(Callback):
+        def on_epoch_end(self, run, metrics):
+            if fabric.global_rank == 1 and metrics["epoch"] == 2:
+                raise ZeroDivisionError("of process 1")
+
+    def worse(run, metrics):  # from the second epoch on, by process 0 alone
+        return metrics["epoch"] * (1 if fabric.global_rank else -1)
+
+    callbacks = [Ranks(), EarlyStopping(worse, patience=2)]
+    early = pv.fit(build(), data(), **SETTINGS, epochs=9, callbacks=callbacks, **quiet)
+    try:
+        pv.fit(build(), data(), **SETTINGS, epochs=9, callbacks=[Raises()], out="raised", **quiet)
+    except Exception as error:
+        raised = f"{type(error).__name__}: {error}"
+
+    numbers = [len(stopped.history), stopped.stopped == "terminated"]
+    numbers += [len(early.history), early.best_epoch, early.weights == "best", *early.history["rank"]]
+    told = fabric.all_reduce(torch.tensor([float(number) for number in numbers]), reduce_op="sum").tolist()
+    raised = [fabric.broadcast(raised, src=rank) for rank in (0, 1)]
     if fabric.global_rank == 0:
-        print(json.dumps({"told": told.tolist()}))
+        print(json.dumps({"told": told[:2], "early": told[2:], "raised": raised}))
 """
 
 
@@ -130,24 +155,36 @@ def test_two_processes_train_as_one_does(two):
     folder, _ = two
     pair = build()
     alone = pv.fit(pair, data(), **SETTINGS, epochs=6, progress=False)
-    assert alone.history[-1]["valid"] > alone.history[0]["valid"] + 1
+    assert alone.history["valid"].iloc[-1] > alone.history["valid"].iloc[0] + 1
     both = load_state(folder / "fixed" / "checkpoint.safetensors")
-    for name, tensor in pv.pair.parameters(pair.model, pair.guide).items():
+    for name, tensor in parameters(pair.model, pair.guide).items():
         torch.testing.assert_close(both["tensors"][name], tensor.detach(), rtol=1e-5, atol=1e-6)
-    for one, row in zip(alone.history, both["history"], strict=True):
+    for one, row in zip(alone.records, both["history"], strict=True):
         assert (row["train"], row["valid"]) == pytest.approx((one["train"], one["valid"]), rel=1e-5)
     assert json.loads((folder / "fixed" / "config.json").read_text())["processes"] == 2
 
 
 def test_a_signal_to_one_process_stops_both_and_the_run_resumes_bitwise(two):
     folder, said = two
-    epochs, interrupted = said["told"]
-    assert interrupted == 2 and epochs == 2  # both in their second epoch of three
+    epochs, terminated = said["told"]
+    assert terminated == 2 and epochs == 2  # both in their second epoch of three
     whole, halves = (load_state(folder / name / "checkpoint.safetensors") for name in ("whole", "halves"))
     assert whole["step"] == halves["step"] == 21
     for name, tensor in whole["tensors"].items():
         assert torch.equal(tensor, halves["tensors"][name]), name
     assert [row["train"] for row in whole["history"]] == [row["train"] for row in halves["history"]]
+
+
+def test_processes_agree_on_the_metrics_of_callbacks_and_on_early_stopping(two):
+    """Both have three epochs with process 0's rank, and the parameters of the first: sums over the two."""
+    assert two[1]["early"] == [6.0, 2.0, 2.0, 0.0, 0.0, 0.0]
+
+
+def test_an_error_of_one_process_ends_all_after_a_checkpoint(two):
+    first, second = two[1]["raised"]
+    assert first == "RunError: a callback of process 1 raised ZeroDivisionError: of process 1"
+    assert second == "ZeroDivisionError: of process 1"
+    assert load_state(two[0] / "raised" / "checkpoint.safetensors")["step"] == 12
 
 
 def test_each_process_draws_its_own_noise(two):
@@ -161,7 +198,7 @@ def test_a_compiled_step_exchanges_its_gradients_before_it_moves():
     made = []
     for kind in (Step, CompiledStep):
         pair = build()
-        params = list(pv.pair.parameters(pair.model, pair.guide).values())
+        params = list(parameters(pair.model, pair.guide).values())
         step = kind(pv.objectives.get("elbo"), pair.model, pair.guide, {"pair": torch.optim.Adam(params, lr=0.1)})
         step.exchange = lambda grads, bound, means: ([-grad for grad in grads], 2 * bound, means, 43)
         if kind is CompiledStep:

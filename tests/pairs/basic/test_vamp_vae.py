@@ -126,7 +126,7 @@ def test_pairs_train_by_the_papers_protocol(name):
     pair.model.prior.pseudo_inputs.start_at(data.train["x"][:20])
     options = {"lr": 5e-4, "kl_warmup": 3, "epochs": 4, "patience": 50, "progress": False}
     run = pv.fit(pair, data, "elbo", **options)
-    assert run.history[-1]["valid"] > run.history[0]["valid"]
+    assert run.history["valid"].iloc[-1] > run.history["valid"].iloc[0]
     site = "z" if name == "vamp-vae" else "z2"
     draws = pv.sample(pair, 4000)[site]
     law = pair.model.prior()

@@ -21,7 +21,7 @@ def test_a_beta_vae_is_a_vae_trained_by_another_objective(digits, options, objec
     shape = {"latent_dim": 3, "hidden": [20]}
     ours, plain = made("beta_vae", digits.spec, **shape, **options), made("vae", digits.spec, **shape)
     runs = [pv.fit(ours, digits, epochs=2, progress=False), pv.fit(plain, digits, objective, epochs=2, progress=False)]
-    assert [row["valid"] for row in runs[0].history] == [row["valid"] for row in runs[1].history]
+    assert [row["valid"] for row in runs[0].records] == [row["valid"] for row in runs[1].records]
     for one, other in zip(ours.guide.parameters(), plain.guide.parameters(), strict=True):
         assert torch.equal(one, other)
     batch, bound = {"x": digits.train["x"][:50]}, pv.objectives.get(ours.objective)

@@ -1,0 +1,172 @@
+"""Does a run that is killed at random moments, and resumed each time, end bitwise as if it had not been?
+
+Each case is trained once in peace; then again and again with SIGKILL at random moments, resumed from whatever checkpoint lies
+there, until it has been killed so many times. Each run that ends is compared with the first: parameters, optimizer, random
+generators, best parameters, history; all but the seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import pyrovae as pv
+from benchmarks.lab import markdown
+from benchmarks.lab.entry import SEEDS, Entry, Job, Option, Spend
+from benchmarks.lab.records import Row
+from pyrovae.errors import RunError
+from pyrovae.files import load_state
+from pyrovae.train.run import CHECKPOINT
+
+__all__ = ["ENTRY", "differences"]
+
+SMALL = {"latent_dim": 3, "hidden": [16]}
+LABELS = ["few-labels:num_labels=50"]
+# pair, its options, transforms of the digits, objective
+CASES: dict[str, tuple[str, dict[str, Any], list[str], Any]] = {
+    "elbo": ("vae", SMALL, [], "elbo"),
+    "iwae": ("vae", SMALL, [], "iwae:num_particles=5"),
+    "dreg": ("vae", SMALL, [], "dreg:num_particles=5"),
+    "flows": ("flow-vae", {**SMALL, "flow": "planar", "num_flows": 2}, [], "elbo"),
+    "two layers": ("two-layer-vae", {**SMALL, "lower_dim": 3, "upper_hidden": [8]}, [], "iwae:num_particles=5"),
+    "capacity": ("beta-vae", {**SMALL, "capacity": 5.0, "gamma": 10.0}, [], None),
+    "denoising": ("dvae", SMALL, ["corrupt:process=masking,rate=0.25"], None),
+    "contractive": ("cae", {"latent_dim": 3}, [], None),
+    "labels": ("m2", SMALL, LABELS, None),
+    "labels, baselines": ("m2", SMALL, LABELS, {"name": "semisupervised", "y": "sampled", "base": "nvil"}),
+}
+
+
+def train(case: str, epochs: int, seed: int, path: str) -> None:
+    """Train a case from wherever it stands; run in a process of its own, for the parent to kill."""
+    torch.set_num_threads(1)
+    name, options, transforms, objective = CASES[case]
+    data = pv.data.load("digits", transforms=transforms)
+    torch.manual_seed(seed)
+    pair = pv.pairs.get(name).build(data.spec, **options)
+    if (Path(path) / CHECKPOINT).exists():
+        pv.resume(path, pair=pair, data=data, progress=False)
+        return
+    shutil.rmtree(path, ignore_errors=True)  # killed before its first checkpoint
+    how = {"batch_size": 200, "checkpoint_seconds": 0, "tensorboard": False, "progress": False, "compile": False}
+    pv.fit(pair, data, objective, epochs=epochs, seed=seed, out=path, **how)
+
+
+def differences(first: Any, second: Any, path: str = "") -> Iterator[str]:
+    """Where two states differ, the seconds left out.
+
+    >>> list(differences({"a": [1, 2], "seconds": 3}, {"a": [1, 4], "seconds": 5}))
+    ['.a[1]']
+    """
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        if not torch.equal(first, second):
+            yield path
+    elif isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys():
+        for key in first:
+            if key != "seconds":
+                yield from differences(first[key], second[key], f"{path}.{key}")
+    elif isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)) and len(first) == len(second):
+        for number, (one, other) in enumerate(zip(first, second, strict=True)):
+            yield from differences(one, other, f"{path}[{number}]")
+    elif isinstance(first, (Tensor, dict, list, tuple)) or type(first) is not type(second) or first != second:
+        yield path
+
+
+class Killer:
+    """Trains one case in processes that start from one that has everything imported, and kills them."""
+
+    def __init__(self, case: str, epochs: int, seed: int, folder: Path) -> None:
+        self.case, self.epochs, self.seed, self.folder = case, epochs, seed, folder
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload([__name__, "torch._dynamo"])  # which Adam imports
+
+    def run(self, name: str, seconds: float | None = None) -> bool:
+        """Train on in a folder, and kill after so many seconds; whether there was anything left to kill."""
+        process = self.context.Process(target=train, args=(self.case, self.epochs, self.seed, str(self.folder / name)))
+        process.start()
+        process.join(seconds)
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        if process.exitcode not in (0, -signal.SIGKILL):
+            raise RunError(f"{self.case}: a process in {self.folder / name} ended with {process.exitcode}, see above.")
+        return process.exitcode != 0
+
+    def seconds(self, name: str) -> float:
+        """Train to the end in a folder; how long that took."""
+        began = time.perf_counter()
+        self.run(name)
+        return time.perf_counter() - began
+
+    def cell(self, kills: int) -> Row:
+        """How many runs were killed, and where any differs from the one in peace."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.run("first")  # which waits for the imports too
+        took = self.seconds("peace")
+        peace = load_state(self.folder / "peace" / CHECKPOINT)
+        found = set(differences(peace, load_state(self.folder / "first" / CHECKPOINT)))
+        draw, done, runs, early = random.Random(self.seed), 0, 0, 0
+        while done < kills:
+            name = f"killed-{runs}"
+            while done < kills and self.run(name, draw.uniform(0, took)):
+                done += 1
+                early += not (self.folder / name / CHECKPOINT).exists()
+            if done < kills:  # it ended before its time: draw from less
+                took *= 0.8
+            self.run(name)
+            runs += 1
+            found.update(differences(peace, load_state(self.folder / name / CHECKPOINT)))
+        shutil.rmtree(self.folder)
+        return {"runs": runs, "before_first_checkpoint": early, "steps": peace["step"], "differs": sorted(found)}
+
+
+def run(job: Job) -> None:
+    """Each case and seed."""
+    options = job.options
+    for case in options.cases:
+        for seed in options.seeds:
+            folder = job.out / "kills" / f"{case.replace(' ', '-')}-{seed}"
+            killer = Killer(case, options.epochs, seed, folder)
+            key = {"case": case, "kills": options.kills, "epochs": options.epochs, "seed": seed}
+            job.records.cell(key, functools.partial(killer.cell, options.kills))
+
+
+def tables(rows: Sequence[Row]) -> dict[str, str]:
+    """What was killed, and whether it ended the same."""
+    heads = ["case", "seed", "steps", "kills", "of them before a checkpoint", "runs", "ended"]
+    names = ("case", "seed", "steps", "kills", "before_first_checkpoint", "runs")
+    lines = []
+    for row in rows:
+        ended = f"**differs** in {', '.join(row['differs'])}" if row["differs"] else "bitwise the same"
+        lines.append([*(row[name] for name in names), ended])
+    return {"kills": markdown.table(heads, lines)}
+
+
+ENTRY = Entry(
+    name="kills",
+    shows="Runs killed at random moments and resumed end bitwise as if they had not been.",
+    budgets={
+        "smoke": Spend("8 seconds", {"cases": ["elbo"], "kills": 2, "epochs": 2}),
+        "cpu": Spend("10 minutes of one core", {}),
+    },
+    run=run,
+    tables=tables,
+    options={
+        "seeds": SEEDS,
+        "cases": Option("which", list(CASES), str, list(CASES)),
+        "kills": Option("of each case", 20),
+        "epochs": Option("of a run", 20),
+    },
+)

@@ -1,0 +1,111 @@
+"""The built-in loggers: metrics.csv, TensorBoard, the progress bar."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from pyrovae.files import write_whole
+from pyrovae.train.callbacks import Logger
+from pyrovae.train.run import METRICS, Run
+from pyrovae.train.settings import FitSettings
+
+__all__ = ["CSVLog", "ProgressBar", "TensorBoard", "loggers_of"]
+
+
+class CSVLog(Logger):
+    """Writes ``run.history`` to metrics.csv in the run's folder after each epoch; what was not measured is empty."""
+
+    def on_epoch_end(self, run: Run, metrics: dict[str, Any]) -> None:
+        """Write the whole file anew, or leave the one that stands."""
+        if run.path is None:
+            return
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list({name: None for row in run.records for name in row}))
+        writer.writeheader()
+        writer.writerows(run.records)
+        write_whole(run.path / METRICS, text.getvalue().encode())
+
+
+class TensorBoard(Logger):
+    """Writes the numbers of ``run.history`` as events into the run folder's ``tensorboard/``, where TensorBoard is installed.
+
+    The bounds are ``bound/train`` and ``bound/valid``, everything else has its own name; the horizontal axis is the step.
+    """
+
+    def __init__(self) -> None:
+        self._writer: Any = None
+
+    def on_epoch_end(self, run: Run, metrics: dict[str, Any]) -> None:
+        """Add an event for each metric."""
+        writer = self._opened(run)
+        if writer is None:
+            return
+        for name in metrics.keys() - {"epoch", "step", "seconds"}:
+            value = metrics[name]
+            if value is not None and not isinstance(value, str):
+                writer.add_scalar(f"bound/{name}" if name in ("train", "valid") else name, value, metrics["step"])
+        writer.flush()
+
+    def on_fit_end(self, run: Run) -> None:
+        """Close the file, and end the thread that writes it."""
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+
+    def on_exception(self, run: Run, error: BaseException) -> None:
+        """Close the file, and end the thread that writes it."""
+        self.on_fit_end(run)
+
+    def _opened(self, run: Run) -> Any:
+        """The writer, made at the first event so that events of a run that goes on are replaced from there on."""
+        if self._writer is None and run.path is not None:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                return None
+            self._writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=run.step)
+        return self._writer
+
+
+class ProgressBar(Logger):
+    """A bar of all steps with the last bounds; where stderr is no terminal, a line for each epoch."""
+
+    def on_fit_start(self, run: Run) -> None:
+        """Show it where the run stands."""
+        self.bar = tqdm(total=run.total_steps, initial=run.step, unit="step", disable=None, dynamic_ncols=True)
+
+    def on_step_end(self, run: Run, step: int, bound: torch.Tensor) -> None:
+        """Move it on."""
+        self.bar.update()
+
+    def on_epoch_end(self, run: Run, metrics: dict[str, Any]) -> None:
+        """Show the bounds."""
+        shown = {part: f"{metrics[part]:.2f}" for part in ("train", "valid") if metrics.get(part) is not None}
+        self.bar.set_postfix(shown | {"epoch": metrics["epoch"]}, refresh=False)
+        if self.bar.disable:
+            bounds = ", ".join(f"{part} {value}" for part, value in shown.items())
+            tqdm.write(f"epoch {metrics['epoch']}: {bounds} nats per datum, {metrics['seconds']:.1f} s")
+
+    def on_fit_end(self, run: Run) -> None:
+        """Take it down."""
+        self.bar.close()
+
+    def on_exception(self, run: Run, error: BaseException) -> None:
+        """Take it down."""
+        if hasattr(self, "bar"):
+            self.bar.close()
+
+
+def loggers_of(settings: FitSettings, run: Run, progress: bool) -> list[Logger]:
+    """The loggers that the settings ask for."""
+    written = run.path is not None
+    return [
+        *([CSVLog()] if written else []),
+        *([TensorBoard()] if written and settings.tensorboard else []),
+        *([ProgressBar()] if progress else []),
+    ]
