@@ -5,7 +5,7 @@ from __future__ import annotations
 import exact
 import pytest
 import torch
-from making import small
+from fits import small
 
 import pyrovae as pv
 from pyrovae.compile import Code, compile_function

@@ -99,9 +99,15 @@ def test_ais_agrees_with_exact_log_p_within_its_error(name, start):
     assert ((evidence.acceptance > 0.5) & (evidence.acceptance < 0.85)).all()
 
 
-@pytest.mark.parametrize("method", ["ais", "smc"])
-@pytest.mark.parametrize("start", ["prior", "guide"])
-@pytest.mark.parametrize("name", HARD)
+# each pair from both starts and by both methods
+CROSSED = [
+    (name, start, method)
+    for i, name in enumerate(HARD)
+    for start, method in zip(("prior", "guide"), ("ais", "smc") if i % 2 else ("smc", "ais"), strict=True)
+]
+
+
+@pytest.mark.parametrize(("name", "start", "method"), CROSSED)
 def test_unbiased_for_p_below_log_p_and_errors_that_cover(name, start, method):
     """400 repeats at once: E[p-hat] = p, E[log p-hat] <= log p, and the stated 95% interval covers about 95%."""
     values, errors, truth, _ = repeated(name, 400, method=method, start=start, num_chains=48, **SHORT)
@@ -120,11 +126,11 @@ def test_every_path_is_unbiased(path):
 
 def test_error_falls_as_one_over_root_k_and_with_more_distributions():
     spread = {}
-    for chains, steps in ((4, 30), (64, 30), (4, 300)):
+    for chains, steps in ((4, 30), (32, 30), (4, 300)):
         options = {"num_chains": chains, "num_distributions": steps, "num_leapfrog": 3, "start": "prior"}
         values, _, truth, _ = repeated("linear-gaussian 3x5 exact", 300, method="ais", **options)
         spread[chains, steps] = (values - truth).square().mean().sqrt()
-    slope = float((spread[64, 30] / spread[4, 30]).log() / math.log(16))
+    slope = float((spread[32, 30] / spread[4, 30]).log() / math.log(8))
     assert -0.6 < slope < -0.4
     assert spread[4, 300] < 0.5 * spread[4, 30]
 
@@ -173,7 +179,7 @@ def test_steps_and_temperatures_are_frozen_before_weights_accumulate():
 
 def test_chains_in_several_passes_and_short_batches_and_seeds():
     pair = exact.PAIRS["chain wrong"]()
-    options = {"method": "ais", "num_chains": 30, "num_distributions": 8, "num_leapfrog": 1, "max_rows": 40, "batch_size": 4}
+    options = {"method": "ais", "num_chains": 30, "num_distributions": 8, "num_leapfrog": 1, "max_rows": 60, "batch_size": 5}
     truth = pair.log_evidence().detach().double()
     one, two = (pv.log_evidence(pair, pair.batch, **options) for _ in range(2))
     assert len(one) == 10 and one.num_samples == 30 and torch.equal(one.value, two.value)
