@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import fits
 import pytest
@@ -22,6 +23,7 @@ from pyrovae.objectives.adversarial import AAE, sliced_wasserstein, sliced_wasse
 from pyrovae.objectives.moves import moved_parameters, prepare_objective
 
 UPDATES = ("reconstruct", "discriminate", "deceive")
+PATHS = [str(Path(__file__).parents[i]) for i in (0, 1)]  # of this module and those that tests share, for other processes
 
 
 def tiny(digits, **options):
@@ -174,9 +176,9 @@ def test_a_killed_run_resumes_bitwise(digits, tmp_path):
     whole = quiet(tiny(digits), digits, epochs=3, out=tmp_path / "whole")
     script = f"""
         import os, signal, sys
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        sys.path[:0] = {PATHS!r}
         import pyrovae as pv
-        from test_aae import quiet, tiny
+        from test_adversarial import quiet, tiny
         digits, calls = pv.data.load("digits"), [0]
         pair = tiny(digits)
 
@@ -210,11 +212,11 @@ def test_two_processes_move_all_three_groups_alike(digits, tmp_path):
     script.write_text(
         textwrap.dedent(f"""
             import json, sys
-            sys.path.insert(0, {os.path.dirname(__file__)!r})
+            sys.path[:0] = {PATHS!r}
             import torch
             from lightning_fabric import Fabric
             import pyrovae as pv
-            from test_aae import quiet, state, tiny
+            from test_adversarial import quiet, state, tiny
 
             torch.set_num_threads(1)
             fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
