@@ -14,6 +14,7 @@ import fits
 import pytest
 import torch
 from fits import state
+from steppers import step_of
 
 import pyrovae as pv
 from pyrovae.errors import ContractError, NonFiniteError, OptionError
@@ -103,9 +104,7 @@ def test_without_its_third_update_the_encoder_moves_by_the_reconstruction_alone(
         pair, objective = tiny(digits), kind(hidden=8)
         batch = digits.train[torch.arange(50)]
         torch.manual_seed(5)
-        step = pv.compile_step(pair, batch, objective, backend="graph", matmul="mkl")
-        if backend == "eager":
-            step.backend = "eager"
+        step = step_of(pair, batch, objective, backend)
         for seed in range(4):
             torch.manual_seed(seed)
             step(batch)
@@ -144,10 +143,7 @@ def test_a_traced_step_is_the_eager_one(digits):
         pair, objective = tiny(digits), AAE(hidden=8)
         batch = digits.train[torch.arange(50)]
         torch.manual_seed(5)
-        options = {"backend": "graph", "matmul": "mkl", "clip_norm": 0.5, "lr": 1e-2}
-        step = pv.compile_step(pair, batch, objective, **options)
-        assert step.backend == "graph" and not step.reason
-        step.backend = "graph" if compiled else "eager"
+        step = step_of(pair, batch, objective, "graph" if compiled else "eager", clip_norm=0.5, lr=1e-2)
         bounds = []
         for seed in range(5):
             torch.manual_seed(seed)
