@@ -14,7 +14,7 @@ PACKAGES = {
 
 setup(
     name="pyrovae",
-    version="0.1.0",
+    version="0.2.0",
     description="Variational autoencoders as pairs of Pyro programs: training, log p(x), generation and pictures for any pair",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
