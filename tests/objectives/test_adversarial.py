@@ -184,7 +184,7 @@ def test_a_killed_run_resumes_bitwise(digits, tmp_path):
         import os, signal, sys
         sys.path.insert(0, {os.path.dirname(__file__)!r})
         import pyrovae as pv
-        from test_aae import quiet, tiny
+        from test_adversarial import quiet, tiny
         digits, calls = pv.data.load("digits"), [0]
         pair = tiny(digits)
 
@@ -222,7 +222,7 @@ def test_two_processes_move_all_three_groups_alike(digits, tmp_path):
             import torch
             from lightning_fabric import Fabric
             import pyrovae as pv
-            from test_aae import quiet, state, tiny
+            from test_adversarial import quiet, state, tiny
 
             torch.set_num_threads(1)
             fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")

@@ -360,7 +360,7 @@ def test_a_run_with_a_callable_schedule_asks_for_it_again(digits, tmp_path):
     schedule = {"beta": lambda step: min(1.0, step / 10)}
     whole = quiet(small(digits), digits, epochs=3, schedule=schedule)
     quiet(small(digits), digits, epochs=1, schedule=schedule, out=tmp_path / "run")
-    with pytest.raises(RunError, match="an object for beta in schedule, .*lambda.*; give schedule="):
+    with pytest.raises(RunError, match="an object for schedule, .*lambda.*; give schedule="):
         pv.resume(tmp_path / "run", epochs=3, progress=False)
     resumed = pv.resume(tmp_path / "run", epochs=3, progress=False, schedule=schedule)
     assert [row["train"] for row in resumed.records] == [row["train"] for row in whole.records]
