@@ -82,7 +82,7 @@ def main() -> None:
         hand_written_epoch(model, optimizer, x)
         times["hand"].append(time.perf_counter() - began)
         run = pv.fit(pair, data, epochs=1, batch_size=BATCH, validate=False, progress=False)
-        times["fit"].append(run.history[0]["seconds"])
+        times["fit"].append(run.records[0]["seconds"])
     hand, fit = (statistics.median(times[key][1:]) for key in ("hand", "fit"))  # the first round warms up
     steps = -(-len(x) // BATCH)
     print(

@@ -42,11 +42,11 @@ def cell(name: str, seed: int, options: argparse.Namespace, data: pv.data.Data) 
     epochs = options.epochs
     if options.seconds:
         _, first = run(1)
-        epochs = max(1, round(options.seconds / first.history[0]["seconds"]))
+        epochs = max(1, round(options.seconds / first.records[0]["seconds"]))
     pair, trained = run(epochs)
     rows = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[: options.test]
     evidence = pv.log_evidence(pair.model, pair.guide, data.test.subset(rows), num_samples=options.samples, seed=seed)
-    seconds = [row["seconds"] for row in trained.history]
+    seconds = [row["seconds"] for row in trained.records]
     return {
         "epochs": epochs,
         "seconds_an_epoch": round(statistics.median(seconds), 2),

@@ -42,6 +42,6 @@ class Records:
 
 def finished(run: pv.Run) -> pv.Run:
     """The run, if it was trained to its end; what was stopped by a signal makes no cell."""
-    if run.stopped == "interrupted":
+    if run.unfinished:
         raise SystemExit("Stopped in the middle of a cell, which is not written; the same command goes on with it.")
     return run

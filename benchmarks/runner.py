@@ -103,7 +103,7 @@ def run_cell(cell: Cell, seed: int, how: How) -> dict[str, Any]:
         _note_start(folder)
     how.same(None)  # the folder is there for all
     run = _trained(cell, seed, folder / "run", how)
-    if run.stopped == "interrupted":
+    if run.unfinished:
         raise Interrupted(f"{folder} is interrupted")
     result = _result(cell, seed, folder, run, how) if how.writes else None
     return how.same(result)
@@ -201,14 +201,14 @@ def _result(cell: Cell, seed: int, folder: Path, run: pv.Run, how: How) -> dict[
         "bound": bound,
         **{name: figures[name] for name in ("elbo", "elbo_stderr", "median_ess", "active_units", "latent_dims", "kl")},
         "before": None if cell.start is None else _spent(result_of(cell.start, seed, how.out)),
-        "epochs": run.history[-1]["epoch"],
-        "steps": run.history[-1]["step"],
+        "epochs": run.records[-1]["epoch"],
+        "steps": run.records[-1]["step"],
         "weights": run.weights,
         "best_epoch": run.best_epoch,
-        "train_bound": run.history[-1]["train"],
-        "curve": _curve(run.history),
+        "train_bound": run.records[-1]["train"],
+        "curve": _curve(run.records),
         "seconds": {
-            "train": round(sum(row["seconds"] for row in run.history), 2),
+            "train": round(sum(row["seconds"] for row in run.records), 2),
             "evaluate": round(evaluated, 2),
             "wall": round(wall, 2),
         },

@@ -153,7 +153,7 @@ def error(guide: Any, data: pv.data.Data) -> dict[str, float]:
 
 
 def seconds(run: pv.Run) -> float:
-    return round(sum(row["seconds"] for row in run.history), 1)
+    return round(sum(row["seconds"] for row in run.records), 1)
 
 
 # ------------------------------------------------------------------------------------------------ 1: few labels
@@ -191,7 +191,7 @@ def labels(options: argparse.Namespace) -> Iterator[Cell]:
         if chosen["pixels"] != "grey":
             grey = pv.data.load(options.data, binarization="none")
             found["grey_error"] = error(pair.guide, grey)["error"]
-        return {**found, "seconds": seconds(run) + extra, "bound": run.history[-1]["train"]}
+        return {**found, "seconds": seconds(run) + extra, "bound": run.records[-1]["train"]}
 
     for seed in options.seeds:
         for num_labels in options.labels:

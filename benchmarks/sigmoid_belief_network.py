@@ -101,15 +101,15 @@ def main() -> None:
         pair = copy.deepcopy(first)
         run = pv.fit(pair, data, {"name": name, "num_particles": options.particles}, epochs=options.epochs, progress=False)
         evidence = pv.log_evidence(*pair, data.test, num_samples=options.samples)
-        bounds = [round(row["valid"], 2) for row in run.history]
-        seconds = sum(row["seconds"] for row in run.history) / len(run.history)
+        bounds = [round(row["valid"], 2) for row in run.records]
+        seconds = sum(row["seconds"] for row in run.records) / len(run.records)
         print(
             json.dumps(
                 {"objective": name, "valid": bounds, "seconds_an_epoch": round(seconds, 2), "log_p": evidence.to_json()}
             ),
             flush=True,
         )
-        axes.plot([row["epoch"] for row in run.history], bounds, label=f"{name}, K = {options.particles}")
+        axes.plot([row["epoch"] for row in run.records], bounds, label=f"{name}, K = {options.particles}")
     axes.set(xlabel="epoch", ylabel="validation bound (nats per datum)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
