@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
-from pathlib import Path
 
 import pyro
 import pytest
@@ -13,14 +11,65 @@ import torch
 if importlib.util.find_spec("pyrovae.models") is None:
     pytest.exit("the local pyrovae/ hides the installed package: run the tests on `pip install -e .`, as `make test` does.", 4)
 
-for folder in ("", "compile", "pairs"):  # what tests import of each other: `exact`, `test_compiled`, `test_catalogue`
-    sys.path.insert(0, str(Path(__file__).parent / folder))
+import pyrovae as pv
+from pyrovae.compile import compiled, function, graph, roll
+
+MAX_COMPILATIONS = 4  # by Inductor, of 5 to 30 seconds each, in all tests together
+
+
+def pytest_collection_modifyitems(items):
+    """Refuse a fifth test that compiles."""
+    compiling = [item.nodeid for item in items if item.get_closest_marker("inductor")]
+    if len(compiling) > MAX_COMPILATIONS:
+        raise pytest.UsageError(
+            f"{len(compiling)} tests are marked inductor, {', '.join(compiling)}; at most {MAX_COMPILATIONS} may be: "
+            "use the fixture `interpreted`, or backend='graph'."
+        )
+
+
+def replace_compiler(monkeypatch, compile_graph):
+    for module in (compiled, function, roll):
+        monkeypatch.setattr(module, "compile_graph", compile_graph)
 
 
 @pytest.fixture(autouse=True)
-def isolation():
-    """Each test starts from the same seed, an empty parameter store and one thread."""
+def isolation(request, monkeypatch):
+    """Each test starts from the same seed, an empty parameter store and one thread; one marked inductor compiles once."""
     torch.set_num_threads(1)
     pyro.clear_param_store()
     pyro.set_rng_seed(0)
-    yield
+    left = 1 if request.node.get_closest_marker("inductor") else 0
+
+    def compile_graph(*args):
+        nonlocal left
+        left -= 1
+        if left < 0:  # by an exception that nobody takes for a compiler's trouble
+            pytest.fail("this test compiles by Inductor: pass compile=False or backend='graph', or use `interpreted`.")
+        return graph.compile_graph(*args)
+
+    replace_compiler(monkeypatch, compile_graph)
+
+
+@pytest.fixture
+def interpreted(monkeypatch):
+    """All of compilation but Inductor: the code of a traced graph is the graph itself. The list of graphs so "compiled"."""
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    replace_compiler(monkeypatch, keep)
+    return graphs
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Drawn anew as binary images in each epoch."""
+    return pv.data.load("digits")
+
+
+@pytest.fixture(scope="session")
+def grey():
+    """The digits as they are."""
+    return pv.data.load("digits", binarization="none")

@@ -19,11 +19,6 @@ from pyrovae.evaluation.classification import class_probabilities
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return pv.data.load("digits")
-
-
-@pytest.fixture(scope="module")
 def run(digits, tmp_path_factory):
     """A pair with a class y and a style z, trained for a moment."""
     pair = pv.pairs.m2(digits.spec, latent_dim=2, hidden=[20])

@@ -125,17 +125,20 @@ def test_evaluate_sample_report_to_arviz_resume(here, monkeypatch, capsys):
     assert len((here / "runs/vae/metrics.csv").read_text().splitlines()) == 5
 
 
-def test_a_pair_of_the_users_own(here):
+def test_a_pair_of_the_users_own(here, monkeypatch, capsys):
+    """Trained by one process, and run by others."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
+    done = pyrovae("train my_pair.py:build --data my.npz --latent_dim 3 --epochs 2 --out runs/mine", here)
+    assert done.returncode == 0 and "pyrovae report runs/mine\n" in done.stdout and "changed" not in done.stderr, done.stderr
     for line, said in [
         ("check my_pair.py:build --data my.npz", "latent z (2,): Normal, reparameterized, analytic KL"),
-        ("train my_pair.py:build --data my.npz --latent_dim 3 --epochs 2 --out runs/mine", "pyrovae report runs/mine\n"),
         ("evaluate runs/mine --num_samples 10", "z: "),
         ("resume runs/mine --epochs 3", "Run(3 epochs, finished"),
         ("report runs/mine --pair my_pair.py:build", "report.html"),
     ]:
-        done = pyrovae(line, here)
-        assert done.returncode == 0 and said in done.stdout, (line, done.stdout, done.stderr)
-        assert "changed" not in done.stderr and "is not what it was" not in done.stderr
+        code, out = run_main(line, here, monkeypatch, capsys)
+        assert code == 0 and said in out.out, (line, out.out, out.err)
+        assert "changed" not in out.err and "is not what it was" not in out.err
 
 
 def test_a_users_file_is_run_again_only_as_it_was(here, monkeypatch, capsys, tmp_path):
@@ -176,12 +179,12 @@ def test_a_users_file_is_run_again_only_as_it_was(here, monkeypatch, capsys, tmp
     refused("never executes what lies in it")
 
 
-def test_yaml_config_round_trip(here):
-    printed = pyrovae("train vae --latent_dim 4 --hidden [11] --epochs 1 --print_config", here)
-    assert printed.returncode == 0, printed.stderr
-    (here / "settings.yaml").write_text(printed.stdout)
-    done = pyrovae("train --config settings.yaml --out runs/from-yaml", here)
-    assert done.returncode == 0, done.stderr
+def test_yaml_config_round_trip(here, monkeypatch, capsys):
+    code, out = run_main("train vae --latent_dim 4 --hidden [11] --epochs 1 --print_config", here, monkeypatch, capsys)
+    assert code == 0, out.err
+    (here / "settings.yaml").write_text(out.out)
+    code, out = run_main("train --config settings.yaml --out runs/from-yaml", here, monkeypatch, capsys)
+    assert code == 0, out.err
     config = json.loads((here / "runs/from-yaml/config.json").read_text())
     assert config["pair"]["options"]["latent_dim"] == 4 and config["pair"]["options"]["hidden"] == [11]
 
@@ -191,7 +194,7 @@ def test_help_and_list(here, monkeypatch, capsys):
         ("--help", "evaluate"),
         ("train --help", "PAIR is one of"),
         ("list", "binary-mnist"),
-        ("train vae --help", "epochs over which the weight of the KL grows"),
+        ("train vae --help", "epochs over which the weight of the KL, beta, grows"),
         ("--version", "pyrovae 0"),
         ("train my_pair.py:build --help", "size of z"),
         ("evaluate --help", "--num_samples"),

@@ -86,7 +86,7 @@ def test_hmc_leaves_the_posterior_as_it_is():
 
 # ------------------------------------------------------------------------------------------------ AIS and SMC
 @pytest.mark.parametrize("start", ["prior", "guide"])
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", [name for name in CONTINUOUS if name not in HARD])
 def test_ais_agrees_with_exact_log_p_within_its_error(name, start):
     pair = exact.PAIRS[name]()
     truth = pair.log_evidence().detach().double()
@@ -99,12 +99,19 @@ def test_ais_agrees_with_exact_log_p_within_its_error(name, start):
     assert ((evidence.acceptance > 0.5) & (evidence.acceptance < 0.85)).all()
 
 
-@pytest.mark.parametrize("method", ["ais", "smc"])
-@pytest.mark.parametrize("start", ["prior", "guide"])
-@pytest.mark.parametrize("name", HARD)
+# each pair from both starts and by both methods
+CROSSED = [
+    (name, start, method)
+    for i, name in enumerate(HARD)
+    for start, method in zip(("prior", "guide"), ("ais", "smc") if i % 2 else ("smc", "ais"), strict=True)
+]
+
+
+@pytest.mark.parametrize(("name", "start", "method"), CROSSED)
 def test_unbiased_for_p_below_log_p_and_errors_that_cover(name, start, method):
     """400 repeats at once: E[p-hat] = p, E[log p-hat] <= log p, and the stated 95% interval covers about 95%."""
-    values, errors, truth, _ = repeated(name, 400, method=method, start=start, num_chains=48, **SHORT)
+    values, errors, truth, evidence = repeated(name, 400, method=method, start=start, num_chains=48, **SHORT)
+    assert evidence.bound == "lower" and ((evidence.acceptance > 0.5) & (evidence.acceptance < 0.85)).double().mean() > 0.95
     assert z_score((values - truth).exp(), 1.0).abs().max() < 3.7
     assert z_score(values, truth).max() < 3.3
     covered = ((values - truth).abs() < 1.96 * errors).double().mean()
@@ -120,11 +127,11 @@ def test_every_path_is_unbiased(path):
 
 def test_error_falls_as_one_over_root_k_and_with_more_distributions():
     spread = {}
-    for chains, steps in ((4, 30), (64, 30), (4, 300)):
+    for chains, steps in ((4, 30), (32, 30), (4, 300)):
         options = {"num_chains": chains, "num_distributions": steps, "num_leapfrog": 3, "start": "prior"}
         values, _, truth, _ = repeated("linear-gaussian 3x5 exact", 300, method="ais", **options)
         spread[chains, steps] = (values - truth).square().mean().sqrt()
-    slope = float((spread[64, 30] / spread[4, 30]).log() / math.log(16))
+    slope = float((spread[32, 30] / spread[4, 30]).log() / math.log(8))
     assert -0.6 < slope < -0.4
     assert spread[4, 300] < 0.5 * spread[4, 30]
 
@@ -173,12 +180,15 @@ def test_steps_and_temperatures_are_frozen_before_weights_accumulate():
 
 def test_chains_in_several_passes_and_short_batches_and_seeds():
     pair = exact.PAIRS["chain wrong"]()
-    options = {"method": "ais", "num_chains": 30, "num_distributions": 8, "num_leapfrog": 1, "max_rows": 40, "batch_size": 4}
-    truth = pair.log_evidence().detach().double()
-    one, two = (pv.log_evidence(pair, pair.batch, **options) for _ in range(2))
-    assert len(one) == 10 and one.num_samples == 30 and torch.equal(one.value, two.value)
-    assert ((one.value - truth) / one.stderr).abs().max() < 5 and one.mean == pytest.approx(float(one.value.mean()))
-    assert not torch.equal(one.value, pv.log_evidence(pair, pair.batch, seed=1, **options).value)
+    options = {"method": "ais", "num_chains": 30, "num_distributions": 8, "num_leapfrog": 1}
+    truth, x = pair.log_evidence().detach().double(), pair.batch["x"]
+    whole = pv.log_evidence(pair, x, max_rows=160, batch_size=4, **options)  # 4, 4 and 2
+    one, two, other = (pv.log_evidence(pair, x[:2], max_rows=12, seed=seed, **options) for seed in (0, 0, 1))  # 12, 12 and 6
+    assert len(whole) == 10 and whole.num_samples == one.num_samples == 30 and (one.num_weights == 30).all()
+    for evidence in (whole, one, other):
+        assert ((evidence.value - truth[: len(evidence)]) / evidence.stderr).abs().max() < 5
+        assert evidence.mean == pytest.approx(float(evidence.value.mean()))
+    assert torch.equal(one.value, two.value) and not torch.equal(one.value, other.value)
     with pytest.raises(OptionError, match="smc resamples all chains of a datum together"):
         pv.log_evidence(pair, pair.batch, method="smc", num_chains=20, max_rows=10)
 
@@ -347,7 +357,7 @@ def test_a_guide_of_wider_support_starts_nowhere_but_at_the_prior():
 
 
 # ------------------------------------------------------------------------------------------------ BDMC
-@pytest.mark.parametrize("name", [*HARD, "linear-gaussian 3x5 exact", "linear-gaussian 2x4 wrong"])
+@pytest.mark.parametrize("name", [*HARD, "linear-gaussian 3x5 exact"])
 def test_bdmc_holds_exact_log_p_between_its_bounds(name):
     """On 300 simulated data: lower <= exact <= upper on average, within error; the gap closes with T."""
     pair = exact.PAIRS[name]()

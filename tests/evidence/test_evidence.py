@@ -94,7 +94,7 @@ def test_an_interrupted_estimate_continues_to_the_same_numbers(method, tmp_path,
 
 
 @pytest.mark.parametrize(("method", "compile"), [("ais", False), ("smc", False), ("bdmc", False), ("bdmc", True)])
-def test_chains_broken_off_within_a_batch_continue_to_the_same_numbers(method, compile, tmp_path, monkeypatch):
+def test_chains_broken_off_within_a_batch_continue_to_the_same_numbers(method, compile, tmp_path, monkeypatch, interpreted):
     """Every step is written; chains stop in the second group (or on the way back), and again, and end where they would."""
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
     options = {"num_chains": 6, "num_distributions": 6, "max_rows": 5000 if method == "smc" else 4, "compile": compile}
@@ -189,12 +189,9 @@ def test_a_refined_gaussian_repairs_a_narrow_guide():
 
 
 # ------------------------------------------------------------------------------------------------ the command line
-def test_the_command_line_estimates_by_any_method(tmp_path, monkeypatch, capsys):
+def test_the_command_line_estimates_by_any_method(digits, grey, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    digits = pv.data.load("digits")
-    pv.fit(
-        pv.pairs.linear_gaussian(pv.data.load("digits", binarization="none").spec, latent_dim=2), digits, epochs=1, out="run"
-    )
+    pv.fit(pv.pairs.linear_gaussian(grey.spec, latent_dim=2), digits, epochs=1, out="run")
     for method in ("ais --num_chains 3 --num_distributions 4 --start prior", "importance --psis true", "exact"):
         assert main(f"evaluate run --num_samples 30 --seed 3 --method {method}".split()) == 0, capsys.readouterr().err
         figures = json.loads((tmp_path / "run" / "evaluation.json").read_text())

@@ -13,16 +13,6 @@ from pyrovae.cli import main
 from pyrovae.errors import ContractError, OptionError
 
 
-@pytest.fixture(scope="module")
-def grey():
-    return pv.data.load("digits", binarization="none")
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return pv.data.load("digits")
-
-
 def made(recipe, spec, **options):
     torch.manual_seed(0)
     return recipe(spec, **options)

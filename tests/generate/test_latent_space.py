@@ -225,7 +225,7 @@ def test_expectation_falls_back_on_draws():
 
 
 # ------------------------------------------------------------------------------------------------ passes
-def test_many_draws_come_in_passes_and_compiled_ones_are_the_same(linear, monkeypatch):
+def test_many_draws_come_in_passes_and_compiled_ones_are_the_same(linear, monkeypatch, interpreted):
     monkeypatch.setattr(chunks, "ROWS_PER_PASS", 400)
     sizes = []
     handle = linear.model.register_forward_hook(

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import textwrap
 
+import fits
 import pytest
 import torch
+from fits import state
 
 import pyrovae as pv
-from pyrovae.core.pair import parameters
 from pyrovae.errors import ContractError, NonFiniteError, OptionError
 from pyrovae.files import load_state
 from pyrovae.objectives import Given
@@ -23,22 +24,13 @@ from pyrovae.objectives.moves import moved_parameters, prepare_objective
 UPDATES = ("reconstruct", "discriminate", "deceive")
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return pv.data.load("digits")
-
-
 def tiny(digits, **options):
     torch.manual_seed(0)
     return pv.pairs.aae(digits.spec, latent_dim=2, hidden=[16], discriminator_hidden=8, **options)
 
 
 def quiet(pair, data, **options):
-    return pv.fit(pair, data, **{"batch_size": 200, "progress": False, "tensorboard": False, **options})
-
-
-def state(pair):
-    return {name: p.detach().clone() for name, p in parameters(pair.model, pair.guide).items()}
+    return fits.quiet(pair, data, **{"batch_size": 200, **options})
 
 
 def given(digits, posterior="deterministic"):

@@ -7,8 +7,10 @@ import math
 from pathlib import Path
 
 import exact
+import fits
 import pytest
 import torch
+from fits import small, state
 from torch import nn
 
 import pyrovae as pv
@@ -21,22 +23,8 @@ from pyrovae.objectives.moves import moved_parameters
 PAIR = "linear-gaussian 2x4 wrong"
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return pv.data.load("digits")
-
-
-def small(digits):
-    torch.manual_seed(0)
-    return pv.pairs.vae(digits.spec, latent_dim=2, hidden=[8])
-
-
 def quiet(pair, data, *args, **options):
-    return pv.fit(pair, data, *args, **{"progress": False, "tensorboard": False, "batch_size": 200, **options})
-
-
-def state(pair):
-    return {name: p.detach().clone() for name, p in parameters(pair.model, pair.guide).items()}
+    return fits.quiet(pair, data, *args, **{"batch_size": 200, **options})
 
 
 def step_of(objective, backend, pair=None, **options):

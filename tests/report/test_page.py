@@ -35,7 +35,7 @@ def make_run(latent_dim=2, name="toy <b>&", **changes):
     x = (torch.rand(60, 6, 6) > 0.5).float()
     data = as_data({"x": x, "y": torch.arange(60) % 3})
     pair = vae(data.spec, latent_dim=latent_dim, hidden=(16,))
-    spec = types.SimpleNamespace(name=name, shape=(6, 6), kind="binary", classes=3)
+    spec = DataSpec(name, (6, 6), "binary", classes=3)
     data = types.SimpleNamespace(train=data.train, valid=data.valid, test=data.test, spec=spec)
     recipe = {"name": "vae", "options": {"latent_dim": latent_dim}}
     config = {"pair": recipe, "fit": {"lr": 0.001, "note": "<i>"}, "seed": 0}
