@@ -18,7 +18,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyrovae.core.pair import Pair
-from pyrovae.core.trace import PairTrace, fixed, run_program
+from pyrovae.core.trace import PairTrace, latents_trace, run_program
 from pyrovae.guides import LinearGaussian as LinearGaussianGuide
 from pyrovae.models import LinearGaussian
 from pyrovae.nets import FactorAnalysis
@@ -371,7 +371,7 @@ def quadrature(model: nn.Module, x: Tensor, dims: dict[str, int], width: float =
     z = torch.cartesian_prod(*[grid] * n).reshape(-1, 1, n).expand(-1, len(x), -1)
     latents = dict(zip(dims, z.split(list(dims.values()), -1), strict=True))
     with torch.no_grad():
-        trace = run_program(model, {"x": x}, len(z), replay=fixed(latents))
+        trace = run_program(model, {"x": x}, len(z), replay=latents_trace(latents))
         joint = PairTrace(trace, poutine.Trace(), (len(z), len(x)))
         return joint.total(joint.log_p).logsumexp(0) + n * math.log(2 * width / (points - 1))
 

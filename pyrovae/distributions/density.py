@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyrovae.errors import ContractError
 
-__all__ = ["is_density", "is_point", "masked"]
+__all__ = ["is_density", "is_point", "mask_distribution"]
 
 
 def is_density(fn: TorchDistribution) -> bool:
@@ -35,7 +35,7 @@ def is_point(fn: TorchDistribution) -> bool:
     return isinstance(fn, dist.Delta)
 
 
-def masked(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:
+def mask_distribution(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:
     """The distribution of a datum of independent values, scored only where ``mask`` is true: log p(x_observed).
 
     Args:
@@ -43,7 +43,7 @@ def masked(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:
         mask: (B, *event).
 
     >>> normal = dist.Normal(torch.zeros(2, 3), 1.0).to_event(1)
-    >>> masked(normal, torch.tensor([[True, False, True], [False] * 3])).log_prob(torch.zeros(2, 3))
+    >>> mask_distribution(normal, torch.tensor([[True, False, True], [False] * 3])).log_prob(torch.zeros(2, 3))
     tensor([-1.8379,  0.0000])
     """
     if not isinstance(fn, torch.distributions.Independent) or fn.base_dist.event_shape:

@@ -21,7 +21,7 @@ from pyrovae.errors import ContractError
 __all__ = ["TREATMENTS", "Labelled", "LabelledGuide", "LabelledModel", "RelaxedGuide", "RelaxedModel", "leading_labels"]
 
 TREATMENTS = ("enumerated", "sampled", "relaxed")
-NEVER = -1e9  # log 0 for what carries no weight: exp gives exactly 0, and 0 x NEVER is 0 where 0 x -inf would be NaN
+LOG_ZERO = -1e9  # log 0 for what carries no weight: exp gives exactly 0, and 0 x NEVER is 0 where 0 x -inf would be NaN
 
 
 def leading_labels(labels: Tensor) -> int:
@@ -38,7 +38,7 @@ def leading_labels(labels: Tensor) -> int:
     return first if all(known[:first]) and first < len(known) else 0
 
 
-class _LabelledLaw(TorchDistribution):
+class _LabelledOneHot(TorchDistribution):
     """A one-hot law, (C,), of which some rows have a label."""
 
     arg_constraints: dict[str, constraints.Constraint] = {}
@@ -76,18 +76,18 @@ class _LabelledLaw(TorchDistribution):
         """Whether y = value is the label, (..., B); false where there is none."""
         return (value * self.label).sum(-1) > 0.5
 
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> _LabelledLaw:
+    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> _LabelledOneHot:
         return type(self)(self.base.expand(torch.Size(batch_shape)), self.labels, self.temperature)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         return self.base.enumerate_support(expand=expand)
 
 
-class LabelledGuide(_LabelledLaw):
+class LabelledGuide(_LabelledOneHot):
     """q(y | x_b, y_b): all mass on the label where there is one, q(y | x_b) elsewhere."""
 
     def log_prob(self, value: Tensor) -> Tensor:
-        fixed = torch.where(self.matches(value), 0.0, NEVER)
+        fixed = torch.where(self.matches(value), 0.0, LOG_ZERO)
         return torch.where(self.known, fixed, self.base.log_prob(value))
 
     def log_prob_of_labels(self) -> Tensor:
@@ -95,12 +95,12 @@ class LabelledGuide(_LabelledLaw):
         return (self.base.logits * self.label).sum(-1)
 
 
-class LabelledModel(_LabelledLaw):
+class LabelledModel(_LabelledOneHot):
     """p(y) 1[y = y_b] where there is a label, p(y) elsewhere: summed over y, a labelled row has p(x, y_b)."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         excluded = self.known & ~self.matches(value)
-        return torch.where(excluded, NEVER, self.base.log_prob(value))
+        return torch.where(excluded, LOG_ZERO, self.base.log_prob(value))
 
 
 class FixedGuide(LabelledGuide):
@@ -150,7 +150,7 @@ class RelaxedModel(LabelledModel):
         return (value * self.base.logits).sum(-1)
 
 
-LAWS = {
+DISTRIBUTIONS = {
     "enumerated": (LabelledModel, LabelledGuide),
     "sampled": (LabelledModel, LabelledGuide),
     "relaxed": (RelaxedModel, RelaxedGuide),
@@ -161,7 +161,7 @@ LAWS = {
 class _Labels(Messenger):
     """Swaps the law of site y for one that the labels fix."""
 
-    def __init__(self, law: type[_LabelledLaw], labels: Tensor, enumerated: bool, temperature: float) -> None:
+    def __init__(self, law: type[_LabelledOneHot], labels: Tensor, enumerated: bool, temperature: float) -> None:
         super().__init__()
         self.law, self.labels, self.enumerated, self.temperature = law, labels, enumerated, temperature
 
@@ -191,7 +191,7 @@ class Labelled(nn.Module):
     def __init__(self, program: Program, part: str, treatment: str = "enumerated", temperature: float = 1.0) -> None:
         super().__init__()
         self.program, self.treatment, self.temperature = program, treatment, temperature
-        self.law = LAWS[treatment][("model", "guide").index(part)]
+        self.law = DISTRIBUTIONS[treatment][("model", "guide").index(part)]
         self.__qualname__ = describe(program)
 
     def forward(self, **batch: Tensor) -> Any:

@@ -71,7 +71,7 @@ def posterior_moments(pair: PairLike, data: Any, batch_size: int = 500) -> dict[
     with inference(pair):
         for batch in batches(pair, data, batch_size):
             sites = _latent_sites(pair.guide, batch, 1)
-            if len(sites) > 1 or any(_closed(site["fn"]) is None for site in sites.values()):
+            if len(sites) > 1 or any(_closed_moments(site["fn"]) is None for site in sites.values()):
                 sites = _latent_sites(pair.guide, batch, PARTICLES)
             parts.append({name: _moments(site) for name, site in sites.items()})
     return {
@@ -85,7 +85,7 @@ def _latent_sites(guide: Program, batch: Mapping[str, Tensor], num_particles: in
     return {name: site for name, site in sites.items() if not site["is_observed"]}
 
 
-def _closed(fn: TorchDistribution) -> Moments | None:
+def _closed_moments(fn: TorchDistribution) -> Moments | None:
     try:
         closed = Moments(fn.mean, fn.stddev)
     except NotImplementedError:
@@ -94,7 +94,7 @@ def _closed(fn: TorchDistribution) -> Moments | None:
 
 
 def _moments(site: Site) -> Moments:
-    closed = _closed(site["fn"])
+    closed = _closed_moments(site["fn"])
     if closed is None:
         value = site["value"].to(torch.get_default_dtype())
         return Moments(value.mean(0), value.std(0))

@@ -10,7 +10,7 @@ import torch
 
 from pyrovae.core.doors import as_pair_and_rows, batches
 from pyrovae.core.inference import device_of, inference, private_random
-from pyrovae.core.pair import Pair, PairLike, opened
+from pyrovae.core.pair import Pair, PairLike, open_run
 from pyrovae.core.trace import no_density, trace_pair
 from pyrovae.data import Data, Split, Stream
 from pyrovae.effects.labels import Labelled
@@ -147,7 +147,7 @@ def evaluate(
         precision, compile: of the passes, as for :func:`~pyrovae.evidence.log_evidence`.
         options: of the method.
     """
-    source = opened(pair, with_data=data is None or classifier is not None)
+    source = open_run(pair, with_data=data is None or classifier is not None)
     pair, split = as_pair_and_rows(source, data, "evaluate")
     reason = _no_density(pair, split)
     shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}

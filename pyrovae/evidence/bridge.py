@@ -17,8 +17,8 @@ from pyrovae.evidence.target import Target
 
 __all__ = ["Bridge", "meng_wong"]
 
-GAIN = 0.5  # of the log step size for each unit of acceptance above the target, while warming up
-ITERATIONS = 1000
+LOG_STEP_GAIN = 0.5  # of the log step size for each unit of acceptance above the target, while warming up
+MAX_ITERATIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ class Bridge(Method):
         for t in range(self.warm_up + self.num_draws):
             point, accepted = hmc(path, point, one, step.exp(), q.scale, self.num_leapfrog)
             if t < self.warm_up:
-                step = step + GAIN * min(1.0, 20 / (t + 1)) * (accepted.mean(0) - self.acceptance)  # settles as it warms up
+                step = step + LOG_STEP_GAIN * min(1.0, 20 / (t + 1)) * (
+                    accepted.mean(0) - self.acceptance
+                )  # settles as it warms up
             else:
                 from_posterior.append(point.ratio.double())
                 from_gaussian.append(path(q.draw(k))[1].double())
@@ -107,7 +109,7 @@ def meng_wong(posterior: Tensor, gaussian: Tensor) -> tuple[Tensor, Tensor]:
     total = len(flat) + len(gaussian)
     log_s1, log_s2 = math.log(len(flat) / total), math.log(len(gaussian) / total)
     value = gaussian.median(0).values
-    for _ in range(ITERATIONS):
+    for _ in range(MAX_ITERATIONS):
         over_q = gaussian - torch.logaddexp(log_s1 + gaussian, log_s2 + value)
         over_p = -torch.logaddexp(log_s1 + flat, log_s2 + value)
         new = over_q.logsumexp(0) - over_p.logsumexp(0) - math.log(len(gaussian) / len(flat))

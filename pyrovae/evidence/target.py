@@ -19,7 +19,7 @@ from torch.distributions.transforms import Transform
 
 from pyrovae.core.contract import find_non_finite
 from pyrovae.core.pair import Program, batch_size
-from pyrovae.core.trace import PairTrace, Site, fixed, mask_scores, run_program, sample_sites
+from pyrovae.core.trace import PairTrace, Site, latents_trace, mask_scores, run_program, sample_sites
 from pyrovae.errors import ContractError, NonFiniteError
 
 __all__ = ["Densities", "Target", "support_check"]
@@ -87,7 +87,7 @@ class Target:
             if self.law is not None:
                 return _score(self.law, latents[self.law["name"]]).expand(shape)
             with poutine.enum(first_available_dim=-3), _Values(None):
-                trace = run_program(self.guide, self.batch, shape[0], replay=fixed(latents))
+                trace = run_program(self.guide, self.batch, shape[0], replay=latents_trace(latents))
             sites = _latent_sites(trace)
             return _sum_out(sum(_score(s, s["value"]) for s in sites.values())).expand(shape)  # type: ignore[arg-type]
         except NotImplementedError as error:
@@ -108,7 +108,7 @@ class Target:
     def pack(self, latents: Mapping[str, Tensor]) -> Tensor:
         """u of given values of the latent sites, (K, B, *event) each."""
         k = next((len(value) for value in latents.values()), 1)
-        return self._pack(self._run(k, fixed(latents)))
+        return self._pack(self._run(k, latents_trace(latents)))
 
     def _run(self, num_particles: int, replay: poutine.Trace | None = None) -> poutine.Trace:
         self.passes += num_particles

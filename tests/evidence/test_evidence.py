@@ -121,8 +121,8 @@ def test_chains_broken_off_within_a_batch_continue_to_the_same_numbers(method, c
         return pv.log_evidence(pair, x, method=method, checkpoint=checkpoint, **options).value
 
     monkeypatch.setattr(ais, "transition", counted)
-    monkeypatch.setattr("pyrovae.evidence.keeper.EVERY", 0.0)
-    whole, pilot = estimate(), annealing.WARM_UP + annealing.LEAST_PILOT + 1
+    monkeypatch.setattr("pyrovae.evidence.keeper.SAVE_EVERY_SECONDS", 0.0)
+    whole, pilot = estimate(), annealing.WARMUP_TRANSITIONS + annealing.MIN_PILOT_TEMPERATURES + 1
     for stop in (counts[0] - 2, pilot + 1):  # with two transitions to go; with one
         most = stop
         with pytest.raises(KeyboardInterrupt):

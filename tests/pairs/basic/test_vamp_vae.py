@@ -10,7 +10,7 @@ from exact import quadrature
 
 import pyrovae as pv
 from pyrovae.core.pair import parameters
-from pyrovae.core.trace import fixed, run_program, sample_sites, trace_pair
+from pyrovae.core.trace import latents_trace, run_program, sample_sites, trace_pair
 from pyrovae.data import DataSpec
 from pyrovae.distributions.vampprior import PseudoInputs
 from pyrovae.errors import DataError
@@ -34,7 +34,7 @@ def test_the_prior_is_the_mean_of_the_guides_posteriors_at_the_pseudo_inputs():
     pair, _ = small()
     u = pair.model.prior.pseudo_inputs()
     z = torch.randn(9, 1, 2)
-    guide = sample_sites(run_program(pair.guide, {"x": u}, 9, replay=fixed({"z": z.expand(9, 5, 2)})))["z"]
+    guide = sample_sites(run_program(pair.guide, {"x": u}, 9, replay=latents_trace({"z": z.expand(9, 5, 2)})))["z"]
     expected = guide["fn"].log_prob(guide["value"]).logsumexp(1) - torch.tensor(5.0).log()
     torch.testing.assert_close(pair.model.prior().log_prob(z[:, 0]), expected)
 
