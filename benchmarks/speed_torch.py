@@ -20,7 +20,7 @@ from torch import Tensor
 
 import pyrovae as pv
 from pyrovae.compile.optimizers import build_optimizer
-from pyrovae.core.pair import adopt, parameters, running
+from pyrovae.core.pair import adopt, parameter_scope, parameters
 from pyrovae.objectives import get
 
 __all__ = ["CONTENDERS", "Contender", "Missing", "backend", "make_pair", "registered", "stock_elbos"]
@@ -131,7 +131,7 @@ def fit_eager(row: Row, pair: pv.Pair, batches: list[Tensor], matmul: str = "one
 
 @contextmanager
 def _in_store(pair: pv.Pair, validation: bool) -> Iterator[None]:
-    with running(pair.model, pair.guide), pyro.validation_enabled(validation):
+    with parameter_scope(pair.model, pair.guide), pyro.validation_enabled(validation):
         yield
 
 

@@ -2,6 +2,6 @@
 
 from pyrovae.compile.compiled import CompiledStep, compile_step
 from pyrovae.compile.function import Code, compile_function
-from pyrovae.compile.step import PyroStep, Step, registered
+from pyrovae.compile.step import PyroStep, Step, pyro_program
 
-__all__ = ["Code", "CompiledStep", "PyroStep", "Step", "compile_function", "compile_step", "registered"]
+__all__ = ["Code", "CompiledStep", "PyroStep", "Step", "compile_function", "compile_step", "pyro_program"]

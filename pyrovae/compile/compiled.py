@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from pyrovae import objectives
-from pyrovae.compile.graph import compile_graph, first_line, trace_graph, untouched
+from pyrovae.compile.graph import compile_graph, first_line, preserve_tensors, trace_graph
 from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, matmul_backend
 from pyrovae.compile.optimizers import OptimizerLike, build_optimizers
 from pyrovae.compile.roll import compile_rolled, merge_products
@@ -22,7 +22,7 @@ from pyrovae.compile.step import Batches, Grads, Step, as_batches
 from pyrovae.compile.update import UPDATES, traceable, update_state
 from pyrovae.core.doors import training_batch
 from pyrovae.core.inference import device_of
-from pyrovae.core.pair import PairLike, adopt, as_pair, buffers, modules, running
+from pyrovae.core.pair import PairLike, adopt, as_pair, buffers, modules, parameter_scope
 from pyrovae.errors import OptionError, PyrovaeError, nearest
 from pyrovae.objectives import Given, Objective, Update
 from pyrovae.objectives.moves import moved_parameters, prepare_objective, survey
@@ -167,7 +167,7 @@ class CompiledStep(Step):
         """Make the code of the step."""
         if self.matmul == "onednn" and backend != "graph":
             assign_products(graph, self.products)
-        with matmul_backend(self.matmul), untouched(self._state()):
+        with matmul_backend(self.matmul), preserve_tensors(self._state()):
             if backend == "graph":
                 self._code: Callable[..., Any] = graph
             elif backend == "rolled":
@@ -195,7 +195,7 @@ class CompiledStep(Step):
             given = [{name: next(values) for name in self._names} for _ in batches]
             return self._trace_whole(given) if self._whole else self._trace_gradients(given, between)
 
-        with untouched(held):
+        with preserve_tensors(held):
             return trace_graph(traced, self._given(batches))
 
     def _trace_gradients(self, batches: list[Mapping[str, Tensor]], between: str) -> tuple[Tensor, ...]:
@@ -369,11 +369,11 @@ def compile_step(
     device = device_of(model, guide)
     batches = [{key: value.to(device) for key, value in batch.items()} for batch in _examples(data, objective.num_batches)]
     held = list(buffers(model, guide).values())
-    with untouched(held):
+    with preserve_tensors(held):
         prepare_objective(objective, model, guide, batches[0])  # parameters that programs make themselves exist from here on
     params = moved_parameters(objective, model, guide)
     made = build_optimizers(objective, params, optimizer, lr, optimizer_options, optimizers)
-    with running(model, guide), untouched(held):
+    with parameter_scope(model, guide), preserve_tensors(held):
         figures = survey(objective, Given(model, guide, batches, {}, params, len(next(iter(batches[0].values()))))).figures
     step = CompiledStep(
         objective, model, guide, made, clip_norm=clip_norm, precision=precision, schedule=schedule, figures=figures

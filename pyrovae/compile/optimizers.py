@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
 from pyrovae.errors import OptionError, nearest
-from pyrovae.registry import named
+from pyrovae.registry import parse_choice
 
 __all__ = ["build_optimizer", "build_optimizers", "build_scheduler"]
 
@@ -93,7 +93,7 @@ def build_optimizers(
             if chosen is None:
                 continue
             if isinstance(chosen, (str, Mapping)):
-                new, given = named(chosen, f"optimizer of {update}")
+                new, given = parse_choice(chosen, f"optimizer of {update}")
             else:
                 new, given = chosen, {}
             if new is not None and new != name:

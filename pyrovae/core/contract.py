@@ -25,29 +25,29 @@ from pyrovae.core.pair import (
     describe,
     inputs,
     modules,
+    parameter_scope,
     remember,
-    running,
-    shadowed,
+    shadowed_parameter,
 )
 from pyrovae.core.trace import (
     DATA,
     PairTrace,
     Site,
     is_reparameterized,
-    misplaced,
+    mismatch_message,
     no_density,
+    placement_message,
     run_program,
     sample_sites,
     trace_pair,
-    unknown_sites,
 )
 from pyrovae.distributions.density import is_point
 from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError
 
 __all__ = ["Report", "SiteReport", "check", "check_batch", "find_non_finite"]
 
-PARTICLES = 3
-ROWS = 64  # of the data, from which the few that are checked come
+CHECK_PARTICLES = 3
+CHECK_ROWS = 64  # of the data, from which the few that are checked come
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SiteReport:
     name: str
     kind: str  # latent, observed, or summed out (a site that only the model has, enumerated)
     shape: tuple[int, ...]
-    law: str
+    distribution: str
     reparameterized: bool
     analytic_kl: bool
     enumerated: bool = False
@@ -73,17 +73,17 @@ class Report:
     def __str__(self) -> str:
         lines = []
         for site in self.sites:
-            notes = [site.law]
+            notes = [site.distribution]
             if site.kind == "latent":
                 drawn = "reparameterized" if site.reparameterized else "sampled, score-function gradient"
                 kl = "analytic KL" if site.analytic_kl else "sampled KL"
-                point = site.law == "Delta"
+                point = site.distribution == "Delta"
                 notes += ["a point, no density"] if point else ["enumerated" if site.enumerated else drawn, kl]
             lines.append(f"{site.kind} {site.name} {site.shape}: {', '.join(notes)}")
         return "\n".join(lines)
 
 
-def check(pair: PairLike, data: Any, num_particles: int = PARTICLES) -> Report:
+def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Report:
     """Refuse what breaks the contract of a pair, before any training.
 
     Checks on a few rows of the batch: both programs take it; each sample site lies in the data plate and scores as (K, B)
@@ -114,18 +114,23 @@ def check(pair: PairLike, data: Any, num_particles: int = PARTICLES) -> Report:
     if num_particles < 1:
         raise OptionError(f"num_particles is {num_particles}; expected at least 1.")
     device = device_of(pair.model, pair.guide)
-    batch = {key: value.to(device) for key, value in training_batch(data, ROWS).items()}
+    batch = {key: value.to(device) for key, value in training_batch(data, CHECK_ROWS).items()}
     return check_batch(pair, batch, num_particles)
 
 
-def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = PARTICLES) -> Report:
+def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CHECK_PARTICLES) -> Report:
     """:func:`check` on a batch as it is, which lies on the pair's device."""
     model, guide = pair.model, pair.guide
     batch = _few_rows(batch, num_particles)
     remember(model, batch)
-    with running(model, guide, fresh=True), _undisturbed(model, guide), torch.no_grad(), pyro.validation_enabled(False):
+    with (
+        parameter_scope(model, guide, fresh=True),
+        _preserve_state(model, guide),
+        torch.no_grad(),
+        pyro.validation_enabled(False),
+    ):
         single = _single_traces(model, guide, batch)
-        if name := shadowed(model, guide):
+        if name := shadowed_parameter(model, guide):
             raise ContractError(
                 f"model and guide are PyroModules that both call a parameter {name!r}, and would share it; give one of them a "
                 'name, as in super().__init__("guide").'
@@ -149,7 +154,7 @@ def _few_rows(batch: Mapping[str, Tensor], num_particles: int) -> Batch:
 
 
 @contextmanager
-def _undisturbed(*programs: Program) -> Iterator[None]:
+def _preserve_state(*programs: Program) -> Iterator[None]:
     """Leave random states and the modules' buffers as they were."""
     saved = [(b, b.clone()) for m in modules(*programs) for b in m.buffers()]
     devices = sorted({p.device.index or 0 for m in modules(*programs) for p in m.parameters() if p.is_cuda})
@@ -185,7 +190,7 @@ def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace
     for label, sites in (("guide", traced.guide_sites), ("model", traced.model_sites)):
         for site in sites.values():
             _check_shape(label, site, rows)
-    if message := unknown_sites(model, guide, traced):
+    if message := mismatch_message(model, guide, traced):
         raise ContractError(message)
     if not traced.observed:
         raise ContractError(f"{describe(model)} observes nothing; give a site obs=x.")
@@ -223,7 +228,7 @@ def _check_shape(label: str, site: Site, rows: int) -> None:
         )
     expected_value = (rows, *fn.event_shape)
     if not frames or frames[0].dim != -1 or fn.batch_shape != (rows,):
-        raise ContractError(misplaced(label, site, tuple(fn.batch_shape), (rows,)).replace("(K, B)", "(B,)"))
+        raise ContractError(placement_message(label, site, tuple(fn.batch_shape), (rows,)).replace("(K, B)", "(B,)"))
     if tuple(value.shape) != expected_value:
         raise ContractError(
             f"site {name!r} of the {label} has a value of shape {tuple(value.shape)} under a distribution of shape "
@@ -240,7 +245,7 @@ def _check_support(what: str, site: Site, value: Tensor) -> None:
     if not bool(valid.all()):
         worst = value[~valid] if valid.shape == value.shape else value
         raise ContractError(
-            f"{what} leaves the support {support} of {_law(site)} (values from {float(worst.min()):g} to "
+            f"{what} leaves the support {support} of {_family_name(site)} (values from {float(worst.min()):g} to "
             f"{float(worst.max()):g}); change the likelihood or the prior, or transform the data (binarization=...)."
         )
 
@@ -300,7 +305,7 @@ def _check_independence(model: Program, guide: Program, batch: Batch, traced: Pa
 
 
 def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The log density of each site at given latents, or at draws of one seed where a law scores its own draws only."""
+    """The log density of each site at given latents; where a distribution scores its own draws only, at draws of one seed."""
     for given in (latents, None):
         torch.manual_seed(0)  # the same dropout masks, and draws, whatever the data
         sites = sample_sites(run_program(program, batch, given=given))
@@ -318,7 +323,7 @@ def _place_or_score(site: Site) -> Tensor:
     return fn.mean.flatten(1).sum(1) if is_point(fn) else fn.log_prob(site["value"])
 
 
-def _law(site: Site) -> str:
+def _family_name(site: Site) -> str:
     fn = site["fn"]
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
@@ -343,7 +348,7 @@ def _report(traced: PairTrace) -> Report:
                 name,
                 "observed" if not latent else "latent" if shared else "summed out",
                 tuple(site["fn"].event_shape),
-                _law(drawn),
+                _family_name(drawn),
                 is_reparameterized(drawn),
                 analytic,
                 drawn["infer"].get("enumerate") == "parallel",

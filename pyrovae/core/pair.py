@@ -30,11 +30,11 @@ __all__ = [
     "buffers",
     "inputs",
     "owned_parameters",
-    "open_folders_with",
-    "opened",
+    "set_folder_opener",
+    "open_run",
     "parameters",
     "remember",
-    "running",
+    "parameter_scope",
     "set_trainable",
     "template",
 ]
@@ -79,13 +79,13 @@ PairLike = Pair | HasPair | tuple[Program, Program] | str | os.PathLike[str]  # 
 _open_folder: Callable[..., HasPair] | None = None
 
 
-def open_folders_with(load: Callable[..., HasPair]) -> None:
+def set_folder_opener(load: Callable[..., HasPair]) -> None:
     """Let ``load(folder, with_data=...)`` open the runs' folders that verbs are given; called by the room of runs."""
     global _open_folder
     _open_folder = load
 
 
-def opened(source: Any, with_data: bool = False) -> Any:
+def open_run(source: Any, with_data: bool = False) -> Any:
     """The run of a folder; anything else as it is."""
     if not isinstance(source, (str, os.PathLike)):
         return source
@@ -107,7 +107,7 @@ def as_pair(source: PairLike) -> Pair:
     >>> as_pair((print, len)).model
     <built-in function print>
     """
-    source = opened(source)
+    source = open_run(source)
     if isinstance(source, Pair):
         return source
     if isinstance(pair := getattr(source, "pair", None), Pair):
@@ -150,7 +150,7 @@ def adopt(model: Program, guide: Program) -> None:
 
 
 @contextmanager
-def running(*programs: Program, fresh: bool = False) -> Iterator[None]:
+def parameter_scope(*programs: Program, fresh: bool = False) -> Iterator[None]:
     """Within it, ``pyro.param`` and ``pyro.module`` reach the store of the programs.
 
     Before training that is Pyro's own, or with ``fresh`` an empty one that is thrown away: Pyro's may hold another module of
@@ -169,8 +169,8 @@ def running(*programs: Program, fresh: bool = False) -> Iterator[None]:
             yield
 
 
-def shadowed(*programs: Program) -> str | None:
-    """The name of a PyroModule's parameter that the store holds another tensor for, within :func:`running`."""
+def shadowed_parameter(*programs: Program) -> str | None:
+    """The name of a PyroModule's parameter that the store holds another tensor for, within :func:`parameter_scope`."""
     store = pyro.get_param_store()
     held = dict(store.named_parameters())
     for owner in map(_owner, programs):

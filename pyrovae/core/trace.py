@@ -30,7 +30,7 @@ from pyrovae.core.pair import Program, batch_size, describe, inputs
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError
 
-__all__ = ["PairTrace", "ScaleOf", "fixed", "no_density", "run_program", "sample_sites", "trace_pair"]
+__all__ = ["PairTrace", "ScaleOf", "latents_trace", "no_density", "run_program", "sample_sites", "trace_pair"]
 
 PARTICLES = "particles"
 DATA = "data"
@@ -59,7 +59,7 @@ def run_program(
     return poutine.trace(run).get_trace(**inputs(program, batch))
 
 
-def fixed(latents: Mapping[str, Tensor]) -> poutine.Trace:
+def latents_trace(latents: Mapping[str, Tensor]) -> poutine.Trace:
     """A trace for ``run_program(program, batch, replay=...)`` that holds latent sites at these values."""
     trace = poutine.Trace()
     for name, value in latents.items():
@@ -147,7 +147,7 @@ class PairTrace:
         if len(self.guide_sites) == 1:
             ((name, site),) = self.guide_sites.items()
             return {name: self._score("guide", {**site, "value": latents[name]})}
-        assert self.rerun is not None  # a site's law may depend on another's draw, so the guide must see the new ones
+        assert self.rerun is not None  # a site's distribution may depend on another's draw, so the guide must see the new ones
         sites = sample_sites(self.rerun(latents))
         return {name: self._score("guide", sites[name]) for name in self.guide_sites}
 
@@ -165,7 +165,7 @@ class PairTrace:
 
     @cached_property
     def _total_log_p(self) -> Tensor:
-        """Sum over the model's sites; one that the model drew itself was proposed by its own law, which cancels."""
+        """Sum over the model's sites; one that the model drew itself was proposed by its own distribution, which cancels."""
         own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
         return self.total({n: self.log_p[n] for n in self.model_sites if n not in own or n in self.summed_out})
 
@@ -237,11 +237,11 @@ class PairTrace:
         except NotImplementedError as error:
             raise ContractError(
                 f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "
-                "takes the draws as they are (elbo, meanfield, iwae), or a law with an inverse (flow='iaf' or 'spline')."
+                "takes the draws as they are (elbo, meanfield, iwae), or a flow with an inverse (flow='iaf' or 'spline')."
             ) from error
         extra = log_prob.dim() - len(self.shape)
         if tuple(log_prob.shape[max(extra, 0) :]) != self.shape or (extra > 0 and not (self.enumerated or self.summed_out)):
-            raise ContractError(misplaced(program, site, tuple(log_prob.shape), self.shape))
+            raise ContractError(placement_message(program, site, tuple(log_prob.shape), self.shape))
         return log_prob
 
 
@@ -284,10 +284,10 @@ def trace_pair(
         draws = {n: s for n, s in sample_sites(guide_trace).items() if not s["is_observed"]}
         seen = {n: s["value"] if "_enumerate_dim" in s["infer"] else through(s) for n, s in draws.items()}
     with over_model:
-        model_trace = run_program(model, batch, num_particles, replay=guide_trace if seen is None else fixed(seen))
+        model_trace = run_program(model, batch, num_particles, replay=guide_trace if seen is None else latents_trace(seen))
 
     def rerun(latents: Mapping[str, Tensor]) -> poutine.Trace:
-        return run_program(guide, batch, num_particles, replay=fixed(latents))
+        return run_program(guide, batch, num_particles, replay=latents_trace(latents))
 
     return PairTrace(model_trace, guide_trace, shape, rerun, seen, through, batch)
 
@@ -316,7 +316,7 @@ def common_scale(scales: Iterable[tuple[str, float | Tensor]]) -> float | Tensor
     for name, value in values:
         if value is not first and value != first:
             raise ContractError(
-                f"site {name!r} is scaled by {float(value):g}, other sites by {float(first):g}: beta and warm-up belong "
+                f"site {name!r} is scaled by {float(value):g}, other sites by {float(first):g}: beta and warmup belong "
                 "to the objective (fit(..., kl_warmup=...)), not into poutine.scale."
             )
     return first
@@ -347,7 +347,7 @@ def mask_scores(site: Site, scores: Tensor) -> Tensor:
     return torch.where(mask, scores, scores.new_zeros(()))
 
 
-def misplaced(program: str, site: Site, came: tuple[int, ...], expected: tuple[int, ...]) -> str:
+def placement_message(program: str, site: Site, came: tuple[int, ...], expected: tuple[int, ...]) -> str:
     """The message for a site that does not score as (K, B)."""
     name, fn = site["name"], site["fn"]
     if not any(frame.name == DATA for frame in site["cond_indep_stack"]):
@@ -387,7 +387,7 @@ def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = 
     return None
 
 
-def unknown_sites(model: Program, guide: Program, traced: PairTrace) -> str | None:
+def mismatch_message(model: Program, guide: Program, traced: PairTrace) -> str | None:
     """The message for latent sites that only one of the programs has; None when the names match."""
     sites = {name: site for name, site in traced.model_sites.items() if not site["is_observed"]}
     latent = {n for n, s in sites.items() if n in traced.guide_sites or s["infer"].get("enumerate") != "parallel"}

@@ -34,7 +34,7 @@ def _enter(name: str) -> Callable[[Callable[..., Data]], Callable[..., Data]]:
 
     def decorate(change: Callable[..., Data]) -> Callable[..., Data]:
         @functools.wraps(change)
-        def changed(data: Data, **options: Any) -> Data:
+        def apply(data: Data, **options: Any) -> Data:
             for part in (data.train, data.valid, data.test):
                 if not isinstance(part, (Split, type(None))):
                     raise DataError(f"{name} needs numbered rows, not a DataLoader: pass its Dataset, or do it there.")
@@ -43,8 +43,8 @@ def _enter(name: str) -> Callable[[Callable[..., Data]], Callable[..., Data]]:
                 source = {**source, "transforms": [*source.get("transforms", []), {"name": name, **options}]}
             return replace(change(data, **options), source=source)
 
-        TRANSFORMS[name] = changed
-        return changed
+        TRANSFORMS[name] = apply
+        return apply
 
     return decorate
 

@@ -1,4 +1,4 @@
-"""The class of a datum known for some rows: laws of a one-hot site y that labels fix, and the handler that puts them in.
+"""The class of a datum known for some rows: distributions of a one-hot y that labels fix, and the handler that swaps them in.
 
 Labels are (B,) integers, -1 where the class is unknown. Programs know nothing of them: their site y is latent at each row.
 Everything is by ``torch.where``, so that a batch has one static shape whichever of its rows are labelled.
@@ -21,7 +21,7 @@ from pyrovae.errors import ContractError
 __all__ = ["TREATMENTS", "Labelled", "LabelledGuide", "LabelledModel", "RelaxedGuide", "RelaxedModel", "leading_labels"]
 
 TREATMENTS = ("enumerated", "sampled", "relaxed")
-NEVER = -1e9  # log 0 for what carries no weight: exp gives exactly 0, and 0 x NEVER is 0 where 0 x -inf would be NaN
+LOG_ZERO = -1e9  # log 0 for what carries no weight: exp gives exactly 0, and 0 x LOG_ZERO is 0 where 0 x -inf would be NaN
 
 
 def leading_labels(labels: Tensor) -> int:
@@ -38,8 +38,8 @@ def leading_labels(labels: Tensor) -> int:
     return first if all(known[:first]) and first < len(known) else 0
 
 
-class _LabelledLaw(TorchDistribution):
-    """A one-hot law, (C,), of which some rows have a label."""
+class _LabelledOneHot(TorchDistribution):
+    """A one-hot distribution, (C,), of which some rows have a label."""
 
     arg_constraints: dict[str, constraints.Constraint] = {}
     has_enumerate_support = True
@@ -76,18 +76,18 @@ class _LabelledLaw(TorchDistribution):
         """Whether y = value is the label, (..., B); false where there is none."""
         return (value * self.label).sum(-1) > 0.5
 
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> _LabelledLaw:
+    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> _LabelledOneHot:
         return type(self)(self.base.expand(torch.Size(batch_shape)), self.labels, self.temperature)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         return self.base.enumerate_support(expand=expand)
 
 
-class LabelledGuide(_LabelledLaw):
+class LabelledGuide(_LabelledOneHot):
     """q(y | x_b, y_b): all mass on the label where there is one, q(y | x_b) elsewhere."""
 
     def log_prob(self, value: Tensor) -> Tensor:
-        fixed = torch.where(self.matches(value), 0.0, NEVER)
+        fixed = torch.where(self.matches(value), 0.0, LOG_ZERO)
         return torch.where(self.known, fixed, self.base.log_prob(value))
 
     def log_prob_of_labels(self) -> Tensor:
@@ -95,12 +95,12 @@ class LabelledGuide(_LabelledLaw):
         return (self.base.logits * self.label).sum(-1)
 
 
-class LabelledModel(_LabelledLaw):
+class LabelledModel(_LabelledOneHot):
     """p(y) 1[y = y_b] where there is a label, p(y) elsewhere: summed over y, a labelled row has p(x, y_b)."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         excluded = self.known & ~self.matches(value)
-        return torch.where(excluded, NEVER, self.base.log_prob(value))
+        return torch.where(excluded, LOG_ZERO, self.base.log_prob(value))
 
 
 class FixedGuide(LabelledGuide):
@@ -150,7 +150,7 @@ class RelaxedModel(LabelledModel):
         return (value * self.base.logits).sum(-1)
 
 
-LAWS = {
+DISTRIBUTIONS = {
     "enumerated": (LabelledModel, LabelledGuide),
     "sampled": (LabelledModel, LabelledGuide),
     "relaxed": (RelaxedModel, RelaxedGuide),
@@ -159,11 +159,11 @@ LAWS = {
 
 
 class _Labels(Messenger):
-    """Swaps the law of site y for one that the labels fix."""
+    """Swaps the distribution of site y for one that the labels fix."""
 
-    def __init__(self, law: type[_LabelledLaw], labels: Tensor, enumerated: bool, temperature: float) -> None:
+    def __init__(self, family: type[_LabelledOneHot], labels: Tensor, enumerated: bool, temperature: float) -> None:
         super().__init__()
-        self.law, self.labels, self.enumerated, self.temperature = law, labels, enumerated, temperature
+        self.family, self.labels, self.enumerated, self.temperature = family, labels, enumerated, temperature
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] != "y":
@@ -173,7 +173,7 @@ class _Labels(Messenger):
                 f"site 'y' is a {type(msg['fn']).__name__}; labels enter a OneHotCategorical, whose value the networks take "
                 "as it is."
             )
-        msg["fn"] = self.law(msg["fn"], self.labels, self.temperature)
+        msg["fn"] = self.family(msg["fn"], self.labels, self.temperature)
         if not self.enumerated:
             msg["infer"] = {key: value for key, value in msg["infer"].items() if key != "enumerate"}
 
@@ -191,9 +191,9 @@ class Labelled(nn.Module):
     def __init__(self, program: Program, part: str, treatment: str = "enumerated", temperature: float = 1.0) -> None:
         super().__init__()
         self.program, self.treatment, self.temperature = program, treatment, temperature
-        self.law = LAWS[treatment][("model", "guide").index(part)]
+        self.family = DISTRIBUTIONS[treatment][("model", "guide").index(part)]
         self.__qualname__ = describe(program)
 
     def forward(self, **batch: Tensor) -> Any:
-        with _Labels(self.law, batch["y"], self.treatment == "enumerated", self.temperature):
+        with _Labels(self.family, batch["y"], self.treatment == "enumerated", self.temperature):
             return self.program(**inputs(self.program, batch))

@@ -9,7 +9,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
 from pyrovae.core.pair import Pair, Program, describe, inputs, signature
-from pyrovae.distributions.density import masked
+from pyrovae.distributions.density import mask_distribution
 
 __all__ = ["ObservedPart", "observed_part"]
 
@@ -23,7 +23,7 @@ class _Masked(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] == "x":
-            msg["fn"] = masked(msg["fn"], self.mask)
+            msg["fn"] = mask_distribution(msg["fn"], self.mask)
 
 
 class ObservedPart(nn.Module):

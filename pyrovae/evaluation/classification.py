@@ -17,7 +17,7 @@ from pyrovae.errors import ContractError, DataError
 
 __all__ = ["Classification", "calibration_error", "class_probabilities", "classify"]
 
-BINS = 15  # of the calibration error
+CALIBRATION_BINS = 15  # of the calibration error
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +84,7 @@ class Classification:
         return f"{text}, log loss {self.log_loss:.4f} nats, calibration error {self.calibration_error:.4f}"
 
 
-def calibration_error(confidence: Tensor, correct: Tensor, num_bins: int = BINS) -> float:
+def calibration_error(confidence: Tensor, correct: Tensor, num_bins: int = CALIBRATION_BINS) -> float:
     """sum_b (n_b / N) |accuracy_b - confidence_b| over bins of equal width of the confidence: 0 is calibrated, 1 the worst.
 
     Args:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BDMC", "bdmc"]
 
-LATENT = "latent "  # before a latent site's name among the data
+LATENT_PREFIX = "latent "  # before a latent site's name among the data
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,7 +93,7 @@ class Sandwich(AIS):
         target = Target(job.model, job.guide, job.batch, job.max_rows)
         group = max(1, job.max_rows // job.size)
         path, move, schedule = self.plan(target, job.code, group)
-        latents = {k.removeprefix(LATENT): v.unsqueeze(0) for k, v in job.batch.items() if k.startswith(LATENT)}
+        latents = {k.removeprefix(LATENT_PREFIX): v.unsqueeze(0) for k, v in job.batch.items() if k.startswith(LATENT_PREFIX)}
         end = target.pack(latents)
         forward, reverse = (Weights(job.size, job.device, most) for most in (self.num_chains, 0))
         acceptance = torch.zeros(2, job.size, dtype=torch.float64, device=job.device)
@@ -159,7 +159,7 @@ def bdmc(
     if not drawn.keys() & batch.keys():
         raise OptionError(f"the model draws {', '.join(drawn)} and the batch has {', '.join(batch)}: no data to simulate.")
     data = {key: drawn.get(key, value) for key, value in batch.items()}
-    data |= {LATENT + name: value for name, value in drawn.items() if name not in batch}
+    data |= {LATENT_PREFIX + name: value for name, value in drawn.items() if name not in batch}
     columns = stream(pair, data, method, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
     lower = Evidence.of(columns, "ais", "lower", {**method.options(), "seed": seed})
     return BDMC(lower, columns["upper"], columns["upper_acceptance"], drawn)

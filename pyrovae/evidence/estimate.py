@@ -15,7 +15,7 @@ from tqdm import tqdm
 from pyrovae.compile import Code
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, parameters, remember
-from pyrovae.core.trace import fixed, no_density, run_program, sample_sites, trace_pair, unknown_sites
+from pyrovae.core.trace import latents_trace, mismatch_message, no_density, run_program, sample_sites, trace_pair
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns
@@ -161,7 +161,7 @@ def stream(
                     _check(job, method)
                 columns = method.estimate(job)
             except Exception as error:
-                error = _explained(error, job)
+                error = _explain(error, job)
                 error.partial = _partial(parts, method, seed)
                 raise error from error.__cause__
             parts.append({name: value.cpu() for name, value in columns.items()})
@@ -184,7 +184,7 @@ def _partial(parts: list[dict[str, Tensor]], method: Method, seed: int) -> Evide
     return Evidence.of(_together(parts), method.name, method.bound, {**method.options(), "seed": seed})
 
 
-def _explained(error: Exception, job: Job) -> Exception:
+def _explain(error: Exception, job: Job) -> Exception:
     """The error with what the user needs beside it: where the batch is, or what to do where memory was too small."""
     text, told = str(error), None
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
@@ -204,7 +204,7 @@ def _check(job: Job, method: Method) -> None:
     """Refuse pairs that have no log p(x), or whose guide cannot estimate it."""
     model, guide, batch = job.model, job.guide, job.batch
     traced = trace_pair(model, guide, batch)
-    if message := unknown_sites(model, guide, traced):
+    if message := mismatch_message(model, guide, traced):
         raise ContractError(message)
     if message := no_density(traced, model_only=not method.weighs_guide):
         raise ContractError(message)
@@ -219,13 +219,13 @@ def _check_supports(job: Job, instead: str) -> None:
     k = max(1, min(SUPPORT_DRAWS, job.max_rows // job.size))
     sites = sample_sites(run_program(job.model, job.batch, k))
     drawn = {name: site["value"] for name, site in sites.items() if not site["is_observed"]}
-    for name, site in sample_sites(run_program(job.guide, job.batch, k, replay=fixed(drawn))).items():
+    for name, site in sample_sites(run_program(job.guide, job.batch, k, replay=latents_trace(drawn))).items():
         inside = None if site["is_observed"] else support_check(site, site["value"])
         if inside is not None and not bool(inside.all()):
             raise ContractError(
                 f"the guide's site {name!r} has support {site['fn'].support}, where only {float(inside.float().mean()):.0%} "
                 f"of the prior's draws lie: weights under it miss part of p(x, {name}), however many there are; give the "
-                f"guide a law on the support {sites[name]['fn'].support}, or use {instead}."
+                f"guide a distribution on the support {sites[name]['fn'].support}, or use {instead}."
             )
 
 

@@ -57,7 +57,7 @@ class Importance(Method):
 
     Args:
         num_samples: K.
-        psis: smooth the largest weights by a generalized Pareto law: less variance, no bound.
+        psis: smooth the largest weights by a generalized Pareto distribution: less variance, no bound.
         defensive: a, the prior's share, in [0, 1).
         target_error: draw K more, again and again, for the data whose standard error is above it. Stopping at a small
             estimated error favours runs that have missed a large weight: believe k-hat, not this, where it is above 0.7.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 __all__ = ["Keeper"]
 
-EVERY = 60.0  # seconds
+SAVE_EVERY_SECONDS = 60.0  # seconds
 
 
 class Keeper:
@@ -40,7 +40,7 @@ class Keeper:
 
     def keep(self, *state: Any) -> None:
         """Write the state of the run in hand, if the last was written a minute ago."""
-        if time.monotonic() - self.last >= EVERY:
+        if time.monotonic() - self.last >= SAVE_EVERY_SECONDS:
             self.write({"finished": self.finished, "state": state, "random": _random(state[1].device)})
             self.last = time.monotonic()
 

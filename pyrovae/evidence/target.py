@@ -19,7 +19,7 @@ from torch.distributions.transforms import Transform
 
 from pyrovae.core.contract import find_non_finite
 from pyrovae.core.pair import Program, batch_size
-from pyrovae.core.trace import PairTrace, Site, fixed, mask_scores, run_program, sample_sites
+from pyrovae.core.trace import PairTrace, Site, latents_trace, mask_scores, run_program, sample_sites
 from pyrovae.errors import ContractError, NonFiniteError
 
 __all__ = ["Densities", "Target", "support_check"]
@@ -59,9 +59,10 @@ class Target:
         self.model, self.guide, self.batch, self.size = model, guide, batch, batch_size(batch)
         self.max_rows, self.chunk = max_rows, max(1, max_rows // self.size)
         self.passes = 0  # of the model, for each datum
-        laws = _latent_sites(run_program(guide, batch))
-        # a single continuous site's law depends on no draw, so the encoder runs once for all K and T
-        self.law = next(iter(laws.values())) if len(laws) == 1 and not _is_discrete(next(iter(laws.values()))) else None
+        sites = _latent_sites(run_program(guide, batch))
+        # a single continuous site's distribution depends on no draw, so the encoder runs once for all K and T
+        first = next(iter(sites.values()), None)
+        self.only_site = first if first is not None and len(sites) == 1 and not _is_discrete(first) else None
 
     def densities(self, u: Tensor, guide: bool = False) -> Densities:
         """All densities at u from one pass of the model, differentiable in u."""
@@ -84,10 +85,10 @@ class Target:
     def _log_guide(self, latents: Mapping[str, Tensor], shape: tuple[int, int]) -> Tensor:
         """log q(z | x), (K, B), -inf outside the guide's support."""
         try:
-            if self.law is not None:
-                return _score(self.law, latents[self.law["name"]]).expand(shape)
+            if self.only_site is not None:
+                return _score(self.only_site, latents[self.only_site["name"]]).expand(shape)
             with poutine.enum(first_available_dim=-3), _Values(None):
-                trace = run_program(self.guide, self.batch, shape[0], replay=fixed(latents))
+                trace = run_program(self.guide, self.batch, shape[0], replay=latents_trace(latents))
             sites = _latent_sites(trace)
             return _sum_out(sum(_score(s, s["value"]) for s in sites.values())).expand(shape)  # type: ignore[arg-type]
         except NotImplementedError as error:
@@ -108,7 +109,7 @@ class Target:
     def pack(self, latents: Mapping[str, Tensor]) -> Tensor:
         """u of given values of the latent sites, (K, B, *event) each."""
         k = next((len(value) for value in latents.values()), 1)
-        return self._pack(self._run(k, fixed(latents)))
+        return self._pack(self._run(k, latents_trace(latents)))
 
     def _run(self, num_particles: int, replay: poutine.Trace | None = None) -> poutine.Trace:
         self.passes += num_particles
@@ -126,7 +127,7 @@ class Target:
             if not bool(inside.all() & torch.isfinite(u).all()):
                 raise ContractError(
                     f"draws of site {name!r} leave the support {site['fn'].support} that it has in the model (values from "
-                    f"{float(value.min()):g} to {float(value.max()):g}); give the guide a law on that support, start "
+                    f"{float(value.min()):g} to {float(value.max()):g}); give the guide a distribution on that support, start "
                     "from the prior, or use method 'importance', whose weights are zero there."
                 )
             parts.append(u)

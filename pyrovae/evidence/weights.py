@@ -30,7 +30,7 @@ def import_arviz() -> Any:
 
 
 def tail_length(count: int) -> int:
-    """M = min(K / 5, 3 sqrt K), how many of K weights the generalized Pareto law is fitted to.
+    """M = min(K / 5, 3 sqrt K), how many of K weights the generalized Pareto distribution is fitted to.
 
     References: Vehtari, Simpson, Gelman, Yao and Gabry, Pareto Smoothed Importance Sampling, 2024.
 
@@ -71,7 +71,7 @@ class Weights:
             self._waiting.append(log_weight.new_full((len(self.top), len(log_weight)), -math.inf))
             self._waiting[-1][rows] = log_weight.T
         if sum(chunk.shape[1] for chunk in self._waiting) >= self.keep:  # now and then, since sorting costs
-            self._largest = self._sorted()
+            self._largest = self._sort()
 
     def _sum(self, log_weight: Tensor) -> None:
         top = torch.maximum(self.top, log_weight.amax(0))
@@ -83,7 +83,7 @@ class Weights:
         self.squares = self.squares + log_weight.square().sum(0)
         self.top, self.count = top, self.count + len(log_weight)
 
-    def _sorted(self) -> Tensor:
+    def _sort(self) -> Tensor:
         """The M + 1 largest of each datum, descending, (B, M + 1)."""
         largest = torch.cat([self._largest, *self._waiting], 1).topk(self.keep, 1).values
         self._waiting.clear()
@@ -92,7 +92,7 @@ class Weights:
     @property
     def largest(self) -> Tensor:
         """The M + 1 largest weights of each datum, descending, (M + 1, B)."""
-        self._largest = self._sorted()
+        self._largest = self._sort()
         return self._largest.T
 
     @property

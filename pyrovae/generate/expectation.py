@@ -16,7 +16,7 @@ from pyrovae.errors import ContractError
 __all__ = ["Expectations", "expectation", "factors", "picture_site"]
 
 
-DRAWS = 64  # for the mean of a distribution that has no closed one
+MEAN_DRAWS = 64  # for the mean of a distribution that has no closed one
 
 
 class Expectations(Messenger):
@@ -39,12 +39,12 @@ def expectation(fn: TorchDistribution) -> Tensor:
     try:
         value = fn.mean
     except NotImplementedError:
-        return fn.sample(torch.Size([DRAWS])).mean(0)
+        return fn.sample(torch.Size([MEAN_DRAWS])).mean(0)
     return fn.mode if value.isnan().all() else value
 
 
 def factors(fn: TorchDistribution) -> TorchDistribution | None:
-    """The scalar laws whose product a site is, its event's shape in their batch shape; None where it is no product.
+    """The scalar distributions whose product a site is, its event's shape in their batch shape; None where it is no product.
 
     >>> import pyro.distributions as dist
     >>> factors(dist.Normal(torch.zeros(5, 3), 1.0).to_event(1)).batch_shape

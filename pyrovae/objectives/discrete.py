@@ -10,11 +10,11 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyrovae.core.pair import Program
-from pyrovae.core.trace import PairTrace, Site, fixed, run_program, sample_sites, trace_pair
+from pyrovae.core.trace import PairTrace, Site, latents_trace, run_program, sample_sites, trace_pair
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.elbo import ELBO
-from pyrovae.objectives.importance import normalized, sampled_score
+from pyrovae.objectives.importance import normalized_weights, sampled_score
 from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 
 __all__ = ["NVIL", "RWS", "VIMCO", "WakeSleep"]
@@ -159,12 +159,12 @@ class RWS(Objective):
         return {"sleep": self.sleep} if 0 < self.sleep < 1 else {}
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
-        traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=detached)
+        traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=detach_draw)
         return self.admit(given, traced)
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         """The wake phase: the bound, and the surrogate of the model and of the guide's share."""
-        weights = normalized(traced.log_terms)
+        weights = normalized_weights(traced.log_terms)
         bound = self.of(traced.log_weight)
         log_q = traced.total(traced.log_q)
         surrogate = (self.model_weights(weights) * traced.total(traced.log_p)).flatten(0, -2).sum(0)
@@ -215,7 +215,7 @@ class WakeSleep(RWS):
         return torch.full_like(weights, 1 / self.num_particles)
 
 
-def detached(site: Site) -> Tensor:
+def detach_draw(site: Site) -> Tensor:
     """A draw without its path."""
     return site["value"].detach()
 
@@ -226,6 +226,6 @@ def dream(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> Tensor
         sites = sample_sites(run_program(model, batch))
     observed = {n: s["value"] for n, s in sites.items() if s["infer"].get("was_observed")}
     latents = {n: s["value"] for n, s in sites.items() if n not in observed}
-    guide_sites = sample_sites(run_program(guide, {**batch, **observed}, replay=fixed(latents)))
+    guide_sites = sample_sites(run_program(guide, {**batch, **observed}, replay=latents_trace(latents)))
     scores = [site["fn"].log_prob(site["value"]) for site in guide_sites.values() if not site["is_observed"]]
     return torch.stack(scores).sum(0)

@@ -35,7 +35,7 @@ class ELBO(Objective):
         capacity:  E_q[log p(x | z)] - gamma |KL - C|, KL its mean over the batch
                                                                             (Burgess et al. 2018)
 
-    All four may be scheduled (``fit(schedule={"beta": "linear:start=0,end=4,epochs=10"})``) where they are on; a warm-up
+    All four may be scheduled (``fit(schedule={"beta": "linear:start=0,end=4,epochs=10"})``) where they are on; a warmup
     (``fit(kl_warmup=...)``) is beta, or C, growing linearly from 0 to its value.
 
     Args:
@@ -114,7 +114,7 @@ class ELBO(Objective):
         if not isinstance(beta, (int, float)) or beta != 1:
             raise ContractError(
                 f"site {traced.summed_out[0]!r} is summed out in the model, so its KL cannot be weighted; enumerate it in the "
-                "guide, or leave beta at 1 without a warm-up."
+                "guide, or leave beta at 1 without a warmup."
             )
 
     def penalty(self, traced: PairTrace, kl: dict[str, Tensor], schedule: Mapping[str, Tensor]) -> Tensor:

@@ -185,14 +185,14 @@ class DReG(Objective):
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         refuse_sampled(traced, self, "use 'vimco' or 'iwae'")
-        weights = normalized(traced.log_terms)
+        weights = normalized_weights(traced.log_terms)
         score = score_terms(traced)
         log_terms = traced.log_terms + (score - score.detach())  # the path of log q without its score
         traced.through.factor = weights  # type: ignore[union-attr]
         return Terms(bounds.iwae(traced.log_weight), (weights * log_terms).flatten(0, -2).sum(0))
 
 
-def normalized(log_terms: Tensor) -> Tensor:
+def normalized_weights(log_terms: Tensor) -> Tensor:
     """v = u / sum u over draws and enumerated values, (..., K, B), without gradient."""
     flat = log_terms.detach().flatten(0, -2).softmax(0)
     return flat.reshape(log_terms.shape)
@@ -231,7 +231,7 @@ class PIWAE(Objective):
         paths = {n: z for n, z in traced.seen.items() if z.requires_grad}  # type: ignore[union-attr]
         grads = torch.autograd.grad((groups * log_weight).sum(), list(paths.values()), retain_graph=True)
         gate.factor = torch.zeros_like(groups)  # type: ignore[union-attr]  # the model's gradient ends at the draws
-        surrogate = (normalized(log_weight) * traced.log_joint - groups * score_terms(traced)).sum(0)
+        surrogate = (normalized_weights(log_weight) * traced.log_joint - groups * score_terms(traced)).sum(0)
         for name, grad in zip(paths, grads, strict=True):
             moved = grad * gate.draws[name]  # type: ignore[union-attr]
             surrogate = surrogate + moved.flatten(2).sum(2).sum(0) if moved.dim() > 2 else surrogate + moved.sum(0)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae.core.pair import Program
-from pyrovae.core.trace import PairTrace, ScaleOf, Site, no_density, run_program, sample_sites, trace_pair, unknown_sites
+from pyrovae.core.trace import PairTrace, ScaleOf, Site, mismatch_message, no_density, run_program, sample_sites, trace_pair
 from pyrovae.errors import ContractError, OptionError, nearest
-from pyrovae.registry import named
+from pyrovae.registry import parse_choice
 
 __all__ = ["Given", "Objective", "Terms", "Update", "Updates", "as_updates", "base_objective", "refuse_sampled"]
 
@@ -99,7 +99,7 @@ class Objective(pyro.infer.ELBO):
         bound: on which side of log p(x) the expectation of the reported value lies: lower, upper, estimate for neither, or
             none where what is reported is no estimate of log p(x) at all.
         separable: whether the loss of a batch is the mean of its rows' losses.
-        weights_kl: whether a weight on the KL (beta, warm-up) is right for it.
+        weights_kl: whether a weight on the KL (beta, warmup) is right for it.
         networks: parameters and buffers of the objective's own (discriminators, baselines); None for most.
     """
 
@@ -190,7 +190,7 @@ class Objective(pyro.infer.ELBO):
 
     def admit(self, given: Given, traced: PairTrace) -> PairTrace:
         """The trace, unless its latent sites do not match, or are points where a bound needs densities."""
-        if message := unknown_sites(given.model, given.guide, traced):
+        if message := mismatch_message(given.model, given.guide, traced):
             raise ContractError(message)
         if self.bound != "none" and (message := no_density(traced, latent_only=True)):
             raise ContractError(f"{self!r} is a bound on log p(x), and {message} Or train it with objective 'energy'.")
@@ -266,7 +266,7 @@ def commit(state: Mapping[Tensor, Tensor]) -> None:
 
 def base_objective(base: Any, bases: Mapping[str, type[Objective]], owner: str, **options: Any) -> Objective:
     """The objective that another is built on: a name of ``bases``, or a mapping with ``name`` and options."""
-    name, given = named(base, f"base of {owner}")
+    name, given = parse_choice(base, f"base of {owner}")
     if name not in bases:
         raise nearest(f"base of {owner}", str(name), bases)
     known = inspect.signature(bases[name]).parameters

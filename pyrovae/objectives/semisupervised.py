@@ -165,8 +165,8 @@ class SemiSupervised(Wrapper):
     @staticmethod
     def classification(traced: PairTrace) -> Tensor:
         """B / (number of labelled rows) log q(y_b | x_b), (B,): its mean over rows is that over labelled rows."""
-        law = traced.guide_sites["y"]["fn"]
-        assert isinstance(law, LabelledGuide)
-        scores = law.log_prob_of_labels()
+        q_y = traced.guide_sites["y"]["fn"]
+        assert isinstance(q_y, LabelledGuide)
+        scores = q_y.log_prob_of_labels()
         scores = scores.expand(torch.broadcast_shapes(scores.shape, traced.shape)).mean(0)
-        return scores * (len(law.labels) / law.known.sum().clamp_min(1))
+        return scores * (len(q_y.labels) / q_y.known.sum().clamp_min(1))

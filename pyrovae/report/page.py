@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pyrovae import generate, plots
 from pyrovae.core.inference import device_of, private_random
-from pyrovae.core.pair import Batch, opened
+from pyrovae.core.pair import Batch, open_run
 from pyrovae.data import Split
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.evaluation import latents
@@ -87,7 +87,7 @@ def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluatio
 
 def _run(source: Any) -> Any:
     """A Run, or that of a folder."""
-    run = opened(source, with_data=True)
+    run = open_run(source, with_data=True)
     if not hasattr(run, "history"):
         raise OptionError(f"a report is of a Run or a run's folder; got {type(run).__name__}.")
     return run

@@ -11,7 +11,7 @@ import torch
 from pyrovae import data as data_sets
 from pyrovae import objectives, pairs
 from pyrovae.core.inference import inference, private_random
-from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, open_folders_with, remember
+from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, remember, set_folder_opener
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
 from pyrovae.errors import OptionError, RunError
@@ -170,4 +170,4 @@ def _initialize(pair: Pair, spec: DataSpec, device: str) -> None:
     remember(pair.model, batch)
 
 
-open_folders_with(load)
+set_folder_opener(load)

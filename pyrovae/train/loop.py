@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm import tqdm
 
-from pyrovae.compile import CompiledStep, PyroStep, registered
-from pyrovae.compile.graph import untouched
+from pyrovae.compile import CompiledStep, PyroStep, pyro_program
+from pyrovae.compile.graph import preserve_tensors
 from pyrovae.compile.optimizers import build_optimizers, build_scheduler
 from pyrovae.core.contract import find_non_finite
-from pyrovae.core.inference import evaluating, precision_context
-from pyrovae.core.pair import Batch, buffers, parameters, running
+from pyrovae.core.inference import evaluation_mode, precision_context
+from pyrovae.core.pair import Batch, buffers, parameter_scope, parameters
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import Stream
 from pyrovae.data.seeds import mix
@@ -130,7 +130,7 @@ class Trainer:
         batches = [batch] * self.objective.num_batches
         given = Given(self.model, self.guide, batches, values, moved, self._data_size())
         held = [torch.zeros((), device=self.device), *buffers(self.model, self.guide).values()]
-        with running(self.model, self.guide), pyro.validation_enabled(False), untouched(held):
+        with parameter_scope(self.model, self.guide), pyro.validation_enabled(False), preserve_tensors(held):
             return survey(self.objective, given)
 
     def _join(self, processes: Processes) -> None:
@@ -188,7 +188,7 @@ class Trainer:
             else:
                 pyro.set_rng_seed(self.settings["seed"])
             with (
-                running(self.model, self.guide),
+                parameter_scope(self.model, self.guide),
                 pyro.validation_enabled(False),
                 self._catching_signals(),
                 self._bar() as bar,
@@ -335,7 +335,7 @@ class Trainer:
         data = self.train_data if self.valid_data is None else self.valid_data
         states = random_states()
         torch.manual_seed(VALIDATION_SEED + self.settings["seed"])
-        with evaluating(self.model, self.guide), precision_context(self.settings["precision"], self.model, self.guide):
+        with evaluation_mode(self.model, self.guide), precision_context(self.settings["precision"], self.model, self.guide):
             batch = next(iter(data.batches(FIGURE_ROWS)))
             batch = {key: value.to(self.device) for key, value in batch.items()}
             figures = self.objective.epoch_figures(Given(self.model, self.guide, [batch] * self.objective.num_batches))
@@ -350,13 +350,13 @@ class Trainer:
         states = random_states()
         torch.manual_seed(VALIDATION_SEED + self.settings["seed"])
         total, count = 0.0, 0
-        with evaluating(self.model, self.guide), precision_context(self.settings["precision"], self.model, self.guide):
+        with evaluation_mode(self.model, self.guide), precision_context(self.settings["precision"], self.model, self.guide):
             for batch in self.valid_data.batches(self.settings["batch_size"]):
                 batch = {key: value.to(self.device) for key, value in batch.items()}
                 if isinstance(self.objective, Objective):
                     total += float(self.objective.evaluate(self.model, self.guide, batch).double().sum())
                 else:
-                    total -= self.objective.loss(registered(self.model, "model"), registered(self.guide, "guide"), **batch)
+                    total -= self.objective.loss(pyro_program(self.model, "model"), pyro_program(self.guide, "guide"), **batch)
                 count += len(next(iter(batch.values())))
         set_random_states(states)
         return total / count

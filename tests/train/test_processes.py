@@ -33,7 +33,7 @@ class Model(nn.Module):
 
 
 class Carried(dist.Normal):
-    """A normal law whose noise is given."""
+    """A normal distribution whose noise is given."""
 
     def __init__(self, loc, scale, noise):
         super().__init__(loc, scale, validate_args=False)
