@@ -149,14 +149,14 @@ def parse_choice(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None
 
     An option that is itself something named takes its own options after a dot.
 
-    >>> named("iwae:num_particles=50", "objective")
+    >>> parse_choice("iwae:num_particles=50", "objective")
     ('iwae', {'num_particles': 50})
-    >>> named("semisupervised:alpha=3,base=meanfield,base.beta=10", "objective")
+    >>> parse_choice("semisupervised:alpha=3,base=meanfield,base.beta=10", "objective")
     ('semisupervised', {'alpha': 3, 'base': {'name': 'meanfield', 'beta': 10}})
     """
     if isinstance(chosen, Mapping):
-        options = dict(chosen)
-        return options.pop("name", None), options
+        given = dict(chosen)
+        return given.pop("name", None), given
     name, _, text = str(chosen).partition(":")
     options: dict[str, Any] = {}
     for item in filter(None, text.split(",")):

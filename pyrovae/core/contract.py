@@ -320,7 +320,8 @@ def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor]) -> di
 def _place_or_score(site: Site) -> Tensor:
     """A site's scores, (B,); of a point, whose score is -inf beside it, the sum of its coordinates."""
     fn = site["fn"]
-    return fn.mean.flatten(1).sum(1) if is_point(fn) else fn.log_prob(site["value"])
+    place: Tensor = fn.mean.flatten(1).sum(1) if is_point(fn) else fn.log_prob(site["value"])
+    return place
 
 
 def _family_name(site: Site) -> str:

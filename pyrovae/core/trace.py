@@ -39,7 +39,8 @@ Site = dict[str, Any]
 
 def sample_sites(trace: poutine.Trace) -> dict[str, Site]:
     """The sample sites of a trace by name, without the plates."""
-    return {n: s for n, s in trace.nodes.items() if s["type"] == "sample" and not site_is_subsample(s)}
+    nodes: dict[str, Any] = trace.nodes
+    return {n: s for n, s in nodes.items() if s["type"] == "sample" and not site_is_subsample(s)}
 
 
 def run_program(
@@ -55,7 +56,7 @@ def run_program(
     """
     run = program if num_particles is None else pyro.plate(PARTICLES, num_particles, dim=-2)(program)
     run = run if replay is None else poutine.replay(run, trace=replay)
-    run = run if given is None else poutine.condition(run, data=given)
+    run = run if given is None else poutine.condition(run, data=dict(given))
     return poutine.trace(run).get_trace(**inputs(program, batch))
 
 
@@ -71,7 +72,8 @@ class Scores(Mapping[str, Tensor]):
     """log densities of sites by name, each computed when it is first asked for: what nobody asks for needs no density."""
 
     def __init__(self, names: Iterable[str], score: Callable[[str], Tensor]) -> None:
-        self._names, self._score, self._known = list(names), score, {}  # type: ignore[var-annotated]
+        self._names, self._score = list(names), score
+        self._known: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._known:
@@ -299,7 +301,7 @@ class ScaleOf(Messenger):
         super().__init__()
         self.scales: list[tuple[str, float | Tensor]] = []
 
-    def _pyro_post_sample(self, msg: Site) -> None:
+    def _pyro_post_sample(self, msg: Any) -> None:
         if not site_is_subsample(msg):
             self.scales.append((msg["name"], msg["scale"]))
 

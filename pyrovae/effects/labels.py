@@ -20,6 +20,7 @@ from pyrovae.errors import ContractError
 
 __all__ = ["TREATMENTS", "Labelled", "LabelledGuide", "LabelledModel", "RelaxedGuide", "RelaxedModel", "leading_labels"]
 
+Shape = torch.Size | list[int] | tuple[int, ...]  # as torch.distributions takes them
 TREATMENTS = ("enumerated", "sampled", "relaxed")
 LOG_ZERO = -1e9  # log 0 for what carries no weight: exp gives exactly 0, and 0 x LOG_ZERO is 0 where 0 x -inf would be NaN
 
@@ -44,12 +45,12 @@ class _LabelledOneHot(TorchDistribution):
     arg_constraints: dict[str, constraints.Constraint] = {}
     has_enumerate_support = True
 
-    def __init__(self, base: OneHotCategorical, labels: Tensor, temperature: float = 1.0) -> None:
+    def __init__(self, base: OneHotCategorical, labels: Tensor, temperature: float | Tensor = 1.0) -> None:
         self.base, self.labels, self.temperature = base, labels, temperature
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     @property
-    def support(self) -> constraints.Constraint:  # type: ignore[override]
+    def support(self) -> constraints.Constraint:
         return self.base.support
 
     @property
@@ -67,16 +68,16 @@ class _LabelledOneHot(TorchDistribution):
         classes = torch.arange(self.event_shape[0], device=index.device)
         return (index.unsqueeze(-1) == classes).to(self.base.logits.dtype)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
         with torch.no_grad():
-            drawn = Categorical(logits=self.base.logits, validate_args=False).sample(sample_shape)
+            drawn = Categorical(logits=self.base.logits, validate_args=False).sample(torch.Size(sample_shape))
             return torch.where(self.known.unsqueeze(-1), self.label, self.one_hot(drawn))
 
     def matches(self, value: Tensor) -> Tensor:
         """Whether y = value is the label, (..., B); false where there is none."""
         return (value * self.label).sum(-1) > 0.5
 
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> _LabelledOneHot:
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> _LabelledOneHot:
         return type(self)(self.base.expand(torch.Size(batch_shape)), self.labels, self.temperature)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
@@ -109,7 +110,7 @@ class FixedGuide(LabelledGuide):
     has_rsample = True
     has_enumerate_support = False
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+    def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
         return self.label.expand(*sample_shape, *self.base.logits.shape)
 
     sample = rsample
@@ -127,7 +128,7 @@ class RelaxedGuide(LabelledGuide):
     has_rsample = True
     has_enumerate_support = False
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+    def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
         logits = self.base.logits
         uniform = torch.rand(*sample_shape, *logits.shape, dtype=logits.dtype, device=logits.device)
         gumbel = -torch.log(-torch.log(uniform.clamp(1e-7, 1 - 1e-7)))
@@ -161,7 +162,7 @@ DISTRIBUTIONS = {
 class _Labels(Messenger):
     """Swaps the distribution of site y for one that the labels fix."""
 
-    def __init__(self, family: type[_LabelledOneHot], labels: Tensor, enumerated: bool, temperature: float) -> None:
+    def __init__(self, family: type[_LabelledOneHot], labels: Tensor, enumerated: bool, temperature: float | Tensor) -> None:
         super().__init__()
         self.family, self.labels, self.enumerated, self.temperature = family, labels, enumerated, temperature
 
@@ -188,7 +189,7 @@ class Labelled(nn.Module):
         temperature: of the relaxed y.
     """
 
-    def __init__(self, program: Program, part: str, treatment: str = "enumerated", temperature: float = 1.0) -> None:
+    def __init__(self, program: Program, part: str, treatment: str = "enumerated", temperature: float | Tensor = 1.0) -> None:
         super().__init__()
         self.program, self.treatment, self.temperature = program, treatment, temperature
         self.family = DISTRIBUTIONS[treatment][("model", "guide").index(part)]

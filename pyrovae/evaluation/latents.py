@@ -180,7 +180,7 @@ def _site_kl(traced: PairTrace, name: str) -> SiteKL:
     return SiteKL(per_dim, float(scores.expand(traced.shape).mean()), closed_form, marginal)
 
 
-def _dims(guide: Site, model: Site, shape: tuple[int, int]) -> tuple[Tensor | None, bool]:
+def _dims(guide: Site, model: Site, shape: tuple[int, ...]) -> tuple[Tensor | None, bool]:
     q, p = factors(guide["fn"]), factors(model["fn"])
     marginal = isinstance(guide["fn"], (dist.MultivariateNormal, dist.LowRankMultivariateNormal))
     if marginal:

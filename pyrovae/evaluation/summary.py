@@ -150,7 +150,7 @@ def evaluate(
     source = open_run(pair, with_data=data is None or classifier is not None)
     pair, split = as_pair_and_rows(source, data, "evaluate")
     reason = _no_density(pair, split)
-    shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
+    shared: dict[str, Any] = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
     shared |= {"precision": precision, "compile": compile}
     evidence, reconstruction = None, None
     if reason is None or method or options:

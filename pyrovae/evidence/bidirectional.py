@@ -99,10 +99,10 @@ class Sandwich(AIS):
         acceptance = torch.zeros(2, job.size, dtype=torch.float64, device=job.device)
         for done in range(0, self.num_chains, group):
             k = min(group, self.num_chains - done)
-            back = {"reverse": True, "tick": partial(job.tick, k * job.size), "keeper": job.keeper}
+            tick = partial(job.tick, k * job.size)
             runs = (
                 self.run(target, path, move, schedule, k, job),
-                anneal(path, end.expand(k, -1, -1), schedule, move, **back),
+                anneal(path, end.expand(k, -1, -1), schedule, move, reverse=True, tick=tick, keeper=job.keeper),
             )
             for weights, rate, run in zip((forward, reverse), acceptance, runs, strict=True):
                 weights.add(run.log_weight)

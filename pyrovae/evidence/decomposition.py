@@ -125,13 +125,13 @@ def gaps(
     >>> bool(found.amortization.abs().max() < 0.2)  # a guide that is exact
     True
     """
-    shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
+    shared: dict[str, Any] = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
     shared |= {"precision": precision, "compile": compile}
     pair, data = as_pair(pair), as_split(data)
     refining = Refined(num_steps=num_steps)
-    columns = stream(pair, data, refining, **shared)  # type: ignore[arg-type]
+    columns = stream(pair, data, refining, **shared)
     return Gaps(
-        log_evidence(pair, data, num_samples=num_samples, **shared),  # type: ignore[arg-type]
+        log_evidence(pair, data, num_samples=num_samples, **shared),
         Evidence.of(columns, refining.name, refining.bound, {**refining.options(), "seed": seed}),
-        log_evidence(pair, data, method="ais", **{**shared, **(ais or {})}),  # type: ignore[arg-type]
+        log_evidence(pair, data, method="ais", **{**shared, **(ais or {})}),
     )

@@ -170,7 +170,8 @@ class Evidence:
         columns = {name: ("data", getattr(self, name).cpu().numpy()) for name in COLUMNS}
         attrs = {k: v for k, v in self.to_json().items() if isinstance(v, (str, int, float))}
         group = xarray.Dataset(columns, coords={"data": range(len(self))}, attrs={**attrs, **_flat(self.options)})
-        return import_arviz().InferenceData(evidence=group)
+        made: InferenceData = import_arviz().InferenceData(evidence=group)
+        return made
 
     def plot(self) -> Figure:
         """The estimates with two standard errors, data in order of value, and k-hat (or the acceptance) of each."""

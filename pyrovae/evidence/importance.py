@@ -42,7 +42,7 @@ def job_weights(job: Job, batch: Mapping[str, Tensor], num_samples: int) -> Tens
     def weigh(batch: Mapping[str, Tensor]) -> Tensor:
         return trace_pair(job.model, job.guide, batch, num_samples).log_weight
 
-    log_weight = job.code.get(weigh, batch, draws=num_samples)(batch)
+    log_weight: Tensor = job.code.get(weigh, batch, draws=num_samples)(batch)
     if is_broken(log_weight):  # which the eager pass explains
         log_weight = log_weights(job.model, job.guide, batch, num_samples)
     return log_weight

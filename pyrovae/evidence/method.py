@@ -87,7 +87,8 @@ class Method:
     @classmethod
     def build(cls, options: dict[str, Any]) -> Method:
         """From options; an unknown one's error names the nearest."""
-        return Registry("method", {cls.name: cls}).build(cls.name, **options)
+        made: Method = Registry("method", {cls.name: cls}).build(cls.name, **options)
+        return made
 
 
 def require(name: str, value: Any, at_least: int) -> None:

@@ -7,7 +7,7 @@ The continuous latent sites, several, dependent, constrained, are packed as u, (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pyro import poutine
@@ -133,8 +133,8 @@ class Target:
             parts.append(u)
         if parts:
             return torch.cat(parts, -1)
-        value = next(iter(trace.nodes[name]["value"] for name in sample_sites(trace)))
-        return value.new_zeros(value.shape[0] if value.dim() > 1 else 1, self.size, 0, dtype=torch.get_default_dtype())
+        drawn: Tensor = next(iter(sample_sites(trace).values()))["value"]
+        return drawn.new_zeros(drawn.shape[0] if drawn.dim() > 1 else 1, self.size, 0, dtype=torch.get_default_dtype())
 
     def refuse_non_finite(self, u: Tensor) -> None:
         """NonFiniteError that names the site and row where a log density at u is NaN."""
@@ -153,7 +153,7 @@ class _Values(Messenger):
         self.latents: dict[str, Tensor] = {}
         self.jacobians: list[Tensor] = []
 
-    def _pyro_sample(self, msg: Site) -> None:
+    def _pyro_sample(self, msg: Any) -> None:
         if msg["is_observed"] or site_is_subsample(msg):
             return
         if _is_discrete(msg):
@@ -204,12 +204,13 @@ def _refuse_endless(site: Site) -> None:
 
 def _transform(site: Site) -> Transform:
     try:
-        return biject_to(site["fn"].support)
+        transform: Transform = biject_to(site["fn"].support)
     except NotImplementedError as error:
         raise ContractError(
             f"site {site['name']!r} lies on {site['fn'].support}, to which Pyro has no transform from the reals; use method "
             "'importance'."
         ) from error
+    return transform
 
 
 def support_check(site: Site, value: Tensor) -> Tensor | None:

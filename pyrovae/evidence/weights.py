@@ -37,7 +37,7 @@ def tail_length(count: int) -> int:
     >>> tail_length(100_000)
     949
     """
-    return math.ceil(min(count / 5, 3 * count**0.5))
+    return math.ceil(min(count / 5, 3 * math.sqrt(count)))
 
 
 class Weights:
@@ -127,14 +127,15 @@ class Weights:
             rows = ((self.count == count) & self.top.isfinite()).cpu().nonzero()[:, 0]
             if m < 5 or m >= self.keep or not len(rows):  # too few for a fit
                 continue
-            khat, smooth = _smooth(relative[: m + 1, rows].T.numpy(), m)
-            khat, smooth = torch.from_numpy(khat), torch.from_numpy(smooth).T
+            fitted = _smooth(relative[: m + 1, rows].T.numpy(), m)
+            khat, smooth = torch.from_numpy(fitted[0]), torch.from_numpy(fitted[1]).T
             result[0, rows] = torch.where(khat.isinf() & even[rows], math.nan, khat)
             raw = relative[:m, rows]
             changed = raw[-1] > -600  # else hardly a weight is above zero, and nothing is smoothed
             for i, power in ((1, 1), (2, 2)):
                 result[i, rows] = torch.where(changed, ((power * smooth).exp() - (power * raw).exp()).sum(0), 0.0)
-        return tuple(result.to(self.top.device))  # type: ignore[return-value]
+        khat, change_first, change_second = result.to(self.top.device)
+        return khat, change_first, change_second
 
 
 def _smooth(top: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:

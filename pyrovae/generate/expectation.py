@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from pyro.distributions import OneHotCategorical, TorchDistribution
@@ -22,7 +23,7 @@ MEAN_DRAWS = 64  # for the mean of a distribution that has no closed one
 class Expectations(Messenger):
     """Sites that would be drawn hold the mean of their distribution, so that a program runs without chance."""
 
-    def _pyro_sample(self, msg: Site) -> None:
+    def _pyro_sample(self, msg: Any) -> None:
         if not (msg["done"] or msg["is_observed"] or site_is_subsample(msg)):
             msg["value"], msg["done"] = expectation(msg["fn"]), True
 

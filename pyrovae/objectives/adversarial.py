@@ -101,7 +101,8 @@ class AAE(Objective):
     def judge(self, codes: Tensor) -> Tensor:
         """D, (K, B): above 0 where it takes codes for draws of the prior."""
         assert self.networks is not None
-        return self.networks(codes).squeeze(-1)
+        logits: Tensor = self.networks(codes)
+        return logits.squeeze(-1)
 
     def epoch_figures(self, given: Given) -> dict[str, Tensor]:
         """The sliced Wasserstein distance of codes to the prior, and the 95% quantile of that of the prior to itself."""
@@ -127,7 +128,8 @@ def sliced_wasserstein(one: Tensor, other: Tensor, num_projections: int = 50) ->
     """
     directions = torch.randn(one.shape[-1], num_projections, device=one.device)
     directions = directions / directions.norm(dim=0)
-    return ((one @ directions).sort(0).values - (other @ directions).sort(0).values).abs().mean()
+    gaps: Tensor = (one @ directions).sort(0).values - (other @ directions).sort(0).values
+    return gaps.abs().mean()
 
 
 def sliced_wasserstein_null(pool: Tensor, num_splits: int = 100, quantile: float = 0.95) -> Tensor:

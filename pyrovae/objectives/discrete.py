@@ -63,7 +63,7 @@ class NVIL(ELBO):
     """
 
     weights_kl = False
-    weights: dict[str, float] = {}  # type: ignore[assignment]  # none of the ELBO's
+    weights: dict[str, float] = {}  # none of the ELBO's
 
     def __init__(self, num_particles: int = 1, baseline: str = "network", hidden: int = 100, decay: float = 0.8) -> None:
         super().__init__(num_particles)
@@ -88,13 +88,19 @@ class NVIL(ELBO):
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
         traced = super().trace(given, batch)
-        if not traced.sampled:
-            raise ContractError("no latent site is drawn without reparameterization, so nvil has nothing to do: use 'elbo'.")
+        self.require_score(traced)
         return traced
+
+    def require_score(self, traced: PairTrace) -> Tensor:
+        """Sum of log q of the sampled sites, (K, B); ContractError where there are none."""
+        score = sampled_score(traced, self)
+        if score is None:
+            raise ContractError("no latent site is drawn without reparameterization, so nvil has nothing to do: use 'elbo'.")
+        return score
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         self.build(traced)
-        score = sampled_score(traced, self)
+        score = self.require_score(traced)
         log_weight = traced.log_weight
         bound = bounds.elbo(log_weight)
         path = log_weight + (score - score.detach())  # E[grad log q] = 0
@@ -107,11 +113,14 @@ class NVIL(ELBO):
 class Baselines(nn.Module):
     """c, C(x), and the running variance of the centred signal."""
 
+    mean: Tensor
+    variance: Tensor
+    count: Tensor
+
     def __init__(self, data_dim: int, hidden: int | None) -> None:
         super().__init__()
-        self.network = None
-        if hidden is not None:
-            self.network = nn.Sequential(nn.Linear(data_dim, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        layers = None if hidden is None else (nn.Linear(data_dim, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        self.network = None if layers is None else nn.Sequential(*layers)
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("variance", torch.zeros(()))
         self.register_buffer("count", torch.zeros(()))
@@ -217,7 +226,8 @@ class WakeSleep(RWS):
 
 def detach_draw(site: Site) -> Tensor:
     """A draw without its path."""
-    return site["value"].detach()
+    value: Tensor = site["value"]
+    return value.detach()
 
 
 def dream(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> Tensor:

@@ -130,7 +130,9 @@ class ELBO(Objective):
             return beta * sum(per_site.values(), traced.total({}).mean(0))
         parts = kl if self.free_bits_per == "dimension" else per_site
         counted = [torch.where(value.mean(0) > free_bits, value, free_bits) for value in parts.values()]
-        return beta * sum(value.flatten(1).sum(1) if value.dim() > 1 else value for value in counted)
+        return beta * sum(
+            (value.flatten(1).sum(1) if value.dim() > 1 else value for value in counted), traced.total({}).mean(0)
+        )
 
 
 class MeanField(ELBO):
@@ -230,7 +232,7 @@ class STL(ELBO):
     """
 
     weights_kl = False
-    weights: dict[str, float] = {}  # type: ignore[assignment]  # none of the ELBO's
+    weights: dict[str, float] = {}  # none of the ELBO's
 
     def __init__(self, num_particles: int = 1) -> None:
         super().__init__(num_particles)

@@ -146,7 +146,8 @@ class Gate:
         self.draws: dict[str, Tensor] = {}
 
     def __call__(self, site: Mapping[str, Any]) -> Tensor:
-        draw, event_dim = site["value"], site["fn"].event_dim
+        draw: Tensor = site["value"]
+        event_dim: int = site["fn"].event_dim
         seen = draw.view_as(draw)
         if seen.requires_grad:
             seen.register_hook(lambda grad: self.scale(grad, event_dim))

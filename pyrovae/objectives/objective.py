@@ -113,7 +113,7 @@ class Objective(pyro.infer.ELBO):
 
     def __init__(self, num_particles: int = 1) -> None:
         self.require("num_particles", num_particles, at_least=1)
-        super().__init__(num_particles=num_particles, max_plate_nesting=1, vectorize_particles=True)
+        super().__init__(num_particles=num_particles, max_plate_nesting=1, vectorize_particles=True)  # type: ignore[no-untyped-call]  # Pyro's
 
     @staticmethod
     def require(name: str, value: Any, at_least: int) -> None:
@@ -197,7 +197,7 @@ class Objective(pyro.infer.ELBO):
         return traced
 
     # -------------------------------------------------------------------------------------- the face of a Pyro ELBO
-    def _get_trace(self, model: Program, guide: Program, args: tuple, kwargs: dict) -> PairTrace:
+    def _get_trace(self, model: Program, guide: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PairTrace:
         if args:
             raise ContractError(f"{type(self).__name__} takes the batch by name, model(**batch), as in model(x=x).")
         return self.trace(Given(model, guide, [kwargs]))
@@ -221,7 +221,8 @@ class Objective(pyro.infer.ELBO):
         if torch.is_grad_enabled():
             commit(state)
         loss = update.loss * len(update.bound)
-        return scale.value * (loss - loss.detach() - update.bound.detach().sum())
+        value: Tensor = scale.value * (loss - loss.detach() - update.bound.detach().sum())
+        return value
 
     def loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
         """Minus the scaled bound summed over the batch, in nats."""
@@ -267,8 +268,9 @@ def commit(state: Mapping[Tensor, Tensor]) -> None:
 def base_objective(base: Any, bases: Mapping[str, type[Objective]], owner: str, **options: Any) -> Objective:
     """The objective that another is built on: a name of ``bases``, or a mapping with ``name`` and options."""
     name, given = parse_choice(base, f"base of {owner}")
+    name = str(name)
     if name not in bases:
-        raise nearest(f"base of {owner}", str(name), bases)
+        raise nearest(f"base of {owner}", name, bases)
     known = inspect.signature(bases[name]).parameters
     for option in given:
         if option not in known:

@@ -114,7 +114,8 @@ class Contraction(Penalized):
                 f"{describe(given.guide)} has no method squared_jacobian(x), so its Jacobian has no closed form here; use "
                 "jacobian='autograd'."
             )
-        return closed(given.batch["x"])
+        squared: Tensor = closed(given.batch["x"])
+        return squared
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
         if (self.of, self.jacobian) == ("encoder", "autograd"):

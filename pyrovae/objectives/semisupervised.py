@@ -151,7 +151,7 @@ class SemiSupervised(Wrapper):
         """Whether the bound of a batch is made of those of its rows: a penalty on the batch's mean KL is not."""
         return self.y == "enumerated" and self.inner.separable
 
-    def terms(self, traced: PairTrace | Parts, schedule: Mapping[str, Tensor] = {}) -> Terms:  # type: ignore[override]
+    def terms(self, traced: PairTrace | Parts, schedule: Mapping[str, Tensor] = {}) -> Terms:
         alpha = schedule.get("alpha", self.alpha)
         if isinstance(traced, PairTrace):
             bound, surrogate, state = self.inner.terms(traced, schedule)
