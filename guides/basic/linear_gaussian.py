@@ -32,6 +32,7 @@ class LinearGaussian(nn.Module):
         return self.law
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         loc, scale_tril = self.factor_analysis.posterior(x.flatten(1))
         with pyro.plate("data", x.shape[0], dim=-1):
             pyro.sample("z", dist.MultivariateNormal(loc, scale_tril=scale_tril))

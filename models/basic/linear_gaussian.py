@@ -32,6 +32,7 @@ class LinearGaussian(nn.Module):
         return self.law
 
     def forward(self, x: Tensor) -> None:
+        """Run the model, p, on a batch of B data."""
         shape = x.shape[1:]
         with pyro.plate("data", x.shape[0], dim=-1):
             z = pyro.sample("z", dist.Normal(x.new_zeros(self.factor_analysis.weight.shape[1]), 1.0).to_event(1))

@@ -116,10 +116,12 @@ class PairTrace:
 
     @cached_property
     def model_sites(self) -> dict[str, Site]:
+        """The model's sample sites, observed ones too."""
         return sample_sites(self.model)
 
     @cached_property
     def guide_sites(self) -> dict[str, Site]:
+        """The guide's latent sites."""
         return {n: s for n, s in sample_sites(self.guide).items() if not s["is_observed"]}
 
     @cached_property
@@ -262,7 +264,8 @@ def trace_pair(
     particles, under a plate at dim -2.
 
     Args:
-        model, guide: the two programs.
+        model: p, the one program.
+        guide: q, the other.
         batch: tensors with a first dimension of B.
         num_particles: K.
         enumerate_sites: enumerate the discrete sites that ask for it, left of the particles; else draw them.

@@ -33,7 +33,9 @@ class RowTransform(Protocol):
 
     keys: tuple[str, ...]
 
-    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]: ...
+    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
+        """The batch changed."""
+        ...
 
 
 class Split:

@@ -26,6 +26,7 @@ class GreyBernoulli(dist.Bernoulli):
         super().__init__(logits=logits, validate_args=validate_args)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> GreyBernoulli:
+        """The same distribution with this batch shape."""
         return GreyBernoulli(self.logits.expand(batch_shape), validate_args=False)
 
 
@@ -47,14 +48,17 @@ class Flat(TorchDistribution):
         super().__init__(torch.Size(), like.shape, validate_args=False)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> Flat:
+        """The same distribution with this batch shape."""
         new = self._get_checked_instance(Flat, _instance)
         super(Flat, new).__init__(torch.Size(batch_shape), self.event_shape, validate_args=False)
         return new
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Zero, (*batch_shape)."""
         return value.new_zeros(torch.broadcast_shapes(value.shape[:-1], self.batch_shape))
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        """Refused: there is nothing to draw from."""
         raise ContractError(
             "the model has no prior of its latent site (a deterministic autoencoder), so nothing can be drawn from it: "
             "reconstruct data or interpolate between them, or build the pair with relax=0.1, which gives it the prior N(0, I)."

@@ -88,6 +88,7 @@ class LabelledGuide(_LabelledOneHot):
     """q(y | x_b, y_b): all mass on the label where there is one, q(y | x_b) elsewhere."""
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """log q(y | x_b, y_b), (..., B), in nats."""
         fixed = torch.where(self.matches(value), 0.0, LOG_ZERO)
         return torch.where(self.known, fixed, self.base.log_prob(value))
 
@@ -100,6 +101,7 @@ class LabelledModel(_LabelledOneHot):
     """p(y) 1[y = y_b] where there is a label, p(y) elsewhere: summed over y, a labelled row has p(x, y_b)."""
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """log p(y) where y is no other than the label, (..., B), in nats."""
         excluded = self.known & ~self.matches(value)
         return torch.where(excluded, LOG_ZERO, self.base.log_prob(value))
 
@@ -129,6 +131,7 @@ class RelaxedGuide(LabelledGuide):
     has_enumerate_support = False
 
     def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        """Reparameterized draws, (*sample_shape, *batch_shape, *event_shape)."""
         logits = self.base.logits
         uniform = torch.rand(*sample_shape, *logits.shape, dtype=logits.dtype, device=logits.device)
         gumbel = -torch.log(-torch.log(uniform.clamp(1e-7, 1 - 1e-7)))
@@ -138,6 +141,7 @@ class RelaxedGuide(LabelledGuide):
     sample = rsample
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """sum_y q(y | x) log q(y | x), whatever the value, (..., B), in nats; 0 where there is a label."""
         entropy = (self.base.probs * self.base.logits).sum(-1)
         return torch.where(self.known, 0.0, entropy)
 
@@ -148,6 +152,7 @@ class RelaxedModel(LabelledModel):
     has_enumerate_support = False
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """sum_c y_c log p(y = c), (..., B), in nats."""
         return (value * self.base.logits).sum(-1)
 
 
@@ -196,5 +201,6 @@ class Labelled(nn.Module):
         self.__qualname__ = describe(program)
 
     def forward(self, **batch: Tensor) -> Any:
+        """Run the program on a batch of B data."""
         with _Labels(self.family, batch["y"], self.treatment == "enumerated", self.temperature):
             return self.program(**inputs(self.program, batch))

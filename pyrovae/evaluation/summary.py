@@ -144,7 +144,8 @@ def evaluate(
             svm, self-training or label-spreading (:func:`~pyrovae.evaluation.features.classify_features`).
         progress: show a bar.
         checkpoint: a file from which an interrupted estimate of log p(x) continues.
-        precision, compile: of the passes, as for :func:`~pyrovae.evidence.log_evidence`.
+        precision: of the passes, as for :func:`~pyrovae.evidence.log_evidence`.
+        compile: of the passes, as for :func:`~pyrovae.evidence.log_evidence`.
         options: of the method.
     """
     source = open_run(pair, with_data=data is None or classifier is not None)

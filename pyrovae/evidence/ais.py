@@ -66,20 +66,25 @@ class AIS(Method):
 
     @property
     def covers(self) -> str | None:
+        """What to use in place of it where the guide is zero at draws of the prior."""
         return "start='prior'" if self.start == "guide" else None
 
     @property
     def weighs_guide(self) -> bool:
+        """Whether log q(z | x) enters the weights."""
         return self.start == "guide"
 
     @property
     def work(self) -> int:
+        """Units of progress for each datum."""
         return self.num_chains * self.num_distributions
 
     def batch_size(self, asked: int, max_rows: int) -> int:
+        """Data in one batch."""
         return max(1, min(asked, max_rows // max(self.num_chains, self.pilot_chains)))
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
+        """The columns of a batch, (B,) each, values in nats."""
         target = Target(job.model, job.guide, job.batch, job.max_rows)
         group = max(1, job.max_rows // job.size)
         path, move, schedule = self.plan(target, job.code, group)
@@ -139,6 +144,7 @@ class SMC(AIS):
             raise OptionError(f"resample_below is {self.resample_below!r}; expected a share of the chains, from 0 to 1.")
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
+        """The columns of a batch, (B,) each, values in nats."""
         if self.num_chains * job.size > job.max_rows:
             raise OptionError(
                 f"num_chains is {self.num_chains} for {job.size} data in one pass, more than max_rows={job.max_rows}: smc "

@@ -139,7 +139,13 @@ def bdmc(
         pair: a Run, a run's folder, a Pair, or (model, guide).
         num_data: N, how many x to simulate.
         like: covariates and shapes, as for :func:`pyrovae.sample`; not needed for a model that has seen data.
-        batch_size, max_rows, seed, progress, checkpoint, precision, compile: as for :func:`log_evidence`.
+        batch_size: as for :func:`log_evidence`.
+        max_rows: as for :func:`log_evidence`.
+        seed: as for :func:`log_evidence`.
+        progress: as for :func:`log_evidence`.
+        checkpoint: as for :func:`log_evidence`.
+        precision: as for :func:`log_evidence`.
+        compile: as for :func:`log_evidence`.
         options: of :class:`~pyrovae.evidence.ais.AIS`: num_chains, num_distributions, start, path, num_leapfrog, ...
 
     References: Grosse, Ancha and Roy, Measuring the Reliability of MCMC Inference with Bidirectional Monte Carlo, 2016.

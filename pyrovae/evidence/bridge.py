@@ -55,16 +55,20 @@ class Bridge(Method):
 
     @property
     def bound(self) -> str:
+        """On which side of log p(x) the value lies in expectation."""
         return "estimate"
 
     @property
     def work(self) -> int:
+        """Units of progress for each datum."""
         return self.num_chains * (self.num_draws + self.num_warmup)
 
     def batch_size(self, asked: int, max_rows: int) -> int:
+        """Data in one batch."""
         return max(1, min(asked, max_rows // self.num_chains))
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
+        """The columns of a batch, (B,) each, values in nats."""
         target = Target(job.model, job.guide, job.batch, job.max_rows)
         q = refine(target, self.num_steps, min(10, self.num_chains))
         path, k = q.path(target), self.num_chains

@@ -115,7 +115,12 @@ def gaps(
         num_samples: K of L_K.
         num_steps: of the refinement.
         ais: options of :class:`~pyrovae.evidence.ais.AIS`.
-        batch_size, max_rows, seed, progress, precision, compile: as for :func:`log_evidence`.
+        batch_size: as for :func:`log_evidence`.
+        max_rows: as for :func:`log_evidence`.
+        seed: as for :func:`log_evidence`.
+        progress: as for :func:`log_evidence`.
+        precision: as for :func:`log_evidence`.
+        compile: as for :func:`log_evidence`.
 
     References: Cremer, Li and Duvenaud, Inference Suboptimality in Variational Autoencoders, 2018, Eq. (4) to (6).
 

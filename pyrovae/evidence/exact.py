@@ -32,9 +32,11 @@ class Exact(Method):
 
     @property
     def bound(self) -> str:
+        """On which side of log p(x) the value lies in expectation."""
         return "exact"
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
+        """The columns of a batch, (B,) each, values in nats."""
         own = getattr(job.model, "log_evidence", None)
         if callable(own):
             value = own(**inputs(own, job.batch))

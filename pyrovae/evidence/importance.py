@@ -88,14 +88,17 @@ class Importance(Method):
 
     @property
     def bound(self) -> str:
+        """On which side of log p(x) the value lies in expectation."""
         return "estimate" if self.psis else "lower"
 
     @property
     def covers(self) -> str | None:
+        """What to use in place of it where the guide is zero at draws of the prior."""
         return None if self.defensive else "defensive=0.1, or method='ais' with start='prior'"
 
     @property
     def work(self) -> int:
+        """Units of progress for each datum."""
         return self.num_samples
 
     @property
@@ -106,6 +109,7 @@ class Importance(Method):
         return self.max_samples or 100 * self.num_samples
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
+        """The columns of a batch, (B,) each, values in nats."""
         weights = Weights(job.size, job.device, self.most)
         rows = torch.arange(job.size, device=job.device)
         while len(rows):

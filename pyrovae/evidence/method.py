@@ -82,6 +82,7 @@ class Method:
         """Columns of :class:`~pyrovae.evidence.Evidence`, (B,) each, float64."""
 
     def options(self) -> dict[str, Any]:
+        """The options by name."""
         return asdict(self)
 
     @classmethod

@@ -80,7 +80,8 @@ def interpolate(
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
-        data_a, data_b: one datum each, as for :func:`traverse`.
+        data_a: one datum each, as for :func:`traverse`.
+        data_b: one datum each, as for :func:`traverse`.
         num: how many pictures, both ends included.
         site: the latent site to move; by default all of them. What cannot be moved (labels) stays that of a.
 

@@ -63,6 +63,7 @@ class AAE(Objective):
             self.networks = discriminator(z.shape[-1], self.hidden).to(z.device)
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles)
         for name, site in traced.guide_sites.items():
             if not (site["fn"].has_rsample and site["value"].is_floating_point()) or name in traced.enumerated:
@@ -84,6 +85,7 @@ class AAE(Objective):
         return codes_of({name: sites[name]["value"] for name in names})
 
     def updates(self, given: Given) -> Updates:
+        """The updates, in the order that the class states."""
         traced = self.trace(given)
         names, likelihood = list(traced.latents), traced.total({n: traced.log_p[n] for n in traced.observed}).mean(0)
         yield Update("reconstruct", -likelihood.mean(), likelihood)
@@ -118,7 +120,8 @@ def sliced_wasserstein(one: Tensor, other: Tensor, num_projections: int = 50) ->
         mean over unit u of (1/n) sum_i |sort(one u)_i - sort(other u)_i|
 
     Args:
-        one, other: (n, d) each.
+        one: a sample, (n, d).
+        other: another one, (n, d).
         num_projections: how many directions.
 
     References: Bonneel, Rabin, Peyre and Pfister, Sliced and Radon Wasserstein Barycenters of Measures, 2015.

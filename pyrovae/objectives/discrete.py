@@ -38,6 +38,7 @@ class VIMCO(Objective):
         super().__init__(num_particles)
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         log_weight, score = traced.log_weight, sampled_score(traced, self)
         bound = bounds.iwae(log_weight)
         if score is None:
@@ -87,6 +88,7 @@ class NVIL(ELBO):
         self.networks = Baselines(math.prod(x.shape[1:]), self.hidden if self.baseline == "network" else None).to(x.device)
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         traced = super().trace(given, batch)
         self.require_score(traced)
         return traced
@@ -99,6 +101,7 @@ class NVIL(ELBO):
         return score
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         self.build(traced)
         score = self.require_score(traced)
         log_weight = traced.log_weight
@@ -168,6 +171,7 @@ class RWS(Objective):
         return {"sleep": self.sleep} if 0 < self.sleep < 1 else {}
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=detach_draw)
         return self.admit(given, traced)
 
@@ -182,6 +186,7 @@ class RWS(Objective):
         return Terms(bound, surrogate)
 
     def updates(self, given: Given) -> Updates:
+        """The updates, in the order that the class states."""
         traced = self.trace(given)
         dreams = dream(given.model, given.guide, given.batch) if self.sleep and torch.is_grad_enabled() else None
         bound, surrogate, state = self.terms(traced, given.schedule)
@@ -212,15 +217,18 @@ class WakeSleep(RWS):
         super().__init__(num_particles, sleep=1.0)
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         traced = super().trace(given, batch)
         if traced.log_terms.dim() > 2:
             raise ContractError(f"{self!r} draws its latent sites: take the marks for enumeration off, or use 'rws'.")
         return traced
 
     def of(self, log_weight: Tensor) -> Tensor:
+        """The bound, (B,), in nats, of log weights, (K, B)."""
         return bounds.elbo(log_weight)
 
     def model_weights(self, weights: Tensor) -> Tensor:
+        """The weight of each draw in the model's gradient, the shape of ``weights``."""
         return torch.full_like(weights, 1 / self.num_particles)
 
 

@@ -84,7 +84,8 @@ class ELBO(Objective):
         return {"beta": self.beta, **({"free_bits": self.free_bits} if self.free_bits else {})}
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
-        bound = traced.expect(traced.log_joint - traced.total(traced.log_q)).mean(0)
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
+        bound = bounds.elbo(self.log_weight(traced))
         beta = schedule.get("beta", self.beta)
         if not (self.free_bits or traced.sampled) and self.capacity is None and isinstance(beta, float | int) and beta == 1:
             return Terms(bound, bound)  # nothing is weighted, nothing needs a score
@@ -107,6 +108,10 @@ class ELBO(Objective):
             signal = (cost - beta * score).detach()
             surrogate = surrogate + traced.expect(signal * (score - score.detach()))
         return Terms(bound, surrogate.mean(0))
+
+    def log_weight(self, traced: PairTrace) -> Tensor:
+        """log p(x, z) - log q(z | x) at each draw, (K, B), averaged over enumerated sites by q."""
+        return traced.expect(traced.log_joint - traced.total(traced.log_q))
 
     @staticmethod
     def refuse_weight(beta: float | Tensor, traced: PairTrace) -> None:
@@ -150,6 +155,7 @@ class MeanField(ELBO):
     """
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         refuse_sampled(traced, self, "use 'elbo', or enumerate it")
         if traced.summed_out:
             raise ContractError(
@@ -206,6 +212,7 @@ class Enum(ELBO):
     """
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         return super().trace(replace(given, model=_Marked(given.model), guide=_Marked(given.guide)), batch)
 
 
@@ -238,6 +245,7 @@ class STL(ELBO):
         super().__init__(num_particles)
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         refuse_sampled(traced, self, "use 'elbo'")
         score = score_terms(traced)
         entropy = traced.total(traced.log_q) - (score - score.detach())

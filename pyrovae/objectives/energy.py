@@ -26,6 +26,7 @@ class Energy(Objective):
     bound = "none"
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         refuse_sampled(traced, self, "use 'elbo', or enumerate it")
         value = traced.expect(traced.log_joint).mean(0)
         return Terms(value, value)

@@ -73,6 +73,7 @@ class Renyi(WeightBound):
         return {"alpha": self.alpha}
 
     def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
+        """The bound, (B,), in nats, of log weights, (K, B)."""
         return bounds.renyi(log_weight, schedule.get("alpha", self.alpha))
 
 
@@ -89,6 +90,7 @@ class IWAE(WeightBound):
         super().__init__(num_particles)
 
     def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
+        """The bound, (B,), in nats, of log weights, (K, B)."""
         return bounds.iwae(log_weight)
 
 
@@ -110,6 +112,7 @@ class MIWAE(WeightBound):
         self.num_groups = num_groups
 
     def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
+        """The bound, (B,), in nats, of log weights, (K, B)."""
         return bounds.miwae(log_weight, self.num_groups)
 
 
@@ -135,6 +138,7 @@ class CIWAE(WeightBound):
         return {"beta": self.beta}
 
     def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
+        """The bound, (B,), in nats, of log weights, (K, B)."""
         return bounds.ciwae(log_weight, schedule.get("beta", self.beta))
 
 
@@ -164,6 +168,12 @@ class Gate:
         return grad * factor.reshape(factor.shape + (1,) * event_dim)
 
 
+def normalized_weights(log_terms: Tensor) -> Tensor:
+    """v = u / sum u over draws and enumerated values, (..., K, B), without gradient."""
+    flat = log_terms.detach().flatten(0, -2).softmax(0)
+    return flat.reshape(log_terms.shape)
+
+
 class DReG(Objective):
     """The IWAE's bound with a doubly reparameterized gradient for the guide, whose signal stays up with K.
 
@@ -181,22 +191,18 @@ class DReG(Objective):
         super().__init__(num_particles)
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=Gate())
         return self.admit(given, traced)
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         refuse_sampled(traced, self, "use 'vimco' or 'iwae'")
-        weights = normalized_weights(traced.log_terms)
+        v = normalized_weights(traced.log_terms)  # v = w / sum w
         score = score_terms(traced)
-        log_terms = traced.log_terms + (score - score.detach())  # the path of log q without its score
-        traced.through.factor = weights  # type: ignore[union-attr]
-        return Terms(bounds.iwae(traced.log_weight), (weights * log_terms).flatten(0, -2).sum(0))
-
-
-def normalized_weights(log_terms: Tensor) -> Tensor:
-    """v = u / sum u over draws and enumerated values, (..., K, B), without gradient."""
-    flat = log_terms.detach().flatten(0, -2).softmax(0)
-    return flat.reshape(log_terms.shape)
+        log_w = traced.log_terms + (score - score.detach())  # d log w / d z reaches the guide through its draws alone
+        traced.through.factor = v  # type: ignore[union-attr]  # a second v for what passes through a draw: v^2 in the guide
+        return Terms(bounds.iwae(traced.log_weight), (v * log_w).flatten(0, -2).sum(0))
 
 
 class PIWAE(Objective):
@@ -217,10 +223,12 @@ class PIWAE(Objective):
         self.num_groups = num_groups
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=Gate())
         return self.admit(given, traced)
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         refuse_sampled(traced, self, "use 'vimco' or 'iwae'")
         if traced.log_terms.dim() > 2:
             raise ContractError(f"{self!r} is not defined with enumerated sites here; use 'iwae', 'miwae' or 'dreg'.")

@@ -107,6 +107,7 @@ class Contraction(Penalized):
         self.of, self.jacobian, self.num_probes = of, jacobian, num_probes
 
     def closed_form(self, given: Given) -> Tensor | None:
+        """The penalty of each datum in closed form, (B,); None where it has none."""
         if self.jacobian != "closed-form":
             return None
         if not callable(closed := getattr(given.guide, "squared_jacobian", None)):
@@ -118,6 +119,7 @@ class Contraction(Penalized):
         return squared
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         if (self.of, self.jacobian) == ("encoder", "autograd"):
             batches = list(given.batches)
             x = batches[batch]["x"].detach().requires_grad_(torch.is_grad_enabled())
@@ -126,6 +128,7 @@ class Contraction(Penalized):
         return super().trace(given, batch)
 
     def penalty(self, traced: PairTrace, given: Given) -> Tensor:
+        """What is subtracted, (B,)."""
         x = traced.batch["x"]
         if not torch.is_grad_enabled():  # a bound is asked for, and no gradient
             return x.new_zeros(len(x))
@@ -209,6 +212,7 @@ class Sparsity(Penalized):
         return {"weight": self.weight, "rate": self.rate, **self.inner.weights}
 
     def penalty(self, traced: PairTrace, given: Given) -> Tensor:
+        """What is subtracted, (B,)."""
         codes, rate = traced.latents, given.schedule.get("rate", self.rate)
         if not torch.is_grad_enabled():  # before training and at validation; a compiled step must not look at values
             for name, z in codes.items():

@@ -22,15 +22,32 @@ from pyrovae.objectives.objective import Given, Objective, Terms, Wrapper, base_
 __all__ = ["SemiSupervised"]
 
 
-class _ClassIWAE(IWAE):
-    """log (1/K) sum_k exp sum_y q(y | x) log w_ky: the IWAE over z with the ELBO over y inside, so that q(y | x) learns."""
+def unlabelled_bound(traced: PairTrace) -> Tensor:
+    """U(x) of Kingma et al. (2014), Eq. (7), from one draw of z for each class, (K, B); L(x, y) in rows whose y is known.
+
+    U(x)    = sum_y q(y | x) L(x, y) + H(q(y | x)) = sum_y q(y | x) (L(x, y) - log q(y | x))
+    L(x, y) = log p(x, y, z) - log q(z | x, y),   z ~ q(z | x, y)
+    """
+    bound_less_log_q_y = traced.log_joint - traced.total(traced.log_q)  # L(x, y) - log q(y | x), (C, K, B)
+    return traced.expect(bound_less_log_q_y)  # sum_y q(y | x) (...)
+
+
+class _ClassELBO(ELBO):
+    """The mean of U(x) over K draws."""
 
     def log_weight(self, traced: PairTrace) -> Tensor:
-        return traced.expect(traced.log_joint - traced.total(traced.log_q))
+        return unlabelled_bound(traced)
+
+
+class _ClassIWAE(IWAE):
+    """log (1/K) sum_k exp U_k(x): the IWAE over z with the ELBO over y inside, so that q(y | x) learns."""
+
+    def log_weight(self, traced: PairTrace) -> Tensor:
+        return unlabelled_bound(traced)
 
 
 BASES: dict[str, type[Objective]] = {
-    "elbo": ELBO,
+    "elbo": _ClassELBO,
     "meanfield": MeanField,
     "iwae": _ClassIWAE,
     "nvil": NVIL,
@@ -127,6 +144,7 @@ class SemiSupervised(Wrapper):
         self.labelled_first = isinstance(data, LabelledSplit) and num_processes == 1
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace | Parts:  # type: ignore[override]
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         rows = given.batches[batch]
         if "y" not in rows:
             raise ContractError("semisupervised needs y in the batch, (B,): a label, or -1 where there is none; data lack y.")
@@ -152,6 +170,7 @@ class SemiSupervised(Wrapper):
         return self.y == "enumerated" and self.inner.separable
 
     def terms(self, traced: PairTrace | Parts, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         alpha = schedule.get("alpha", self.alpha)
         if isinstance(traced, PairTrace):
             bound, surrogate, state = self.inner.terms(traced, schedule)

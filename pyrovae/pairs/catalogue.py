@@ -64,6 +64,7 @@ class Recipe:
     build: Callable[..., Pair] = field(repr=False)
 
     def __call__(self, spec: DataSpec, **options: Any) -> Pair:
+        """The pair of these options for such data."""
         return self.build(spec, **options)
 
     @property

@@ -110,7 +110,8 @@ def traversals(
 
     Args:
         pictures: (num_dims, num_values, *shape), of :func:`pyrovae.generate.traverse`.
-        values, dims: those that ``traverse`` was given; its defaults if None.
+        values: those that ``traverse`` was given; its default if None.
+        dims: likewise.
     """
     values = torch.linspace(-3, 3, pictures.shape[1]) if values is None else torch.as_tensor(values)
     names = [f"z[{i}]" for i in (range(len(pictures)) if dims is None else dims)]

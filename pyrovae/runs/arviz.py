@@ -129,6 +129,7 @@ def resample(log_weight: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
 
     Args:
         log_weight: (K, B), nats.
+        num_samples: indices for each datum.
 
     >>> resample(torch.tensor([[0.0], [-200.0]]), 3)[0].flatten()
     tensor([0, 0, 0])

@@ -105,7 +105,8 @@ def resume(
         path: the run folder.
         epochs: new total number of epochs.
         steps: new total number of steps.
-        pair, data: as for :func:`load`.
+        pair: as for :func:`load`.
+        data: as for :func:`load`.
         fabric: as for :func:`~pyrovae.fit`; exact with as many processes as before.
         progress: show a progress bar.
         objects: the objective, optimizer, optimizers, scheduler or schedule, where the run was given objects, not names.

@@ -44,9 +44,11 @@ class FlowDistribution(TorchDistribution):
         super().__init__(base.batch_shape, base.event_shape, validate_args=validate_args)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> FlowDistribution:
+        """The same distribution with this batch shape."""
         return FlowDistribution(self.base.expand(batch_shape), self.transforms, validate_args=False)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        """Reparameterized draws, (*sample_shape, *batch_shape, *event_shape)."""
         z = self.base.rsample(sample_shape)
         log_prob = self.base.log_prob(z)
         for transform in self.transforms:
@@ -56,6 +58,7 @@ class FlowDistribution(TorchDistribution):
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """log p(value), in nats, (*batch_shape)."""
         if self._drawn is not None:
             drawn, log_prob, has_graph = self._drawn
             if value is drawn and (has_graph or not torch.is_grad_enabled()):
