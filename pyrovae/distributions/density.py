@@ -36,7 +36,9 @@ def is_point(fn: TorchDistribution) -> bool:
 
 
 def mask_distribution(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:
-    """The distribution of a datum of independent values, scored only where ``mask`` is true: log p(x_observed).
+    """The distribution of a datum of independent values, scored only where ``mask`` is true, in nats, (B,).
+
+        log p(x_observed) = sum over observed i of log p(x_i)
 
     Args:
         fn: a product over the dimensions of its event, made with ``to_event``.

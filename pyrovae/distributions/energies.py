@@ -14,7 +14,9 @@ __all__ = ["Flat", "GreyBernoulli"]
 
 
 class GreyBernoulli(dist.Bernoulli):
-    """x log p + (1 - x) log(1 - p) for grey x in [0, 1]: an energy, **not** a density, since it has no normalizer.
+    """Cross-entropy of grey x in [0, 1], (*batch_shape), in nats: an energy, **not** a density, since it has no normalizer.
+
+        -energy(x) = x log p + (1 - x) log(1 - p)
 
     It trains, and is what many published "Bernoulli" figures on grey pixels used; estimators of log p(x) refuse it.
     """
@@ -31,7 +33,9 @@ class GreyBernoulli(dist.Bernoulli):
 
 
 class Flat(TorchDistribution):
-    """log p(z) = 0 for all z in R^d: **no** prior, as of a deterministic autoencoder; nothing can be drawn from it.
+    """**No** prior, as of a deterministic autoencoder: nothing can be drawn from it; ``log_prob`` is in nats, (*batch_shape).
+
+        log p(z) = 0   for all z in R^d
 
     Args:
         like: a tensor of z's shape, (d,).

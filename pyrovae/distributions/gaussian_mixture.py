@@ -14,7 +14,9 @@ __all__ = ["GaussianMixture"]
 
 
 class GaussianMixture(TorchDistribution):
-    """p(z) = sum_m w_m N(z; loc_m, diag scale_m^2) on R^d, exact in its density.
+    """A mixture of M diagonal Gaussians on R^d, exact in its density, in nats, (*batch_shape).
+
+        p(z) = sum_m w_m N(z; loc_m, diag scale_m^2)
 
     **Shared components**, (M, d), are a prior of all data. For each z the density holds M numbers, not M x d: the squares
     (z - loc_m)^2 / scale_m^2 come from two products of matrices, in float64, since their terms cancel. Draws are not

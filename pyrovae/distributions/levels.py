@@ -30,7 +30,9 @@ class _Levels(constraints.Constraint):
 
 
 class DiscretizedLogistic(TorchDistribution):
-    """P(x = k/(L-1)) = F((x + h - loc)/scale) - F((x - h - loc)/scale), F the logistic cdf, h = 1/(2(L-1)).
+    """A logistic distribution in L levels, as of the bytes of a pixel; ``log_prob`` is in nats, (*batch_shape).
+
+        P(x = k/(L-1)) = F((x + h - loc)/scale) - F((x - h - loc)/scale),   F the logistic cdf, h = 1/(2(L-1))
 
     The lowest level takes all mass below it, the highest all mass above. Computed without cancellation by
     F(b) - F(a) = F(b) F(-a) (1 - exp(a - b)).
@@ -93,7 +95,9 @@ class DiscretizedLogistic(TorchDistribution):
 
 
 class LevelsCategorical(TorchDistribution):
-    """P(x = k/(L-1)) = softmax(logits)_k: one free probability for each of L levels of a pixel.
+    """One free probability for each of L levels of a pixel; ``log_prob`` is in nats, (*batch_shape).
+
+        P(x = k/(L-1)) = softmax(logits)_k
 
     Args:
         logits: (..., L).

@@ -19,7 +19,9 @@ MARGIN = 1e-3  # from 0 and 1, where a sigmoid's argument is infinite
 
 
 class PseudoInputs(nn.Module):
-    """u_m = g(w_m), m = 1 .. M, (M, *shape): data that gradients make up, starting at w_m ~ N(mean, std^2) in every pixel.
+    """Data that gradients make up, (M, *shape), starting at noise in every pixel.
+
+        u_m = g(w_m), m = 1 .. M,   w_m ~ N(mean, std^2) at the start
 
     Args:
         num: M (K in the paper).
@@ -72,7 +74,7 @@ class VampPrior(nn.Module):
         p(z) = (1/M) sum_m q(z | u_m),   q(z | u_m) = N(z; mean(u_m), diag scale(u_m)^2)
 
     Called without arguments, gives that distribution of z, (d,); its ``log_prob`` is
-    logsumexp_m log q(z | u_m) - log M. Its KL from a Gaussian has no closed form: objectives sample it.
+    logsumexp_m log q(z | u_m) - log M, in nats. Its KL from a Gaussian has no closed form: objectives sample it.
 
     Args:
         encoder: x to (..., 2d), the means and the logarithms of the scales: the guide's own, so that its parameters are

@@ -124,7 +124,7 @@ def class_probabilities(pair: PairLike, data: Any, num_samples: int = 20, *, bat
 
 
 def classify(pair: PairLike, data: Any, num_samples: int = 20, *, batch_size: int = 500, seed: int = 0) -> Classification:
-    """The guide's classes of the labelled rows of data, against their labels.
+    """The guide's classes of the labelled rows of data, against their labels: probabilities are (N, C).
 
     Args: as for :func:`class_probabilities`; the data need y, -1 where there is no label.
 

@@ -123,7 +123,7 @@ def evaluate(
     compile: bool | None = None,
     **options: Any,
 ) -> Evaluation:
-    """ELBO and log p(x) with standard errors, active units, KL of each latent dimension.
+    """ELBO, log p(x) and the KL of each latent dimension, in nats per datum, with standard errors; active units.
 
     A pair without a density (a deterministic autoencoder, or an energy of grey pixels) has no log p(x): what is measured is
     its reconstruction of the data, and the reason is said; a ``method`` that is asked for is refused.

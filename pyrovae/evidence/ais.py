@@ -23,12 +23,15 @@ __all__ = ["AIS", "SMC"]
 
 @dataclass(frozen=True)
 class AIS(Method):
-    """log (1/K) sum_k w_kb, w_kb the weight of a chain from f_0 to p(x_b, z): a lower bound in expectation, K chains a datum.
+    """Annealed importance sampling with K chains a datum: a lower bound on log p(x_b) in expectation, in nats, (B,).
 
-    log f_beta = (1 - beta) log f_0 + beta log p(x, z) at T temperatures, in the unconstrained space of all continuous latent
-    sites, discrete ones summed out exactly; one transition of HMC at each. Temperatures, and HMC's step for each datum and
-    temperature, are tuned on a pilot run of its own and frozen before any weight accumulates. A weight's update takes no pass
-    of the model beyond HMC's; in all a datum costs about K T L passes forward and back.
+        log (1/K) sum_k w_kb,   log w_kb = sum_t (beta_t - beta_t-1) log (p(x_b, z_t) / f_0(z_t))
+
+    The chain z_1 .. z_T moves along log f_beta = (1 - beta) log f_0 + beta log p(x, z) at T temperatures, in the
+    unconstrained space of all continuous latent sites, discrete ones summed out exactly; one transition of HMC at each.
+    Temperatures, and HMC's step for each datum and temperature, are tuned on a pilot run of its own and frozen before any
+    weight accumulates. A weight's update takes no pass of the model beyond HMC's; in all a datum costs about K T L passes
+    forward and back.
 
     Args:
         num_chains: K, chains for each datum.
@@ -122,7 +125,9 @@ class AIS(Method):
 
 @dataclass(frozen=True)
 class SMC(AIS):
-    """The same chains, resampled where their effective sample size falls low: a lower bound in expectation.
+    """The same chains, resampled where their effective sample size falls low: a lower bound in expectation, in nats, (B,).
+
+        log prod_s (1/K) sum_k w_kbs,   w_kbs the weight of chain k between two resamplings
 
     Less variance than AIS where weights grow uneven on the way; all K chains of a datum must be in memory at once. The stated
     standard error counts chains of one first ancestor as one.

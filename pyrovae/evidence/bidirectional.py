@@ -129,7 +129,9 @@ def bdmc(
     compile: bool | None = None,
     **options: Any,
 ) -> BDMC:
-    """log w_forward <= log p(x) <= -log w_reverse in expectation, for x, z ~ p(x, z): how far AIS is from the truth.
+    """How far AIS is from the truth on data that the model draws: two bounds on log p(x_b), (N,), in nats.
+
+        E[log w_forward] <= log p(x) <= E[-log w_reverse],   x, z ~ p(x, z)
 
     The z that made x is an exact draw of p(z | x); chains that start there and anneal back to f_0 have weights of mean
     1 / p(x). Both directions use one schedule, tuned and frozen before. The gap tells what AIS with these options misses on

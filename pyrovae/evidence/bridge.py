@@ -23,7 +23,9 @@ MAX_ITERATIONS = 1000
 
 @dataclass(frozen=True)
 class Bridge(Method):
-    """p(x_b) = E_q*[h p(x_b, u)] / E_p(u | x_b)[h q*(u)] with the optimal bridge h: neither bound, small error.
+    """Bridge sampling between q* and draws of the posterior: neither bound, small error, in nats, (B,).
+
+        p(x_b) = E_q*[h(u) p(x_b, u)] / E_p(u | x_b)[h(u) q*(u)],   h the optimal bridge
 
     q* is a diagonal Gaussian refined from the guide; posterior draws come from K chains of HMC started at it, whose steps are
     tuned while they warm up and frozen then. Its error stays finite where q* is narrower than the posterior. The stated

@@ -103,7 +103,9 @@ def gaps(
     precision: str = "float32",
     compile: bool | None = None,
 ) -> Gaps:
-    """log p(x) - L[q] = (log p(x) - L[q*]) + (L[q*] - L[q]): approximation gap and amortization gap of a guide.
+    """The gap between log p(x) and the ELBO, in nats, split into approximation gap and amortization gap of a guide.
+
+        log p(x) - L[q] = (log p(x) - L[q*]) + (L[q*] - L[q])
 
     q* is the diagonal Gaussian (in the unconstrained space of the latents) that is best for each datum alone, refined from
     the guide's moments; log p(x) is the largest of L_K, the same from q*, and AIS. Both approach what they stand for from

@@ -19,7 +19,9 @@ __all__ = ["Exact"]
 
 @dataclass(frozen=True)
 class Exact(Method):
-    """log p(x_b) from the model's own method ``log_evidence(x)``, else the sum over all values of its discrete sites.
+    """log p(x_b), (B,), in nats, from the model's own method ``log_evidence(x)``, else by the sum over its discrete sites.
+
+        log p(x_b) = log sum_z p(x_b, z)
 
     >>> import pyrovae as pv
     >>> digits = pv.data.load("digits")

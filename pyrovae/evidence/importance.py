@@ -50,7 +50,9 @@ def job_weights(job: Job, batch: Mapping[str, Tensor], num_samples: int) -> Tens
 
 @dataclass(frozen=True)
 class Importance(Method):
-    """log (1/K) sum_k p(x_b, z_kb) / r(z_kb), z_kb ~ r: a lower bound in expectation, that rises to log p(x) with K.
+    """Importance sampling: a lower bound on log p(x_b) in expectation, that rises to it with K, in nats, (B,).
+
+        L_K = log (1/K) sum_k p(x_b, z_kb) / r(z_kb),   z_kb ~ r
 
     r is the guide q(z | x), or with ``defensive=a`` the mixture (1 - a) q(z | x) + a p(z), from which exactly round(a K) draws
     are the prior's: its weights never exceed p(x | z) / a, so that their variance is finite.

@@ -25,7 +25,7 @@ class VIMCO(Objective):
 
         grad = sum_k (L - L_-k) grad log q(z_k | x) + grad L,   L_-k by the geometric mean of the other weights
 
-    Unbiased, without networks or parameters of its own.
+    Unbiased, without networks or parameters of its own. The value is a lower bound on log p(x), in nats per datum, (B,).
 
     Args:
         num_particles: K, at least 2.
@@ -52,7 +52,8 @@ class NVIL(ELBO):
 
         signal = log w - c - C(x), divided by max(1, its running standard deviation)
 
-    c is a running average, C(x) a network of the data trained to predict the signal. They change no expectation.
+    c is a running average, C(x) a network of the data trained to predict the signal. They change no expectation. The value is
+    a lower bound on log p(x), in nats per datum, (B,).
 
     Args:
         num_particles: K, over which the mean is taken.
@@ -150,7 +151,8 @@ class RWS(Objective):
         model: sum_k v_k grad log p(x, z_k),   guide (wake): sum_k v_k grad log q(z_k | x),   v = w / sum w
         guide (sleep): grad log q(z | x) at x, z drawn from the model
 
-    No draw is differentiated, so that discrete and continuous sites are served alike. Programs must not share parameters.
+    No draw is differentiated, so that discrete and continuous sites are served alike. Programs must not share parameters. The
+    value is the IWAE bound, a lower bound on log p(x), in nats per datum, (B,).
 
     Args:
         num_particles: K.
@@ -206,6 +208,10 @@ class RWS(Objective):
 
 class WakeSleep(RWS):
     """Wake-sleep: the model follows the ELBO's gradient, the guide log q(z | x) at dreams of the model.
+
+        model (wake): (1/K) sum_k grad log p(x, z_k), z_k ~ q,   guide (sleep): grad log q(z | x) at (x, z) ~ p
+
+    The value is the ELBO, a lower bound on log p(x), in nats per datum, (B,).
 
     Args:
         num_particles: K, over which the wake phase's mean is taken.

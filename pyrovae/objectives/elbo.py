@@ -21,7 +21,9 @@ __all__ = ["ELBO", "STL", "Enum", "MeanField"]
 
 
 class ELBO(Objective):
-    """E_q[log p(x, z) - log q(z | x)], sampled; any site, any guide.
+    """The evidence lower bound, sampled, for any sites and any guide; a lower bound on log p(x), in nats per datum, (B,).
+
+        ELBO = E_q[log p(x, z) - log q(z | x)],   by the mean over K draws
 
     Reparameterized sites take the pathwise gradient, enumerated ones are summed exactly, the others take the score function
     of Ranganath et al. (2014) with the datum's own log weight as its signal: value and gradient of
@@ -141,7 +143,9 @@ class ELBO(Objective):
 
 
 class MeanField(ELBO):
-    """E_q[log p(x | z)] - sum over sites of KL(q || p), analytic where that is right and registered, sampled elsewhere.
+    """The ELBO with its KL analytic where that is right and registered, else sampled; a lower bound, nats per datum, (B,).
+
+        ELBO = E_q[log p(x | z)] - sum over sites of KL(q || p)
 
     The value and gradient of :class:`pyro.infer.TraceMeanField_ELBO`, but for sites whose analytic KL would be wrong: where
     a site comes after another in the model and before it in the guide, its prior may depend on a draw that depends on its
@@ -204,7 +208,9 @@ def crosses(traced: PairTrace, name: str) -> bool:
 
 
 class Enum(ELBO):
-    """The ELBO with every discrete site of finite support enumerated, marked for it or not, and summed exactly.
+    """The ELBO with every discrete site of finite support enumerated; a lower bound, in nats per datum, (B,).
+
+        ELBO = sum_y q(y | x) E_q(z | x, y)[log p(x, y, z) - log q(y, z | x)],   y all discrete sites
 
     Value and gradient of :class:`pyro.infer.TraceEnum_ELBO`.
 
@@ -228,9 +234,12 @@ class _Marked:
 
 
 class STL(ELBO):
-    """The ELBO with the score term of log q left out of its gradient ("sticking the landing"): no variance at q = p(z | x).
+    """The ELBO without the score of log q in its gradient ("sticking the landing"): no variance at q = p(z | x).
 
-    Every latent site must be reparameterized or enumerated.
+        gradient for the guide = (1/K) sum_k (d log w_k / d z_k) grad z_k,   w_k = p(x, z_k) / q(z_k | x)
+
+    Its value is the ELBO, a lower bound on log p(x), in nats per datum, (B,). Every latent site must be reparameterized or
+    enumerated.
 
     Args:
         num_particles: K, over which the mean is taken.

@@ -50,7 +50,9 @@ def sampled_score(traced: PairTrace, objective: Objective) -> Tensor | None:
 
 
 class Renyi(WeightBound):
-    """1/(1 - alpha) log (1/K) sum_k w_k^(1 - alpha), w_k = p(x, z_k) / q(z_k | x).
+    """The variational Renyi bound, in nats per datum, (B,): a lower bound on log p(x) for alpha >= 0.
+
+        L_alpha = 1/(1 - alpha) log (1/K) sum_k w_k^(1 - alpha),   w_k = p(x, z_k) / q(z_k | x)
 
     Right where Pyro's ``RenyiELBO`` is not: no scale inside the log-sum-exp, a gradient for sampled discrete sites, an exact
     sum over enumerated ones. For alpha < 0 the expectation may lie on either side of log p(x).
@@ -78,7 +80,9 @@ class Renyi(WeightBound):
 
 
 class IWAE(WeightBound):
-    """log (1/K) sum_k p(x, z_k) / q(z_k | x), a lower bound that rises to log p(x) with K.
+    """The importance weighted bound, in nats per datum, (B,): a lower bound that rises to log p(x) with K.
+
+        L_K = log (1/K) sum_k p(x, z_k) / q(z_k | x)
 
     Args:
         num_particles: K.
@@ -95,7 +99,11 @@ class IWAE(WeightBound):
 
 
 class MIWAE(WeightBound):
-    """The mean of M IWAE bounds of L = K / M draws each: a looser bound with a less noisy gradient for the guide.
+    """The mean of M IWAE bounds of L = K / M draws each: looser, with a less noisy gradient for the guide.
+
+        (1/M) sum_m log (1/L) sum_l w_ml,   w_ml = p(x, z_ml) / q(z_ml | x)
+
+    A lower bound on log p(x), in nats per datum, (B,).
 
     Args:
         num_particles: K, all draws together.
@@ -117,7 +125,9 @@ class MIWAE(WeightBound):
 
 
 class CIWAE(WeightBound):
-    """beta ELBO + (1 - beta) IWAE.
+    """Between the ELBO and the IWAE: a lower bound on log p(x), in nats per datum, (B,).
+
+        beta (1/K) sum_k log w_k + (1 - beta) log (1/K) sum_k w_k,   w_k = p(x, z_k) / q(z_k | x)
 
     Args:
         num_particles: K.
@@ -179,7 +189,8 @@ class DReG(Objective):
 
         model:  sum_k v_k grad log p(x, z_k),     guide:  sum_k v_k^2 (d log w_k / d z_k) grad z_k,     v = w / sum w
 
-    Every latent site must be reparameterized or enumerated. With one particle it is STL.
+    The value is a lower bound on log p(x), in nats per datum, (B,). Every latent site must be reparameterized or enumerated.
+    With one particle it is STL.
 
     Args:
         num_particles: K.
@@ -208,7 +219,9 @@ class DReG(Objective):
 class PIWAE(Objective):
     """The IWAE bound of all K draws for the model, the MIWAE bound of M groups for the guide; reports the former.
 
-    Every latent site must be reparameterized.
+        model:  grad log (1/K) sum_k w_k,     guide:  grad (1/M) sum_m log (1/L) sum_l w_ml,     L = K / M
+
+    The value is a lower bound on log p(x), in nats per datum, (B,). Every latent site must be reparameterized.
 
     Args:
         num_particles: K, all draws together.

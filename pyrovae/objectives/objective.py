@@ -57,7 +57,7 @@ class Given:
 
     Attributes:
         model, guide: the two programs.
-        batches: independent batches, as many as the objective's ``num_batches``.
+        batches: independent batches, (B, *shape) an entry, as many as the objective's ``num_batches``.
         schedule: option -> its value at this step, 0-d; only options that are scheduled.
         params: the parameters of each update, for losses that are made of gradients.
         data_size: N, for objectives of the aggregate posterior.

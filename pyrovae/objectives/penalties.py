@@ -70,6 +70,8 @@ class Contraction(Penalized):
         encoder:  J = dE_q[z]/dx, so that small changes of x change the code little          (Rifai et al. 2011)
         decoder:  J = dE[x | z]/dz at the guide's draw, so that the reconstruction is smooth  (Ghosh et al. 2020, RAE-GP)
 
+    What is reported is the base's value alone, in nats per datum, (B,).
+
     A scale of the code that the other network can take back makes either penalty void: tie the weights for the first, give the
     code a prior for the second, as pair ``cae`` does.
 
@@ -184,7 +186,11 @@ def rate_divergence(codes: Tensor, rate: float | Tensor) -> Tensor:
 
 
 class Sparsity(Penalized):
-    """The base minus weight sum_j KL(rate || mean over the batch of code j), for codes in (0, 1).
+    """The base minus a penalty on codes in (0, 1), (..., d), that are on more often than ``rate``, or less often.
+
+        base - weight sum_j KL(Bernoulli(rate) || Bernoulli(m_j)),   m_j the mean over the batch of code j
+
+    What is reported is the base's value alone, in nats per datum, (B,).
 
     Args:
         weight: of the penalty.

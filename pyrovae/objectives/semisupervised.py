@@ -79,9 +79,10 @@ class SemiSupervised(Wrapper):
         unlabelled rows:   U(x)    = sum_y q(y | x) (L(x, y) - log q(y | x))
         classification:    alpha * mean over the batch's labelled rows of log q(y_b | x_b)
 
-    What is trained is the mean over the batch of the first two plus the third; alpha = 0.1 is the 0.1 N of Kingma et al. for a
-    sum over N data, whichever share of a batch has labels. What is reported is the bound alone, without the classification:
-    of log p(x, y) where ``y`` in the batch is a label and of log p(x) where it is -1. The classifier is the guide's site y.
+    All are in nats per datum, (B,). What is trained is the mean over the batch of the first two plus the third; alpha =
+    0.1 is the 0.1 N of Kingma et al. for a sum over N data, whichever share of a batch has labels. What is reported is the
+    bound alone, without the classification: of log p(x, y) where ``y`` in the batch is a label and of log p(x) where it is
+    -1. The classifier is the guide's site y.
 
     Args:
         alpha: weight of the classification term.

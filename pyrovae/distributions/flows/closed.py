@@ -58,7 +58,7 @@ class SylvesterTransform(Transform):
 
 
 class Flow(nn.Module):
-    """A family of flows: ``transforms(features)`` are T_1, ..., T_n for data whose encoder gives those features.
+    """A family of flows: ``transforms(features)`` are T_1, ..., T_n for data whose encoder gives features, (..., F).
 
     Attributes:
         num_features: how many features of a datum it takes; 0 where all data share the transforms.

@@ -14,7 +14,9 @@ __all__ = ["FlowDistribution"]
 
 
 class FlowDistribution(TorchDistribution):
-    """log q(z) = log q_0(z0) - sum_i log |det dT_i / dz_i-1|, z = T_n(... T_1(z0)), exact, in nats.
+    """A base distribution bent by transforms; its log density is exact, in nats, (*batch_shape).
+
+        log q(z) = log q_0(z0) - sum_i log |det dT_i / dz_i-1|,   z = T_n(... T_1(z0))
 
     A draw is scored by the determinants on its way, with the full gradient. Any other value is scored by inverse transforms,
     where all have one; else NotImplementedError. (Torch's TransformedDistribution would take a value that it has inverted
