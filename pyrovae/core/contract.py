@@ -15,6 +15,7 @@ from torch.distributions import kl_divergence
 
 from pyrovae.core.doors import training_batch
 from pyrovae.core.inference import device_of
+from pyrovae.core.messages import mismatch_message, no_density
 from pyrovae.core.pair import (
     Batch,
     Pair,
@@ -29,18 +30,8 @@ from pyrovae.core.pair import (
     remember,
     shadowed_parameter,
 )
-from pyrovae.core.trace import (
-    DATA,
-    PairTrace,
-    Site,
-    is_reparameterized,
-    mismatch_message,
-    no_density,
-    placement_message,
-    run_program,
-    sample_sites,
-    trace_pair,
-)
+from pyrovae.core.sites import DATA, Site, is_reparameterized, placement_message, sample_sites
+from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.distributions.density import is_point
 from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError
 

@@ -15,7 +15,8 @@ from torch.distributions import kl_divergence
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import PairLike, Program, as_pair
-from pyrovae.core.trace import PairTrace, Site, mask_scores, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import Site, mask_scores, sample_sites
+from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.distributions.density import is_density
 from pyrovae.generate.expectation import factors
 

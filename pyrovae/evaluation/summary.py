@@ -10,8 +10,9 @@ import torch
 
 from pyrovae.core.doors import as_pair_and_rows, batches
 from pyrovae.core.inference import device_of, inference, private_random
+from pyrovae.core.messages import no_density
 from pyrovae.core.pair import Pair, PairLike, open_run
-from pyrovae.core.trace import no_density, trace_pair
+from pyrovae.core.trace import trace_pair
 from pyrovae.data import Data, Split, Stream
 from pyrovae.effects.labels import Labelled
 from pyrovae.errors import ContractError, OptionError

@@ -15,8 +15,10 @@ from tqdm import tqdm
 
 from pyrovae.compile import Code
 from pyrovae.core.inference import inference
+from pyrovae.core.messages import mismatch_message, no_density
 from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, parameters, remember
-from pyrovae.core.trace import latents_trace, mismatch_message, no_density, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns

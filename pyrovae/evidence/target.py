@@ -19,7 +19,8 @@ from torch.distributions.transforms import Transform
 
 from pyrovae.core.contract import find_non_finite
 from pyrovae.core.pair import Program, batch_size
-from pyrovae.core.trace import PairTrace, Site, latents_trace, mask_scores, run_program, sample_sites
+from pyrovae.core.sites import Site, mask_scores, sample_sites
+from pyrovae.core.trace import PairTrace, latents_trace, run_program
 from pyrovae.errors import ContractError, NonFiniteError
 
 __all__ = ["Densities", "Target", "support_check"]

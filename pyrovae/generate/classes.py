@@ -11,7 +11,8 @@ from torch import Tensor
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Batch, PairLike, Program, as_pair, batch_size, describe, template
-from pyrovae.core.trace import latents_trace, run_program, sample_sites
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import latents_trace, run_program
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.generate.expectation import Expectations, expectation, picture_site
 from pyrovae.generate.reconstruction import posterior_means

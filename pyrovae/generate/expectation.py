@@ -11,7 +11,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from pyrovae.core.trace import Site
+from pyrovae.core.sites import Site
 from pyrovae.errors import ContractError
 
 __all__ = ["Expectations", "expectation", "factors", "picture_site"]

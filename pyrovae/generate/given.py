@@ -13,7 +13,8 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from pyrovae.core.pair import Batch, Program, describe, inputs
-from pyrovae.core.trace import Site, mask_scores, run_program, sample_sites
+from pyrovae.core.sites import Site, mask_scores, sample_sites
+from pyrovae.core.trace import run_program
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError, OptionError
 

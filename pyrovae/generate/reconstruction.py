@@ -12,7 +12,8 @@ from torch import Tensor
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair
-from pyrovae.core.trace import Site, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import Site, sample_sites
+from pyrovae.core.trace import run_program, trace_pair
 from pyrovae.errors import OptionError
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import Expectations, expectation, picture_site

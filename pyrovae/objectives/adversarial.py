@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from pyrovae.core.trace import PairTrace, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.errors import ContractError
 from pyrovae.objectives.objective import Given, Objective, Update, Updates
 

@@ -10,7 +10,8 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyrovae.core.pair import Program
-from pyrovae.core.trace import PairTrace, Site, latents_trace, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import Site, sample_sites
+from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.elbo import ELBO

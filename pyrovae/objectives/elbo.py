@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from pyrovae.core.pair import Program, describe, inputs
-from pyrovae.core.trace import PairTrace, mask_scores
+from pyrovae.core.sites import mask_scores
+from pyrovae.core.trace import PairTrace
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled

@@ -11,8 +11,10 @@ import pyro.infer
 import torch
 from torch import Tensor, nn
 
+from pyrovae.core.messages import mismatch_message, no_density
 from pyrovae.core.pair import Program
-from pyrovae.core.trace import PairTrace, ScaleOf, Site, mismatch_message, no_density, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import ScaleOf, Site, sample_sites
+from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.registry import parse_choice
 

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from pyrovae.core.doors import as_pair_and_rows
 from pyrovae.core.inference import inference
+from pyrovae.core.messages import mismatch_message
 from pyrovae.core.pair import Batch, Pair, PairLike, batch_size, inputs
-from pyrovae.core.trace import PairTrace, latents_trace, mismatch_message, run_program, trace_pair
+from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.data import Split, Stream
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError, OptionError, RunError

@@ -14,7 +14,8 @@ from torch.autograd.functional import jacobian
 
 import pyrovae as pv
 from pyrovae.core.pair import parameters
-from pyrovae.core.trace import run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import run_program, trace_pair
 from pyrovae.data import DataSpec
 from pyrovae.distributions import flows
 from pyrovae.errors import ContractError

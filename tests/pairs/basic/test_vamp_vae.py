@@ -10,7 +10,8 @@ from exact import quadrature
 
 import pyrovae as pv
 from pyrovae.core.pair import parameters
-from pyrovae.core.trace import latents_trace, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import DataSpec
 from pyrovae.distributions.vampprior import PseudoInputs
 from pyrovae.errors import DataError
