@@ -15,7 +15,8 @@ from pyrovae.core.trace import PairTrace
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.energy import Energy
-from pyrovae.objectives.objective import Given, Objective, Update, Updates, Wrapper, base_objective
+from pyrovae.objectives.objective import Given, Objective, Update, Updates
+from pyrovae.objectives.wrapper import Wrapper, base_objective
 
 __all__ = ["Contraction", "Sparsity", "rate_divergence"]
 

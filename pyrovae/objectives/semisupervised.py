@@ -17,7 +17,8 @@ from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.objectives.discrete import NVIL, VIMCO
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.importance import IWAE
-from pyrovae.objectives.objective import Given, Objective, Terms, Wrapper, base_objective
+from pyrovae.objectives.objective import Given, Objective, Terms
+from pyrovae.objectives.wrapper import Wrapper, base_objective
 
 __all__ = ["SemiSupervised"]
 

@@ -17,7 +17,8 @@ from torch import nn
 import pyrovae as pv
 from pyrovae.compile import Code, CompiledStep, Step, compile_function, compiled, matmul
 from pyrovae.compile.graph import trace_graph
-from pyrovae.compile.roll import compile_rolled, merge_products
+from pyrovae.compile.products import merge_products
+from pyrovae.compile.roll import compile_rolled
 from pyrovae.core.pair import adopt, buffers, parameters
 from pyrovae.core.trace import trace_pair
 from pyrovae.errors import NonFiniteError, OptionError, PyrovaeError
