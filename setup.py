@@ -43,7 +43,15 @@ setup(
     extras_require={
         "tensorboard": ["tensorboard>=2.14"],
         "distributed": ["lightning-fabric>=2.2"],
-        "test": ["lightning-fabric>=2.2", "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6", "setuptools>=77", "wheel>=0.43"],
+        "test": [
+            "lightning-fabric>=2.2",
+            "mypy>=1.11",
+            "pytest>=8.0",
+            "pytest-xdist>=3.5",
+            "ruff>=0.6",
+            "setuptools>=77",
+            "wheel>=0.43",
+        ],
     },
     entry_points={"console_scripts": ["pyrovae = pyrovae.cli:main"]},
     classifiers=[

@@ -155,8 +155,8 @@ def parse_choice(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None
     ('semisupervised', {'alpha': 3, 'base': {'name': 'meanfield', 'beta': 10}})
     """
     if isinstance(chosen, Mapping):
-        options = dict(chosen)
-        return options.pop("name", None), options
+        given = dict(chosen)
+        return given.pop("name", None), given
     name, _, text = str(chosen).partition(":")
     options: dict[str, Any] = {}
     for item in filter(None, text.split(",")):

@@ -57,28 +57,28 @@ class Affine(nn.Module):
 def linear_gaussian(latent_dim: int, data_dim: int, rows: int = 7, guide: str = "exact") -> ExactPair:
     """Probabilistic PCA; guide "exact", "wrong" (prior-like) or "narrow" (a third of the posterior's scale)."""
     torch.manual_seed(latent_dim * 100 + data_dim)
-    law = FactorAnalysis(latent_dim, data_dim, "diagonal")
+    factors = FactorAnalysis(latent_dim, data_dim, "diagonal")
     with torch.no_grad():
-        law.loc.normal_()
-        law.log_scale.uniform_(-0.5, 0.5)
-    x = dist.LowRankMultivariateNormal(law.loc, law.weight, law.scale.square()).sample((rows,)).detach()
+        factors.loc.normal_()
+        factors.log_scale.uniform_(-0.5, 0.5)
+    x = dist.LowRankMultivariateNormal(factors.loc, factors.weight, factors.scale.square()).sample((rows,)).detach()
     if guide == "exact":
-        q: nn.Module = LinearGaussianGuide(law)
+        q: nn.Module = LinearGaussianGuide(factors)
     else:
-        _loc, tril = law.posterior(x)
+        _loc, tril = factors.posterior(x)
         spread = (tril @ tril.T).diagonal().sqrt()
         q = Affine(data_dim, latent_dim)
         with torch.no_grad():
-            zero, _ = law.posterior(torch.zeros(1, data_dim))
-            q.loc.weight.copy_((law.posterior(torch.eye(data_dim))[0] - zero).T)
+            zero, _ = factors.posterior(torch.zeros(1, data_dim))
+            q.loc.weight.copy_((factors.posterior(torch.eye(data_dim))[0] - zero).T)
             q.loc.bias.copy_(zero[0] + (0.3 * spread if guide == "wrong" else 0))
             q.log_scale.copy_((spread * (1.3 if guide == "wrong" else 1 / 3)).log())
     return ExactPair(
         f"linear-gaussian {latent_dim}x{data_dim} {guide}",
-        LinearGaussian(law),
+        LinearGaussian(factors),
         q,
         {"x": x},
-        lambda: law.log_evidence(x),
+        lambda: factors.log_evidence(x),
         guide == "exact",
     )
 
@@ -195,10 +195,10 @@ class GammaPosterior(nn.Module):
         shape, rate = a + x.sum(-1), b + x.shape[-1]
         with pyro.plate("data", x.shape[0], dim=-1):
             variance = torch.log1p(1 / shape)
-            law = (
+            q_z = (
                 dist.Gamma(shape, rate) if self.exact else dist.LogNormal((shape / rate).log() - variance / 2, variance.sqrt())
             )
-            pyro.sample("z", law)
+            pyro.sample("z", q_z)
 
 
 def gamma_poisson(exact: bool) -> ExactPair:

@@ -34,6 +34,7 @@ class CVAE(nn.Module):
         self.prior, self.decoder, self.likelihood = prior, decoder, likelihood
 
     def forward(self, x: Tensor, c: Tensor, given: Tensor) -> None:
+        """Run the model, p, on a batch of B data."""
         loc, scale = loc_and_scale(self.prior(c, given))
         with pyro.plate("data", x.shape[0], dim=-1):
             z = pyro.sample("z", dist.Normal(loc, scale).to_event(1))

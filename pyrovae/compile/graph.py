@@ -24,10 +24,8 @@ def _batch_norm(x: Tensor, weight: Any, bias: Any, mean: Any, var: Any, training
 
 
 DECOMPOSITIONS = {aten.native_batch_norm.default: _batch_norm}
-HIDDEN_WRITERS = {
-    aten.cudnn_batch_norm.default,
-    aten.miopen_batch_norm.default,
-}  # write buffers, and their schemas do not say so
+# operators that write buffers, and whose schemas do not say so
+HIDDEN_WRITERS = {aten.cudnn_batch_norm.default, aten.miopen_batch_norm.default}
 
 
 def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphModule, list[Tensor]]:

@@ -76,7 +76,9 @@ def build_optimizers(
     Args:
         objective: whose ``optimizers`` are used where ``own`` says nothing.
         params: the parameters that each update moves.
-        optimizer, lr, options: as for :func:`build_optimizer`, where neither says anything.
+        optimizer: as for :func:`build_optimizer`, where neither says anything.
+        lr: likewise.
+        options: likewise.
         own: update -> ``{"name": "SGD", "lr": 0.1, "momentum": 0.9}`` (any part of it), ``"SGD:lr=0.1"``, or what
             :func:`build_optimizer` takes.
 

@@ -148,7 +148,7 @@ class Step:
         bound = next((update.bound.detach().sum() for update in together if update.bound is not None), None)
         logged = [{**self._losses(update), **update.figures} for update in together]
         if self.exchange is not None:
-            bound, logged, grads = self._exchanged(together, grads, bound, logged)
+            bound, logged, grads = self._exchange_all(together, grads, bound, logged)
         if bound is not None:
             self.total += bound
             self._bound = bound
@@ -164,7 +164,7 @@ class Step:
     def _losses(self, update: Update) -> dict[str, Tensor]:
         return {update.name: update.loss} if update.name in self.sums else {}
 
-    def _exchanged(self, together: Any, grads: list[Grads], bound: Any, logged: list[dict[str, Tensor]]) -> tuple:
+    def _exchange_all(self, together: Any, grads: list[Grads], bound: Any, logged: list[dict[str, Tensor]]) -> tuple:
         """The same of all processes."""
         assert self.exchange is not None
         flat = [grad for own in grads for grad in own if grad is not None]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pyro
 import torch
 from pyro import poutine
 from torch import Tensor
-from torch.distributions import kl_divergence
 
 from pyrovae.core.doors import training_batch
 from pyrovae.core.inference import device_of
+from pyrovae.core.messages import mismatch_message
 from pyrovae.core.pair import (
     Batch,
     Pair,
@@ -29,58 +28,16 @@ from pyrovae.core.pair import (
     remember,
     shadowed_parameter,
 )
-from pyrovae.core.trace import (
-    DATA,
-    PairTrace,
-    Site,
-    is_reparameterized,
-    mismatch_message,
-    no_density,
-    placement_message,
-    run_program,
-    sample_sites,
-    trace_pair,
-)
+from pyrovae.core.site_report import Report, family_name, report_sites
+from pyrovae.core.sites import DATA, Site, placement_message, sample_sites
+from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.distributions.density import is_point
 from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError
 
-__all__ = ["Report", "SiteReport", "check", "check_batch", "find_non_finite"]
+__all__ = ["check", "check_batch", "find_non_finite"]
 
 CHECK_PARTICLES = 3
 CHECK_ROWS = 64  # of the data, from which the few that are checked come
-
-
-@dataclass(frozen=True)
-class SiteReport:
-    """What :func:`check` learned of one site."""
-
-    name: str
-    kind: str  # latent, observed, or summed out (a site that only the model has, enumerated)
-    shape: tuple[int, ...]
-    law: str
-    reparameterized: bool
-    analytic_kl: bool
-    enumerated: bool = False
-
-
-@dataclass(frozen=True)
-class Report:
-    """The sites of a pair that passed :func:`check`."""
-
-    sites: list[SiteReport] = field(default_factory=list)
-    is_density: bool = True
-
-    def __str__(self) -> str:
-        lines = []
-        for site in self.sites:
-            notes = [site.law]
-            if site.kind == "latent":
-                drawn = "reparameterized" if site.reparameterized else "sampled, score-function gradient"
-                kl = "analytic KL" if site.analytic_kl else "sampled KL"
-                point = site.law == "Delta"
-                notes += ["a point, no density"] if point else ["enumerated" if site.enumerated else drawn, kl]
-            lines.append(f"{site.kind} {site.name} {site.shape}: {', '.join(notes)}")
-        return "\n".join(lines)
 
 
 def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Report:
@@ -136,7 +93,7 @@ def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CH
                 'name, as in super().__init__("guide").'
             )
         _check_sites(model, guide, batch, single)
-        report = _report(single)
+        report = report_sites(single)
         _check_particles(model, guide, batch, num_particles)
         _check_independence(model, guide, batch, single)
     return report
@@ -245,7 +202,7 @@ def _check_support(what: str, site: Site, value: Tensor) -> None:
     if not bool(valid.all()):
         worst = value[~valid] if valid.shape == value.shape else value
         raise ContractError(
-            f"{what} leaves the support {support} of {_law(site)} (values from {float(worst.min()):g} to "
+            f"{what} leaves the support {support} of {family_name(site)} (values from {float(worst.min()):g} to "
             f"{float(worst.max()):g}); change the likelihood or the prior, or transform the data (binarization=...)."
         )
 
@@ -305,7 +262,7 @@ def _check_independence(model: Program, guide: Program, batch: Batch, traced: Pa
 
 
 def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The log density of each site at given latents, or at draws of one seed where a law scores its own draws only."""
+    """The log density of each site at given latents; where a distribution scores its own draws only, at draws of one seed."""
     for given in (latents, None):
         torch.manual_seed(0)  # the same dropout masks, and draws, whatever the data
         sites = sample_sites(run_program(program, batch, given=given))
@@ -320,38 +277,5 @@ def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor]) -> di
 def _place_or_score(site: Site) -> Tensor:
     """A site's scores, (B,); of a point, whose score is -inf beside it, the sum of its coordinates."""
     fn = site["fn"]
-    return fn.mean.flatten(1).sum(1) if is_point(fn) else fn.log_prob(site["value"])
-
-
-def _family_name(site: Site) -> str:
-    fn = site["fn"]
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return type(fn).__name__
-
-
-def _report(traced: PairTrace) -> Report:
-    sites = []
-    for name, site in traced.model_sites.items():
-        latent = not site["is_observed"]
-        shared = name in traced.guide_sites
-        drawn = traced.guide_sites[name] if shared else site
-        analytic = False
-        if shared:
-            try:
-                kl_divergence(drawn["fn"], site["fn"])
-                analytic = True
-            except NotImplementedError:
-                analytic = False
-        sites.append(
-            SiteReport(
-                name,
-                "observed" if not latent else "latent" if shared else "summed out",
-                tuple(site["fn"].event_shape),
-                _family_name(drawn),
-                is_reparameterized(drawn),
-                analytic,
-                drawn["infer"].get("enumerate") == "parallel",
-            )
-        )
-    return Report(sites, no_density(traced) is None)
+    place: Tensor = fn.mean.flatten(1).sum(1) if is_point(fn) else fn.log_prob(site["value"])
+    return place

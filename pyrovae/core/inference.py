@@ -110,8 +110,8 @@ def precision_context(precision: str, *programs: Program) -> Iterator[None]:
 @contextmanager
 def private_random(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Torch's random numbers begin at ``seed`` within it; outside nobody notices."""
-    on_gpu = device is not None and device.type == "cuda"
-    with torch.random.fork_rng(devices=[device.index or 0] if on_gpu else []):
+    gpus = [device.index or 0] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(seed)
         yield
 

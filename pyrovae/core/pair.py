@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pyro
 import torch
@@ -124,10 +124,10 @@ def as_pair(source: PairLike) -> Pair:
 
 # ----------------------------------------------------------------------------------------------- who owns what
 # Keyed weakly by owner: the function, the module, or the object that a bound method belongs to.
-_STORES: weakref.WeakKeyDictionary[Any, dict] = weakref.WeakKeyDictionary()
-_ASKERS: weakref.WeakKeyDictionary[Any, set] = weakref.WeakKeyDictionary()
-_SHAPES: weakref.WeakKeyDictionary[Any, dict] = weakref.WeakKeyDictionary()
-_SIGNATURES: weakref.WeakKeyDictionary[Any, tuple] = weakref.WeakKeyDictionary()
+_STORES: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+_ASKERS: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
+_SHAPES: weakref.WeakKeyDictionary[Any, dict[str, tuple[tuple[int, ...], torch.dtype]]] = weakref.WeakKeyDictionary()
+_SIGNATURES: weakref.WeakKeyDictionary[Any, tuple[frozenset[str], frozenset[str], bool]] = weakref.WeakKeyDictionary()
 
 
 def _owner(program: Program) -> Any:
@@ -165,7 +165,7 @@ def parameter_scope(*programs: Program, fresh: bool = False) -> Iterator[None]:
     if store is None and not fresh:
         yield
     else:
-        with pyro.get_param_store().scope(store):
+        with pyro.get_param_store().scope(cast(Any, store)):
             yield
 
 
@@ -240,8 +240,9 @@ def modules(*programs: Program) -> list[nn.Module]:
 # ----------------------------------------------------------------------------------------------- batches
 def signature(program: Program) -> inspect.Signature:
     """What a program takes; a program that wraps another says so by ``__signature__``."""
-    plain = isinstance(program, nn.Module) and not hasattr(program, "__signature__")
-    return inspect.signature(program.forward if plain else program)
+    if isinstance(program, nn.Module) and not hasattr(program, "__signature__"):
+        return inspect.signature(program.forward)
+    return inspect.signature(program)
 
 
 def _signature(program: Program) -> tuple[frozenset[str], frozenset[str], bool]:

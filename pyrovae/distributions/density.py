@@ -36,14 +36,16 @@ def is_point(fn: TorchDistribution) -> bool:
 
 
 def mask_distribution(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:
-    """The distribution of a datum of independent values, scored only where ``mask`` is true: log p(x_observed).
+    """The distribution of a datum of independent values, scored only where ``mask`` is true, in nats, (B,).
+
+        log p(x_observed) = sum over observed i of log p(x_i)
 
     Args:
         fn: a product over the dimensions of its event, made with ``to_event``.
         mask: (B, *event).
 
     >>> normal = dist.Normal(torch.zeros(2, 3), 1.0).to_event(1)
-    >>> mask_distribution(normal, torch.tensor([[True, False, True], [False] * 3])).log_prob(torch.zeros(2, 3))
+    >>> masked(normal, torch.tensor([[True, False, True], [False] * 3])).log_prob(torch.zeros(2, 3))
     tensor([-1.8379,  0.0000])
     """
     if not isinstance(fn, torch.distributions.Independent) or fn.base_dist.event_shape:

@@ -46,6 +46,7 @@ class ObservedPart(nn.Module):
         self.__signature__ = inspect.Signature(sorted(taken.values(), key=lambda parameter: parameter.kind))
 
     def forward(self, x: Tensor, mask: Tensor, **others: Tensor) -> Any:
+        """Run the program on a batch of B data."""
         seen = x.where(mask.bool(), x.new_zeros(()))
         with _Masked(mask):
             return self.program(**inputs(self.program, {"x": seen, **others}))

@@ -11,7 +11,8 @@ from torch import Tensor
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import PairLike, as_pair, describe
-from pyrovae.core.trace import run_program, sample_sites
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import run_program
 from pyrovae.data import as_split
 from pyrovae.errors import ContractError, DataError
 
@@ -124,7 +125,7 @@ def class_probabilities(pair: PairLike, data: Any, num_samples: int = 20, *, bat
 
 
 def classify(pair: PairLike, data: Any, num_samples: int = 20, *, batch_size: int = 500, seed: int = 0) -> Classification:
-    """The guide's classes of the labelled rows of data, against their labels.
+    """The guide's classes of the labelled rows of data, against their labels: probabilities are (N, C).
 
     Args: as for :func:`class_probabilities`; the data need y, -1 where there is no label.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from tqdm import tqdm
 
 from pyrovae.compile import Code
 from pyrovae.core.inference import inference
+from pyrovae.core.messages import mismatch_message, no_density
 from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, parameters, remember
-from pyrovae.core.trace import latents_trace, mismatch_message, no_density, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns
@@ -122,7 +125,8 @@ def stream(
     require("max_rows", max_rows, 1)
     split = as_split(data)
     size = method.batch_size(batch_size, max_rows)
-    parts, held, keeper = [], None, None
+    parts: list[dict[str, Tensor]] = []
+    held, keeper = None, None
     code = Code() if (len(split) * method.work >= method.long if compile is None else compile) else None
     identity = {"method": method.name, **method.options(), "seed": seed, "size": size, "max_rows": max_rows}
     identity |= {"precision": precision, "compiled": code is not None}
@@ -152,7 +156,7 @@ def stream(
             batch = {key: value.to(device) for key, value in batch.items()}
             if checkpoint is not None:
                 state = {"identity": identity, "parts": parts, "products": code.products if code else {}}
-                keeper, held = Keeper(lambda run, state=state: save_state(Path(checkpoint), {**state, "run": run}), held), None
+                keeper, held = Keeper(partial(_save_run, Path(checkpoint), state), held), None
             rows = len(next(iter(batch.values())))
             full = code if rows == min(size, len(split)) else None  # one shape is compiled, also by a run that resumes
             job = Job(pair.model, pair.guide, batch, rows, device, done, max_rows, bar.update, keeper, full)
@@ -162,15 +166,20 @@ def stream(
                 columns = method.estimate(job)
             except Exception as error:
                 error = _explain(error, job)
-                error.partial = _partial(parts, method, seed)
+                error.partial = _partial(parts, method, seed)  # type: ignore[attr-defined]  # any error bears what is done
                 raise error from error.__cause__
             parts.append({name: value.cpu() for name, value in columns.items()})
             done += job.size
             if checkpoint is not None:
-                save_state(Path(checkpoint), {**state, "run": None})
+                _save_run(Path(checkpoint), state, None)
     if not parts:
         raise ContractError("the data are empty: no evidence to estimate.")
     return _together(parts)
+
+
+def _save_run(path: Path, state: dict[str, Any], run: dict[str, Any] | None) -> None:
+    """Write the batches that are done, and how far the chains of the one in hand have come."""
+    save_state(path, {**state, "run": run})
 
 
 def _together(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -186,7 +195,7 @@ def _partial(parts: list[dict[str, Tensor]], method: Method, seed: int) -> Evide
 
 def _explain(error: Exception, job: Job) -> Exception:
     """The error with what the user needs beside it: where the batch is, or what to do where memory was too small."""
-    text, told = str(error), None
+    text, told = str(error), error
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
         told = OptionError(
             f"memory is too small for a pass of max_rows={job.max_rows} draws x data; give a smaller max_rows, or a "
@@ -194,9 +203,8 @@ def _explain(error: Exception, job: Job) -> Exception:
         )
     elif isinstance(error, NonFiniteError) and "of the batch" in text and job.first:
         told = NonFiniteError(f"{text} The batch begins with datum {job.first}.")
-    if told is None:
-        return error
-    told.__cause__ = error
+    if told is not error:
+        told.__cause__ = error
     return told
 
 
@@ -225,7 +233,7 @@ def _check_supports(job: Job, instead: str) -> None:
             raise ContractError(
                 f"the guide's site {name!r} has support {site['fn'].support}, where only {float(inside.float().mean()):.0%} "
                 f"of the prior's draws lie: weights under it miss part of p(x, {name}), however many there are; give the "
-                f"guide a law on the support {sites[name]['fn'].support}, or use {instead}."
+                f"guide a distribution on the support {sites[name]['fn'].support}, or use {instead}."
             )
 
 

@@ -133,13 +133,13 @@ class Evidence:
     def warning(self) -> str | None:
         """What is not to be trusted, and what to do about it; None where nothing is amiss."""
         importance, heavy = self.method == "importance", self.heavy
-        lonely = (self.ess < MIN_EFFECTIVE_WEIGHTS) & (self.num_weights >= 5) & ~(self.khat > KHAT_LIMIT)
+        alone = (self.ess < MIN_EFFECTIVE_WEIGHTS) & (self.num_weights >= 5) & ~(self.khat > KHAT_LIMIT)
         found = []
         if len(heavy):
             worst = f"worst {float(self.khat[heavy[0]]):.2f} at datum {int(heavy[0])}"
-            found.append(f"k-hat > {HEAVY} for {len(heavy)} of {len(self)} data ({worst}), where a few weights decide")
-        if bool(lonely.any()):
-            found.append(f"ESS < {LONELY} for {int(lonely.sum())} of {len(self)} data, where one weight decides")
+            found.append(f"k-hat > {KHAT_LIMIT} for {len(heavy)} of {len(self)} data ({worst}), where a few weights decide")
+        if bool(alone.any()):
+            found.append(f"ESS < {MIN_EFFECTIVE_WEIGHTS} for {int(alone.sum())} of {len(self)} data, where one weight decides")
         remedy = "samples, defensive=0.1, or method='ais'" if importance else "distributions, start='guide', or more chains"
         return f"{'; '.join(found)}: value and error are likely too low there; give more {remedy}." if found else None
 
@@ -170,7 +170,8 @@ class Evidence:
         columns = {name: ("data", getattr(self, name).cpu().numpy()) for name in COLUMNS}
         attrs = {k: v for k, v in self.to_json().items() if isinstance(v, (str, int, float))}
         group = xarray.Dataset(columns, coords={"data": range(len(self))}, attrs={**attrs, **_flat(self.options)})
-        return import_arviz().InferenceData(evidence=group)
+        made: InferenceData = import_arviz().InferenceData(evidence=group)
+        return made
 
     def plot(self) -> Figure:
         """The estimates with two standard errors, data in order of value, and k-hat (or the acceptance) of each."""

@@ -11,7 +11,8 @@ from torch import Tensor
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair, batch_size
-from pyrovae.core.trace import PairTrace, latents_trace, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.effects.missing import ObservedPart
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
@@ -121,8 +122,8 @@ def conditional_samples(pair: PairLike, data: Any, num_samples: int = 1, mean: b
     rows = _rows(pair, data, "given")
     with inference(pair):
         prior = sample_sites(run_program(pair.model, rows, num_samples))
-        law = prior["x"]["fn"]
-        drawn = expectation(law) if mean else law.sample()
+        p_x = prior["x"]["fn"]
+        drawn = expectation(p_x) if mean else p_x.sample()
     return torch.where(rows["given"].bool(), rows["c"], drawn)
 
 

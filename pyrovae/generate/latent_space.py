@@ -11,7 +11,8 @@ from torch import Tensor
 from pyrovae.core.doors import as_datum
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Batch, PairLike, Program, as_pair, template
-from pyrovae.core.trace import latents_trace, run_program, sample_sites
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import latents_trace, run_program
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate.expectation import Expectations, expectation, factors, picture_site
 from pyrovae.generate.given import refuse_unknown
@@ -80,7 +81,8 @@ def interpolate(
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
-        data_a, data_b: one datum each, as for :func:`traverse`.
+        data_a: one datum each, as for :func:`traverse`.
+        data_b: one datum each, as for :func:`traverse`.
         num: how many pictures, both ends included.
         site: the latent site to move; by default all of them. What cannot be moved (labels) stays that of a.
 

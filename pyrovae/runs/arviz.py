@@ -16,8 +16,9 @@ from torch import Tensor
 
 from pyrovae.core.doors import as_pair_and_rows
 from pyrovae.core.inference import inference
+from pyrovae.core.messages import mismatch_message
 from pyrovae.core.pair import Batch, Pair, PairLike, batch_size, inputs
-from pyrovae.core.trace import PairTrace, latents_trace, mismatch_message, run_program, trace_pair
+from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.data import Split, Stream
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError, OptionError, RunError
@@ -129,6 +130,7 @@ def resample(log_weight: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
 
     Args:
         log_weight: (K, B), nats.
+        num_samples: indices for each datum.
 
     >>> resample(torch.tensor([[0.0], [-200.0]]), 3)[0].flatten()
     tensor([0, 0, 0])
@@ -241,7 +243,7 @@ def _attrs(pair: Pair, num_samples: int, resampled: bool) -> dict[str, Any]:
         "pair": json.dumps(pair.recipe) if pair.recipe else "",
         "units": "nats",
         "posterior_draws": (
-            f"p(z | x) by sampling importance resampling from {POOL * num_samples} draws of q(z | x) a chain and datum"
+            f"p(z | x) by sampling importance resampling from {POOL_FACTOR * num_samples} draws of q(z | x) a chain and datum"
             if resampled
             else "q(z | x)"
         ),

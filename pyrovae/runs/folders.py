@@ -118,7 +118,8 @@ def resume(
         path: the run folder.
         epochs: new total number of epochs.
         steps: new total number of steps.
-        pair, data: as for :func:`load`.
+        pair: as for :func:`load`.
+        data: as for :func:`load`.
         fabric: as for :func:`~pyrovae.fit`; exact with as many processes as before.
         callbacks: as for :func:`~pyrovae.fit`, in place of the run's; those that it was trained with take up their state, by
             the names of their classes. By default the run's own, of which early stopping by a logged metric is remembered.

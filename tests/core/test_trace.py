@@ -10,7 +10,8 @@ import torch
 from pyro import poutine
 from torch import nn
 
-from pyrovae.core.trace import latents_trace, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.errors import ContractError
 
 
