@@ -136,19 +136,8 @@ def stream(
         if code is not None:
             code.products |= products
     done = sum(len(part["value"]) for part in parts)
-    bar = tqdm(
-        total=len(split) * method.work,
-        initial=done * method.work,
-        unit_scale=True,
-        disable=None if progress else True,
-        desc=f"log p(x), {method.name}",
-        leave=False,
-    )
-    with (
-        inference(pair, precision, seed) as device,
-        bar,
-        pyro.validation_enabled(False),
-    ):
+    bar = _progress_bar(method, len(split), done, progress)
+    with inference(pair, precision, seed) as device, bar, pyro.validation_enabled(False):
         for number, batch in enumerate(split.batches(size)):
             if number < len(parts):
                 continue
@@ -160,14 +149,7 @@ def stream(
             rows = len(next(iter(batch.values())))
             full = code if rows == min(size, len(split)) else None  # one shape is compiled, also by a run that resumes
             job = Job(pair.model, pair.guide, batch, rows, device, done, max_rows, bar.update, keeper, full)
-            try:
-                if number == 0:
-                    _check(job, method)
-                columns = method.estimate(job)
-            except Exception as error:
-                error = _explain(error, job)
-                error.partial = _partial(parts, method, seed)  # type: ignore[attr-defined]  # any error bears what is done
-                raise error from error.__cause__
+            columns = _estimate(method, job, first=number == 0, parts=parts, seed=seed)
             parts.append({name: value.cpu() for name, value in columns.items()})
             done += job.size
             if checkpoint is not None:
@@ -175,6 +157,30 @@ def stream(
     if not parts:
         raise ContractError("the data are empty: no evidence to estimate.")
     return _together(parts)
+
+
+def _progress_bar(method: Method, num_data: int, done: int, shown: bool) -> Any:
+    """A bar over all data's work, of which some is done."""
+    return tqdm(
+        total=num_data * method.work,
+        initial=done * method.work,
+        unit_scale=True,
+        disable=None if shown else True,
+        desc=f"log p(x), {method.name}",
+        leave=False,
+    )
+
+
+def _estimate(method: Method, job: Job, first: bool, parts: list[dict[str, Tensor]], seed: int) -> dict[str, Tensor]:
+    """The method's columns of a batch, (B,) each; an error says where it happened and bears the batches before it."""
+    try:
+        if first:
+            _check(job, method)
+        return method.estimate(job)
+    except Exception as error:
+        error = _explain(error, job)
+        error.partial = _partial(parts, method, seed)  # type: ignore[attr-defined]  # any error bears what is done
+        raise error from error.__cause__
 
 
 def _save_run(path: Path, state: dict[str, Any], run: dict[str, Any] | None) -> None:
