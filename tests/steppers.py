@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from unittest import mock
 
 import pytest
 import torch
@@ -13,6 +15,16 @@ from pyrovae.core.pair import adopt
 from pyrovae.objectives.moves import moved_parameters
 
 SEEDS = range(3)
+
+
+def step_of(pair, batch, objective=None, backend="graph", **options):
+    """A step of a pair on a batch, traced ("graph") or "eager"."""
+    with contextlib.ExitStack() as stack:
+        if backend == "eager":  # without the time that tracing takes
+            stack.enter_context(mock.patch.object(CompiledStep, "compile", lambda step, *args, **options: step))
+        step = pv.compile_step(pair, batch, objective, backend="graph", matmul="mkl", **options)
+    assert step.backend == backend, step.reason
+    return step
 
 
 def steppers(

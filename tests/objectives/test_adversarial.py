@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import fits
 import pytest
 import torch
 from fits import state
+from steppers import step_of
 
 import pyrovae as pv
 from pyrovae.errors import ContractError, NonFiniteError, OptionError
@@ -22,6 +24,7 @@ from pyrovae.objectives.adversarial import AAE, sliced_wasserstein, sliced_wasse
 from pyrovae.objectives.moves import moved_parameters, prepare_objective
 
 UPDATES = ("reconstruct", "discriminate", "deceive")
+PATHS = [str(Path(__file__).parents[i]) for i in (0, 1)]  # of this module and those that tests share, for other processes
 
 
 def tiny(digits, **options):
@@ -101,9 +104,7 @@ def test_without_its_third_update_the_encoder_moves_by_the_reconstruction_alone(
         pair, objective = tiny(digits), kind(hidden=8)
         batch = digits.train[torch.arange(50)]
         torch.manual_seed(5)
-        step = pv.compile_step(pair, batch, objective, backend="graph", matmul="mkl")
-        if backend == "eager":
-            step.backend = "eager"
+        step = step_of(pair, batch, objective, backend)
         for seed in range(4):
             torch.manual_seed(seed)
             step(batch)
@@ -142,10 +143,7 @@ def test_a_traced_step_is_the_eager_one(digits):
         pair, objective = tiny(digits), AAE(hidden=8)
         batch = digits.train[torch.arange(50)]
         torch.manual_seed(5)
-        options = {"backend": "graph", "matmul": "mkl", "clip_norm": 0.5, "lr": 1e-2}
-        step = pv.compile_step(pair, batch, objective, **options)
-        assert step.backend == "graph" and not step.reason
-        step.backend = "graph" if compiled else "eager"
+        step = step_of(pair, batch, objective, "graph" if compiled else "eager", clip_norm=0.5, lr=1e-2)
         bounds = []
         for seed in range(5):
             torch.manual_seed(seed)
@@ -174,7 +172,7 @@ def test_a_killed_run_resumes_bitwise(digits, tmp_path):
     whole = quiet(tiny(digits), digits, epochs=3, out=tmp_path / "whole")
     script = f"""
         import os, signal, sys
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        sys.path[:0] = {PATHS!r}
         import pyrovae as pv
         from test_adversarial import quiet, tiny
         digits, calls = pv.data.load("digits"), [0]
@@ -210,7 +208,7 @@ def test_two_processes_move_all_three_groups_alike(digits, tmp_path):
     script.write_text(
         textwrap.dedent(f"""
             import json, sys
-            sys.path.insert(0, {os.path.dirname(__file__)!r})
+            sys.path[:0] = {PATHS!r}
             import torch
             from lightning_fabric import Fabric
             import pyrovae as pv

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,7 +12,7 @@ import pyro
 import pyro.infer
 import pytest
 import torch
-from torch import nn
+from repeats import joined, repeat_loss
 
 import pyrovae as pv
 from pyrovae import objectives
@@ -35,48 +34,9 @@ def flat_gradient(pair, objective, seed, batch=None):
     return float(loss.detach()), parts
 
 
-class Loss(nn.Module):
-    """A pair and an objective without state as a function of its parameters."""
-
-    def __init__(self, pair, objective):
-        super().__init__()
-        self.model, self.guide, self.objective = pair.model, pair.guide, objective
-
-    def forward(self, batch):
-        return self.objective.differentiable_loss(self.model, self.guide, **batch)
-
-
-def draw_normal(shape, dtype, device):
-    return torch.randn(shape, dtype=dtype, device=device)  # where torch's own is written in place, which no vmap follows
-
-
-@pytest.fixture(autouse=True)
-def vectorizable(monkeypatch):
-    for module in ("normal", "multivariate_normal", "lowrank_multivariate_normal"):
-        monkeypatch.setattr(f"torch.distributions.{module}._standard_normal", draw_normal)
-
-
-def repeat(pair, objective, number=SEEDS, batch=None):
-    """Losses, (R,), and gradients by name, (R, P) each, of R independent runs at once."""
-    loss = Loss(pair, objective)
-    params = {name: p.detach() for name, p in loss.named_parameters() if p.requires_grad}
-
-    def run(_, params):
-        return torch.func.grad_and_value(lambda p: torch.func.functional_call(loss, p, (batch or pair.batch,)))(params)
-
-    with pyro.validation_enabled(False), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "There is a performance drop")  # of vmap, where an operation is looped over
-        grads, values = torch.func.vmap(run, (0, None), randomness="different", chunk_size=500)(torch.arange(number), params)
-    return values, {name: grad.reshape(number, -1) for name, grad in grads.items()}
-
-
-def joined(grads, select=""):
-    """(R, P) gradients of the parameters whose names start with ``select``."""
-    return torch.cat([grad for name, grad in grads.items() if name.startswith(select)], 1)
-
-
 def estimates(pair, objective, number=SEEDS, select=""):
-    return joined(repeat(pair, objective, number)[1], select)
+    """(R, P) gradients of the parameters whose names start with ``select``."""
+    return joined(repeat_loss(objective, pair, number)[1], select)
 
 
 def assert_same_mean(first, second):
@@ -235,7 +195,7 @@ def test_meanfield_with_an_enumerated_site_is_the_elbo_with_less_noise():
     pair = exact.gaussian_mixture("enumerated")
     values, grads = {}, {}
     for name in ("elbo", "meanfield"):
-        values[name], grads[name] = repeat(pair, objectives.get(name))
+        values[name], grads[name] = repeat_loss(objectives.get(name), pair, SEEDS)
     z = (values["elbo"].mean() - values["meanfield"].mean()) / (
         (values["elbo"].var() + values["meanfield"].var()) / SEEDS
     ).sqrt()
@@ -256,7 +216,7 @@ def test_discrete_estimators_are_unbiased_by_enumeration_of_all_draws(estimator)
     expected = -(log_q[:, draws].sum(-1).exp() * value).sum()
     truth = torch.autograd.grad(expected, [pair.guide.error, pair.model.theta])
     if not objective.lacks_networks:
-        losses, grads = repeat(pair, objective, 2000, {"x": x})
+        losses, grads = repeat_loss(objective, pair, 2000, {"x": x})
         assert_mean_is(grads["guide.error"], truth[0])
         assert_mean_is(grads["model.theta"], truth[1].flatten())
     else:  # the signal is divided by its running scale, so the direction is right and the size is not

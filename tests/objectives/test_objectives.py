@@ -9,6 +9,7 @@ import pyro.infer
 import pytest
 import torch
 from pyro import poutine
+from repeats import repeat_loss
 
 from pyrovae import objectives
 from pyrovae.core.pair import parameters
@@ -142,12 +143,11 @@ def test_score_function_gradients_of_a_discrete_site_are_unbiased(objective):
         value = objectives.bounds.renyi(log_w[:, draws].permute(2, 0, 1), alpha)
         expected_bound = (probability * value).sum()
     expected = torch.autograd.grad(-expected_bound, [pair.guide.error, pair.model.theta])
-    runs = [gradients(bound, pair.model, pair.guide, {"x": x}, seed) for seed in range(600)]
-    values = torch.tensor([loss for loss, _ in runs])
-    assert abs(values.mean() + expected_bound.detach()) < 4.5 * values.std() / len(runs) ** 0.5
+    values, grads = repeat_loss(bound, pair, 600, {"x": x})
+    assert abs(values.mean() + expected_bound.detach()) < 4.5 * values.std() / len(values) ** 0.5
     for name, exact_grad in zip(["guide.error", "model.theta"], expected, strict=True):
-        estimates = torch.stack([grads[name] for _, grads in runs])
-        z = (estimates.mean(0) - exact_grad) / (estimates.std(0) / len(runs) ** 0.5).clamp_min(1e-6)
+        estimates = grads[name]
+        z = (estimates.mean(0) - exact_grad.flatten()) / (estimates.std(0) / len(values) ** 0.5).clamp_min(1e-6)
         assert z.abs().max() < 4.5, (name, z)
         assert estimates.mean(0).abs().max() > 1e-3
 
@@ -204,6 +204,8 @@ def test_scale_multiplies_the_loss():
     scaled = [lambda x, p=p: poutine.scale(p, scale=7.0)(x) for p in (pair.model, pair.guide)]
     for name in set(objectives.OBJECTIVES) - {"nvil", "wake-sleep", "semisupervised"}:
         objective = objectives.get(name)
+        if len(objective.moves) > 1:  # which has no one loss
+            continue
         torch.manual_seed(0)
         plain = objective.loss(pair.model, pair.guide, **pair.batch)
         torch.manual_seed(0)

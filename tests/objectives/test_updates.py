@@ -11,6 +11,7 @@ import fits
 import pytest
 import torch
 from fits import small, state
+from steppers import step_of
 from torch import nn
 
 import pyrovae as pv
@@ -27,13 +28,9 @@ def quiet(pair, data, *args, **options):
     return fits.quiet(pair, data, *args, **{"batch_size": 200, **options})
 
 
-def step_of(objective, backend, pair=None, **options):
-    """A step of an exact pair, traced or eager, and the pair."""
+def step_and_pair(objective, backend, pair=None, **options):
     pair = pair or exact.PAIRS[PAIR]()
-    step = pv.compile_step(pair, pair.batch, objective, backend="graph", matmul="mkl", **options)
-    assert step.backend == "graph", step.reason
-    step.backend = backend
-    return step, pair
+    return step_of(pair, pair.batch, objective, backend, **options), pair
 
 
 # ------------------------------------------------------------------------------------------- hand-written steps
@@ -80,7 +77,7 @@ class Counting(ELBO):
 
 @pytest.mark.parametrize("backend", ["eager", "graph"])
 def test_returned_state_is_written_once_a_step_and_only_if_all_was_finite(backend):
-    step, pair = step_of(Counting(), backend)
+    step, pair = step_and_pair(Counting(), backend)
     networks, average = step.objective.networks, 0.0
     assert not networks.count and not networks.average  # looking at it and tracing it wrote nothing
     for i in range(3):
@@ -132,7 +129,7 @@ class Halves(Objective):
 @pytest.mark.parametrize("backend", ["eager", "graph"])
 @pytest.mark.parametrize("together", [True, False])
 def test_what_is_yielded_together_sees_the_same_parameters_and_what_comes_later_moved_ones(backend, together):
-    step, pair = step_of(Halves(together), backend, optimizer="SGD", lr=0.05)
+    step, pair = step_and_pair(Halves(together), backend, optimizer="SGD", lr=0.05)
     assert type(step.optimizers["first"]) is type(step.optimizers["second"]) is torch.optim.SGD
     assert [o.param_groups[0]["lr"] for o in step.optimizers.values()] == [0.05, 0.1]
     again, params = exact.PAIRS[PAIR](), {}
@@ -165,7 +162,7 @@ def test_what_is_yielded_together_sees_the_same_parameters_and_what_comes_later_
 
 @pytest.mark.parametrize("backend", ["eager", "graph"])
 def test_a_skipped_update_leaves_parameters_and_optimizer_bitwise(backend):
-    step, pair = step_of(Halves(skip=True), backend, optimizers={"second": {"name": "Adam"}}, clip_norm=1.0)
+    step, pair = step_and_pair(Halves(skip=True), backend, optimizers={"second": {"name": "Adam"}}, clip_norm=1.0)
     before = state(pair)
     for _ in range(3):
         step(pair.batch)
@@ -312,8 +309,7 @@ def test_every_weight_can_be_scheduled_and_does_what_the_option_does(objective, 
                 batch = pair.batch
             one = pv.objectives.get(objective) if scheduled else made.with_weight(name, 0.75)
             options = {"schedule": [name]} if scheduled else {}
-            step = pv.compile_step(pair, batch, one, backend="graph", matmul="mkl", **options)
-            step.backend = backend
+            step = step_of(pair, batch, one, backend if scheduled else "eager", **options)
             torch.manual_seed(1)
             step(batch, {name: 0.75} if scheduled else None)
             losses.append(state(pair))
