@@ -25,9 +25,10 @@ demo: $(READY)  ## train, evaluate and picture a VAE on the embedded digits, in 
 test: $(READY) lint  ## tests, doctests and lint, a process for each core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-lint: $(READY)  ## ruff's checks and format
+lint: $(READY)  ## ruff's checks and format, mypy's types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
@@ -41,4 +42,4 @@ wheel: $(READY)  ## build a wheel into dist/
 	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:  ## remove the environment and build products (runs/ stays)
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -14,7 +14,7 @@ PACKAGES = {
 
 setup(
     name="pyrovae",
-    version="0.1.0",
+    version="0.2.0",
     description="Variational autoencoders as pairs of Pyro programs: training, log p(x), generation and pictures for any pair",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -43,7 +43,15 @@ setup(
     extras_require={
         "tensorboard": ["tensorboard>=2.14"],
         "distributed": ["lightning-fabric>=2.2"],
-        "test": ["lightning-fabric>=2.2", "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6", "setuptools>=77", "wheel>=0.43"],
+        "test": [
+            "lightning-fabric>=2.2",
+            "mypy>=1.11",
+            "pytest>=8.0",
+            "pytest-xdist>=3.5",
+            "ruff>=0.6",
+            "setuptools>=77",
+            "wheel>=0.43",
+        ],
     },
     entry_points={"console_scripts": ["pyrovae = pyrovae.cli:main"]},
     classifiers=[

@@ -126,7 +126,8 @@ def _unpack(node: Any, tensors: dict[str, Tensor]) -> Any:
 
 def random_states() -> dict[str, Any]:
     """The states of all random generators: torch on each device, numpy, Python."""
-    name, keys, *rest = np.random.get_state()
+    legacy: Any = np.random.get_state()
+    name, keys, *rest = legacy
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],

@@ -13,7 +13,7 @@ import yaml
 
 from pyrovae.errors import OptionError, UnusedOptionError, nearest
 
-__all__ = ["Registry", "named", "public_names"]
+__all__ = ["Registry", "parse_choice", "public_names"]
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class Registry(MutableMapping[str, T]):
         Raises:
             OptionError: an unknown name or option, with the nearest match.
         """
-        name, own = named(chosen, self.kind)
+        name, own = parse_choice(chosen, self.kind)
         options = {**own, **options}
         self.check(str(name), options)
         return self[str(name)](*given, **options)  # type: ignore[operator]
@@ -144,19 +144,19 @@ def public_names(path: Iterable[str], package: str) -> dict[str, Any]:
     return found
 
 
-def named(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None, dict[str, Any]]:
+def parse_choice(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None, dict[str, Any]]:
     """Name and options of ``"name:option=value,..."``, or of a mapping with ``name``; ``what`` begins the message.
 
     An option that is itself something named takes its own options after a dot.
 
-    >>> named("iwae:num_particles=50", "objective")
+    >>> parse_choice("iwae:num_particles=50", "objective")
     ('iwae', {'num_particles': 50})
-    >>> named("semisupervised:alpha=3,base=meanfield,base.beta=10", "objective")
+    >>> parse_choice("semisupervised:alpha=3,base=meanfield,base.beta=10", "objective")
     ('semisupervised', {'alpha': 3, 'base': {'name': 'meanfield', 'beta': 10}})
     """
     if isinstance(chosen, Mapping):
-        options = dict(chosen)
-        return options.pop("name", None), options
+        given = dict(chosen)
+        return given.pop("name", None), given
     name, _, text = str(chosen).partition(":")
     options: dict[str, Any] = {}
     for item in filter(None, text.split(",")):

@@ -18,7 +18,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyrovae.core.pair import Pair
-from pyrovae.core.trace import PairTrace, fixed, run_program
+from pyrovae.core.trace import PairTrace, latents_trace, run_program
 from pyrovae.guides import LinearGaussian as LinearGaussianGuide
 from pyrovae.models import LinearGaussian
 from pyrovae.nets import FactorAnalysis
@@ -57,28 +57,28 @@ class Affine(nn.Module):
 def linear_gaussian(latent_dim: int, data_dim: int, rows: int = 7, guide: str = "exact") -> ExactPair:
     """Probabilistic PCA; guide "exact", "wrong" (prior-like) or "narrow" (a third of the posterior's scale)."""
     torch.manual_seed(latent_dim * 100 + data_dim)
-    law = FactorAnalysis(latent_dim, data_dim, "diagonal")
+    factors = FactorAnalysis(latent_dim, data_dim, "diagonal")
     with torch.no_grad():
-        law.loc.normal_()
-        law.log_scale.uniform_(-0.5, 0.5)
-    x = dist.LowRankMultivariateNormal(law.loc, law.weight, law.scale.square()).sample((rows,)).detach()
+        factors.loc.normal_()
+        factors.log_scale.uniform_(-0.5, 0.5)
+    x = dist.LowRankMultivariateNormal(factors.loc, factors.weight, factors.scale.square()).sample((rows,)).detach()
     if guide == "exact":
-        q: nn.Module = LinearGaussianGuide(law)
+        q: nn.Module = LinearGaussianGuide(factors)
     else:
-        _loc, tril = law.posterior(x)
+        _loc, tril = factors.posterior(x)
         spread = (tril @ tril.T).diagonal().sqrt()
         q = Affine(data_dim, latent_dim)
         with torch.no_grad():
-            zero, _ = law.posterior(torch.zeros(1, data_dim))
-            q.loc.weight.copy_((law.posterior(torch.eye(data_dim))[0] - zero).T)
+            zero, _ = factors.posterior(torch.zeros(1, data_dim))
+            q.loc.weight.copy_((factors.posterior(torch.eye(data_dim))[0] - zero).T)
             q.loc.bias.copy_(zero[0] + (0.3 * spread if guide == "wrong" else 0))
             q.log_scale.copy_((spread * (1.3 if guide == "wrong" else 1 / 3)).log())
     return ExactPair(
         f"linear-gaussian {latent_dim}x{data_dim} {guide}",
-        LinearGaussian(law),
+        LinearGaussian(factors),
         q,
         {"x": x},
-        lambda: law.log_evidence(x),
+        lambda: factors.log_evidence(x),
         guide == "exact",
     )
 
@@ -195,10 +195,10 @@ class GammaPosterior(nn.Module):
         shape, rate = a + x.sum(-1), b + x.shape[-1]
         with pyro.plate("data", x.shape[0], dim=-1):
             variance = torch.log1p(1 / shape)
-            law = (
+            q_z = (
                 dist.Gamma(shape, rate) if self.exact else dist.LogNormal((shape / rate).log() - variance / 2, variance.sqrt())
             )
-            pyro.sample("z", law)
+            pyro.sample("z", q_z)
 
 
 def gamma_poisson(exact: bool) -> ExactPair:
@@ -371,7 +371,7 @@ def quadrature(model: nn.Module, x: Tensor, dims: dict[str, int], width: float =
     z = torch.cartesian_prod(*[grid] * n).reshape(-1, 1, n).expand(-1, len(x), -1)
     latents = dict(zip(dims, z.split(list(dims.values()), -1), strict=True))
     with torch.no_grad():
-        trace = run_program(model, {"x": x}, len(z), replay=fixed(latents))
+        trace = run_program(model, {"x": x}, len(z), replay=latents_trace(latents))
         joint = PairTrace(trace, poutine.Trace(), (len(z), len(x)))
         return joint.total(joint.log_p).logsumexp(0) + n * math.log(2 * width / (points - 1))
 

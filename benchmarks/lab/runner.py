@@ -183,17 +183,12 @@ def _result(cell: Cell, seed: int, folder: Path, run: pv.Run, how: How) -> dict[
         bound = pv.log_evidence(run, run.data.test, num_samples=cell.bound_samples).mean
     evaluated = time.perf_counter() - began
     wall, starts = _seconds(folder)
-    data = run.data
     result = {
         "label": cell.label,
         "seed": seed,
         "fingerprint": cell.fingerprint,
         "settings": cell.settings(),
-        "data": {
-            "name": data.spec.name,
-            "binarization": data.spec.binarization,
-            **{part: 0 if getattr(data, part) is None else len(getattr(data, part)) for part in ("train", "valid", "test")},
-        },
+        "data": _data_of(run),
         "log_p": figures["log_evidence"],
         "log_p_stderr": figures["log_evidence_stderr"],
         "log_p_mc_stderr": figures["log_evidence_mc_stderr"],
@@ -201,14 +196,9 @@ def _result(cell: Cell, seed: int, folder: Path, run: pv.Run, how: How) -> dict[
         "bound": bound,
         **{name: figures[name] for name in ("elbo", "elbo_stderr", "median_ess", "active_units", "latent_dims", "kl")},
         "before": None if cell.start is None else _spent(result_of(cell.start, seed, how.out)),
-        "epochs": run.history["epoch"].iloc[-1],
-        "steps": run.history["step"].iloc[-1],
-        "weights": run.weights,
-        "best_epoch": run.best_epoch,
-        "train_bound": run.history["train"].iloc[-1],
-        "curve": _curve(run.records),
+        **_training_of(run),
         "seconds": {
-            "train": round(run.history["seconds"].sum(), 2),
+            "train": round(sum(row["seconds"] for row in run.records), 2),
             "evaluate": round(evaluated, 2),
             "wall": round(wall, 2),
         },
@@ -224,6 +214,20 @@ def _result(cell: Cell, seed: int, folder: Path, run: pv.Run, how: How) -> dict[
     write_json(folder / RESULT, result)
     (folder / EVIDENCE).unlink(missing_ok=True)
     return result
+
+
+def _data_of(run: pv.Run) -> dict[str, Any]:
+    """Name, binarization and sizes of its data."""
+    data = run.data
+    sizes = {part: 0 if getattr(data, part) is None else len(getattr(data, part)) for part in ("train", "valid", "test")}
+    return {"name": data.spec.name, "binarization": data.spec.binarization, **sizes}
+
+
+def _training_of(run: pv.Run) -> dict[str, Any]:
+    """How far it was trained, which parameters it ends with, and its bounds."""
+    last = run.records[-1]
+    ends = {"epochs": last["epoch"], "steps": last["step"], "weights": run.weights, "best_epoch": run.best_epoch}
+    return {**ends, "train_bound": last["train"], "curve": _curve(run.records)}
 
 
 def _curve(history: Sequence[Mapping[str, Any]], num: int = 60) -> dict[str, list[Any]]:

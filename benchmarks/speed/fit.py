@@ -78,7 +78,7 @@ def run(job: Job) -> None:
         hand_written_epoch(model, optimizer, x)
         times["hand"].append(time.perf_counter() - began)
         run = pv.fit(pair, data, epochs=1, batch_size=BATCH, validate=False, progress=False, compile=options.compile)
-        times["fit"].append(run.history["seconds"].iloc[0])
+        times["fit"].append(run.records[0]["seconds"])
     hand, fit = (statistics.median(times[key][1:]) for key in ("hand", "fit"))  # the first round warms up
     steps = -(-len(x) // BATCH)
     found = {"hand_s": round(hand, 3), "fit_s": round(fit, 3), "ratio": round(fit / hand, 3)}

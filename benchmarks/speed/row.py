@@ -145,7 +145,7 @@ def measure_epochs(row: Row, options: dict[str, Any]) -> dict[str, Any]:
     def fit(steps: int) -> float:
         settings = {"epochs": 2, "batch_size": row.batch, "validate": False, "progress": False}
         settings["compile"] = options["backend"] == "inductor"
-        return pv.fit(pair, data, row.objective, **settings).history["seconds"].iloc[1]  # the first epoch compiles
+        return pv.fit(pair, data, row.objective, **settings).records[1]["seconds"]  # the first epoch compiles
 
     times = alternate({"fit": fit, "compiled": turn(bare, batches)}, len(batches), options["rounds"])
     contenders = {name: {"ms": summary([1000 * s / len(batches) for s in values])} for name, values in times.items()}

@@ -45,7 +45,7 @@ def cell(name: str, seed: int, options: argparse.Namespace, data: pv.data.Data) 
     epochs = options.epochs
     if options.seconds:
         first = trained(name, seed, 1, data, options.eager)
-        epochs = max(1, round(options.seconds / first.history["seconds"].iloc[0]))
+        epochs = max(1, round(options.seconds / first.records[0]["seconds"]))
     run = trained(name, seed, epochs, data, options.eager)
     rows = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[: options.test]
     evidence = pv.log_evidence(run, data.test.subset(rows), num_samples=options.samples, seed=seed)

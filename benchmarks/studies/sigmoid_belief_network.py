@@ -98,7 +98,7 @@ def cell(name: str, seed: int, options: argparse.Namespace, data: pv.data.Data) 
     objective = {"name": name, "num_particles": options.particles}
     run = finished(pv.fit(pair, data, objective, epochs=options.epochs, seed=seed, progress=False))
     evidence = pv.log_evidence(pair, data.test, num_samples=options.samples)
-    seconds = run.history["seconds"].sum() / len(run.history)
+    seconds = sum(row["seconds"] for row in run.records) / len(run.history)
     bounds = [round(row["valid"], 2) for row in run.records]
     figures = {"log_p": evidence.mean, "log_p_stderr": evidence.mean_stderr, "samples": options.samples}
     return {"valid": bounds, "seconds_an_epoch": round(seconds, 2), **figures}

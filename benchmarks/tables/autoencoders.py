@@ -80,7 +80,7 @@ def cell(kind: str, name: str, seed: int, given: argparse.Namespace, plain: dict
     data = pv.data.load(source, transforms=[transform] if transform else [], **grey)
     test = data.test.subset(slice(0, given.test))
     run = train(recipe, {"latent_dim": 30 if grey else 50, **options}, data, seed, given.epochs)
-    seconds = round(run.history["seconds"].sum(), 1)
+    seconds = round(sum(row["seconds"] for row in run.records), 1)
     if kind == "reconstruction":
         angles = {"degrees_from_pca": degrees_from_pca(run.guide, data)} if name == "linear-ae" else {}
         return {"seconds": seconds, **pv.reconstruction_error(run, test).to_json(), **angles}

@@ -137,7 +137,7 @@ def error(pair: Any, data: pv.data.Data) -> dict[str, float]:
 
 def seconds(run: pv.Run) -> float:
     """Of training."""
-    return round(run.history["seconds"].sum(), 1)
+    return round(sum(row["seconds"] for row in run.records), 1)
 
 
 # ------------------------------------------------------------------------------------------------ tables

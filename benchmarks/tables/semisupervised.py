@@ -85,7 +85,7 @@ class Methods:
         if chosen["pixels"] != "grey":
             grey = pv.data.load(self.options.data, binarization="none")
             found["grey_error"] = classes.error(pair, grey)["error"]
-        return {**found, "seconds": classes.seconds(run) + extra, "bound": run.history["train"].iloc[-1]}
+        return {**found, "seconds": classes.seconds(run) + extra, "bound": run.records[-1]["train"]}
 
 
 def run(job: Job) -> None:

@@ -42,7 +42,7 @@ by how much. (`--budget smoke` takes the 8x8 digits, without binarization.)
 
 # %%
 data = pv.data.load(example.choose("frey-faces", "digits"), binarization="none")
-chains = {"num_chains": 8, "num_distributions": example.choose(200, 50)}
+chains = {"num_chains": 8, "num_distributions": example.choose(200, 25)}
 circle = torch.linspace(0, 6.29, 60)
 ring = torch.stack([circle.cos(), circle.sin()], 1)
 

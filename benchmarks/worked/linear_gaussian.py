@@ -118,7 +118,7 @@ def bound(a: Tensor, s: Tensor, x: Tensor, sigma: float) -> float:
 
 
 SIGMA = 0.5
-x = data(SIGMA, 2000)
+x = data(SIGMA, example.choose(2000, 300))
 a, s = best(SIGMA)
 exact = pv.log_evidence((Model(SIGMA), Guide(a, float(s))), x, method="exact").mean
 example.tell(exact=exact, elbo_at_the_posterior=bound(a, s, x, SIGMA))
@@ -183,7 +183,7 @@ sigmas = example.choose((5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05), (2.0, 0.5))
 found: dict[str, list[float]] = {name: [] for name in ("a", "s", "elbo", "log_p", "kl", "error", "prior_ess")}
 ways = {}
 for sigma in sigmas:
-    x = data(sigma, 2000)
+    x = data(sigma, example.choose(2000, 300))
     guide, ways[sigma] = trained(sigma)
     evidence = pv.log_evidence((Model(sigma), guide), x, num_samples=100)
     wide = pv.log_evidence((Model(sigma), Guide(torch.zeros(2), 1.0)), x, num_samples=1000)  # the prior as guide
@@ -203,7 +203,7 @@ example.tell(
 def surface() -> Figure:
     """L(a, s) at one sigma with the way of training; data, posterior means and noise; the terms over sigma."""
     figure, (left, middle, right) = panels(10.8, 3.4, 3)
-    x, unit = data(SIGMA, 2000), W / W.norm()
+    x, unit = data(SIGMA, example.choose(2000, 300)), W / W.norm()
     along, scales = torch.linspace(-0.4, 1.4, 60), torch.logspace(-1.2, 0.4, 60)
     values = torch.tensor([[bound(v * unit, u, x, SIGMA) for v in along] for u in scales])
     top = float(Model(SIGMA).log_evidence(x).mean())

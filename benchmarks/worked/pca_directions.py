@@ -108,11 +108,11 @@ linear = {}
 for posterior in ("diagonal", "full-rank"):
     torch.manual_seed(0)
     pair = pv.pairs.vae(gaussian.spec, latent_dim=4, hidden=(), likelihood="gaussian", scale=0.5, posterior=posterior)
-    epochs = example.choose(200, 20)
+    epochs = example.choose(200, 60)
     falling = {"scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": epochs}}
     quiet = {"validate": False, "progress": False, "compile": False}
     objective = {"name": "meanfield", "num_particles": 2}
-    pv.fit(pair, gaussian, objective, epochs=epochs, lr=example.choose(3e-3, 2e-2), **falling, **quiet)
+    pv.fit(pair, gaussian, objective, epochs=epochs, lr=example.choose(3e-3, 1e-2), **falling, **quiet)
     weight = pair.model.decoder.mlp[-1].weight.detach()
     cosine = (principal.T @ torch.nn.functional.normalize(weight, dim=0)).abs()
     rows, columns = linear_sum_assignment(-cosine.numpy())

@@ -36,4 +36,5 @@ class Denoising(nn.Module):
         self.guide = guide
 
     def forward(self, x: Tensor, x_corrupted: Tensor | None = None) -> Any:
+        """Run the guide, q, on a batch of B data."""
         return self.guide(x if x_corrupted is None else x_corrupted)

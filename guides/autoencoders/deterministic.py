@@ -25,6 +25,7 @@ class Deterministic(nn.Module):
         self.encoder = encoder
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         z = self.encoder(x)
         with pyro.plate("data", x.shape[0], dim=-1):
             pyro.sample("z", dist.Delta(z, event_dim=1))

@@ -25,6 +25,7 @@ class DiagonalGaussian(nn.Module):
         self.encoder = encoder
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         loc, log_scale = self.encoder(x).chunk(2, -1)
         with pyro.plate("data", x.shape[0], dim=-1):
             pyro.sample("z", dist.Normal(loc, log_scale.exp()).to_event(1))

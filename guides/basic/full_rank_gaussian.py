@@ -33,6 +33,7 @@ class FullRankGaussian(nn.Module):
         return latent_dim + latent_dim * (latent_dim + 1) // 2
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         features = self.encoder(x)
         loc, entries = features[..., : self.latent_dim], features[..., self.latent_dim :]
         lower = entries.new_zeros(*entries.shape[:-1], self.latent_dim, self.latent_dim)

@@ -36,6 +36,7 @@ class GaussianMixture(nn.Module):
         return num_components * (2 * latent_dim + 1)
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         features = self.encoder(x)
         logits, rest = features[..., : self.num_components], features[..., self.num_components :]
         loc, log_scale = (part.unflatten(-1, (self.num_components, -1)) for part in rest.chunk(2, -1))

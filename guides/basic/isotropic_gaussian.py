@@ -29,6 +29,7 @@ class IsotropicGaussian(nn.Module):
         self.encoder, self.scale = encoder, scale
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         loc = self.encoder(x)
         with pyro.plate("data", x.shape[0], dim=-1):
             pyro.sample("z", dist.Normal(loc, self.scale).to_event(1))

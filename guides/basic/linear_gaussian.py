@@ -24,9 +24,15 @@ class LinearGaussian(nn.Module):
 
     def __init__(self, parameters: FactorAnalysis) -> None:
         super().__init__()
-        self.law = parameters  # the name that it has in checkpoints
+        self.law = parameters  # saved runs call the parameters law.weight, law.loc and law.log_scale
+
+    @property
+    def factor_analysis(self) -> FactorAnalysis:
+        """W, (D, d), m, (D,), and Psi."""
+        return self.law
 
     def forward(self, x: Tensor) -> None:
-        loc, scale_tril = self.law.posterior(x.flatten(1))
+        """Run the guide, q, on a batch of B data."""
+        loc, scale_tril = self.factor_analysis.posterior(x.flatten(1))
         with pyro.plate("data", x.shape[0], dim=-1):
             pyro.sample("z", dist.MultivariateNormal(loc, scale_tril=scale_tril))

@@ -29,6 +29,7 @@ class NormalizingFlow(nn.Module):
         self.encoder, self.flow, self.latent_dim = encoder, flow, latent_dim
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         sizes = [self.latent_dim, self.latent_dim, self.flow.num_features]
         loc, log_scale, features = self.encoder(x).split(sizes, -1)
         base = dist.Normal(loc, log_scale.exp()).to_event(1)

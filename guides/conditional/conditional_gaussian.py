@@ -27,6 +27,7 @@ class ConditionalGaussian(nn.Module):
         self.encoder = encoder
 
     def forward(self, x: Tensor, c: Tensor, given: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         loc, scale = loc_and_scale(self.encoder(x, c, given))
         with pyro.plate("data", x.shape[0], dim=-1):
             pyro.sample("z", dist.Normal(loc, scale).to_event(1))

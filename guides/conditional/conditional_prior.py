@@ -28,6 +28,7 @@ class ConditionalPrior(nn.Module):
         self.prior = prior
 
     def forward(self, x: Tensor, c: Tensor, given: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         loc, scale = loc_and_scale(self.prior(c, given))
         with pyro.plate("data", x.shape[0], dim=-1):
             pyro.sample("z", dist.Normal(loc, scale).to_event(1))

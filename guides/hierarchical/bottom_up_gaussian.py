@@ -26,6 +26,7 @@ class BottomUpGaussian(nn.Module):
         self.lower, self.upper = lower, upper
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         loc, log_scale = self.lower(x).chunk(2, -1)
         with pyro.plate("data", x.shape[0], dim=-1):
             z1 = pyro.sample("z1", dist.Normal(loc, log_scale.exp()).to_event(1))

@@ -28,6 +28,7 @@ class TopDownGaussian(nn.Module):
         self.upper, self.lower = upper, lower
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         loc, log_scale = self.upper(x).chunk(2, -1)
         with pyro.plate("data", x.shape[0], dim=-1):
             z2 = pyro.sample("z2", dist.Normal(loc, log_scale.exp()).to_event(1))

@@ -29,6 +29,7 @@ class AuxiliaryClassGaussian(nn.Module):
         self.auxiliary, self.classifier, self.encoder = auxiliary, classifier, encoder
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         loc, scale = loc_and_scale(self.auxiliary(x))
         with pyro.plate("data", x.shape[0], dim=-1):
             a = pyro.sample("a", dist.Normal(loc, scale).to_event(1))

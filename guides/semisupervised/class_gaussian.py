@@ -28,6 +28,7 @@ class ClassGaussian(nn.Module):
         self.classifier, self.encoder = classifier, encoder
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         logits = self.classifier(x)
         with pyro.plate("data", x.shape[0], dim=-1):
             y = pyro.sample("y", dist.OneHotCategorical(logits=logits), infer={"enumerate": "parallel"})

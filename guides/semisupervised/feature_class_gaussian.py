@@ -29,6 +29,7 @@ class FeatureClassGaussian(nn.Module):
         self.features, self.classifier, self.encoder = features, classifier, encoder
 
     def forward(self, x: Tensor) -> None:
+        """Run the guide, q, on a batch of B data."""
         loc, log_scale = self.features(x).chunk(2, -1)
         with pyro.plate("data", x.shape[0], dim=-1):
             z1 = pyro.sample("z1", dist.Normal(loc, log_scale.exp()).to_event(1))

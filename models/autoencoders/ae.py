@@ -32,6 +32,7 @@ class AE(nn.Module):
         self.decoder, self.likelihood, self.latent_dim = decoder, likelihood, latent_dim
 
     def forward(self, x: Tensor) -> None:
+        """Run the model, p, on a batch of B data."""
         with pyro.plate("data", x.shape[0], dim=-1):
             z = pyro.sample("z", Flat(x.new_zeros(self.latent_dim)))
             pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)

@@ -36,6 +36,7 @@ class SparseAE(nn.Module):
         self.decoder, self.likelihood, self.latent_dim, self.rate = decoder, likelihood, latent_dim, rate
 
     def forward(self, x: Tensor) -> None:
+        """Run the model, p, on a batch of B data."""
         with pyro.plate("data", x.shape[0], dim=-1):
             z = pyro.sample("z", dist.Laplace(x.new_zeros(self.latent_dim), 1 / self.rate).to_event(1))
             pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)

@@ -24,15 +24,21 @@ class LinearGaussian(nn.Module):
 
     def __init__(self, parameters: FactorAnalysis) -> None:
         super().__init__()
-        self.law = parameters  # the name that it has in checkpoints
+        self.law = parameters  # saved runs call the parameters law.weight, law.loc and law.log_scale
+
+    @property
+    def factor_analysis(self) -> FactorAnalysis:
+        """W, (D, d), m, (D,), and Psi."""
+        return self.law
 
     def forward(self, x: Tensor) -> None:
+        """Run the model, p, on a batch of B data."""
         shape = x.shape[1:]
         with pyro.plate("data", x.shape[0], dim=-1):
-            z = pyro.sample("z", dist.Normal(x.new_zeros(self.law.weight.shape[1]), 1.0).to_event(1))
-            loc = (z @ self.law.weight.T + self.law.loc).unflatten(-1, shape)
-            pyro.sample("x", dist.Normal(loc, self.law.scale.reshape(shape)).to_event(len(shape)), obs=x)
+            z = pyro.sample("z", dist.Normal(x.new_zeros(self.factor_analysis.weight.shape[1]), 1.0).to_event(1))
+            loc = (z @ self.factor_analysis.weight.T + self.factor_analysis.loc).unflatten(-1, shape)
+            pyro.sample("x", dist.Normal(loc, self.factor_analysis.scale.reshape(shape)).to_event(len(shape)), obs=x)
 
     def log_evidence(self, x: Tensor) -> Tensor:
         """log p(x), (B,), exact, in nats."""
-        return self.law.log_evidence(x.flatten(1))
+        return self.factor_analysis.log_evidence(x.flatten(1))

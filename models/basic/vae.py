@@ -29,6 +29,7 @@ class VAE(nn.Module):
         self.prior = prior
 
     def forward(self, x: Tensor) -> None:
+        """Run the model, p, on a batch of B data."""
         prior = dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1) if self.prior is None else self.prior()
         with pyro.plate("data", x.shape[0], dim=-1):
             z = pyro.sample("z", prior)

@@ -6,7 +6,7 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
-from pyrovae.distributions import masked
+from pyrovae.distributions import mask_distribution
 from pyrovae.nets import loc_and_scale
 
 __all__ = ["CVAE"]
@@ -34,7 +34,8 @@ class CVAE(nn.Module):
         self.prior, self.decoder, self.likelihood = prior, decoder, likelihood
 
     def forward(self, x: Tensor, c: Tensor, given: Tensor) -> None:
+        """Run the model, p, on a batch of B data."""
         loc, scale = loc_and_scale(self.prior(c, given))
         with pyro.plate("data", x.shape[0], dim=-1):
             z = pyro.sample("z", dist.Normal(loc, scale).to_event(1))
-            pyro.sample("x", masked(self.likelihood(self.decoder(c, given, z)), given == 0), obs=x)
+            pyro.sample("x", mask_distribution(self.likelihood(self.decoder(c, given, z)), given == 0), obs=x)

@@ -34,6 +34,7 @@ class HVAE(nn.Module):
         self.latent_dim, self.prior = latent_dim, prior
 
     def forward(self, x: Tensor) -> None:
+        """Run the model, p, on a batch of B data."""
         prior = dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1) if self.prior is None else self.prior()
         with pyro.plate("data", x.shape[0], dim=-1):
             z2 = pyro.sample("z2", prior)

@@ -29,6 +29,7 @@ class TwoLayerVAE(nn.Module):
         self.latent_dim = latent_dim
 
     def forward(self, x: Tensor) -> None:
+        """Run the model, p, on a batch of B data."""
         with pyro.plate("data", x.shape[0], dim=-1):
             z2 = pyro.sample("z2", dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1))
             loc, log_scale = self.features(z2).chunk(2, -1)

@@ -34,6 +34,7 @@ class M1M2(nn.Module):
         self.latent_dim, self.num_classes = latent_dim, num_classes
 
     def forward(self, x: Tensor) -> None:
+        """Run the model, p, on a batch of B data."""
         with pyro.plate("data", x.shape[0], dim=-1):
             y = pyro.sample("y", dist.OneHotCategorical(logits=x.new_zeros(self.num_classes)))
             z2 = pyro.sample("z2", dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1))

@@ -83,7 +83,7 @@ def _row(each: Recipe) -> str:
 
 
 def _text(chosen: str | Mapping[str, Any]) -> str:
-    """``name:option=value,...`` of what :func:`~pyrovae.registry.named` reads."""
+    """``name:option=value,...`` of what :func:`~pyrovae.registry.parse_choice` reads."""
     if isinstance(chosen, str):
         return chosen
     options = ",".join(f"{option}={value}" for option, value in chosen.items() if option != "name")

@@ -115,10 +115,12 @@ class Builder:
         self.options = list(inspect.signature(self.build).parameters)
 
     def add_options(self, parser: ArgumentParser) -> None:
+        """Give the parser the recipe's options."""
         skip = {name for name in self.options[:1] if takes_spec(self.build)}
         parser.add_function_arguments(self.build, skip=skip, fail_untyped=False)
 
     def pair(self, options: Namespace, spec: data_sets.DataSpec) -> Pair:
+        """The pair of these options for such data."""
         names = self.options[1:] if takes_spec(self.build) else self.options
         chosen = {name: options[name] for name in names if name in options}
         if self.own:

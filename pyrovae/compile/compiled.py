@@ -13,26 +13,21 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from pyrovae import objectives
-from pyrovae.compile.graph import compile_graph, first_line, trace_graph, untouched
+from pyrovae.compile.graph import compile_graph, first_line, preserve_tensors, trace_graph
 from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, matmul_backend
-from pyrovae.compile.optimizers import OptimizerLike, build_optimizers
-from pyrovae.compile.roll import compile_rolled, merge_products
+from pyrovae.compile.products import merge_products
+from pyrovae.compile.roll import compile_rolled
 from pyrovae.compile.step import Batches, Grads, Step, as_batches
 from pyrovae.compile.update import UPDATES, traceable, update_state
-from pyrovae.core.doors import training_batch
-from pyrovae.core.inference import device_of
-from pyrovae.core.pair import PairLike, adopt, as_pair, buffers, modules, running
-from pyrovae.errors import OptionError, PyrovaeError, nearest
-from pyrovae.objectives import Given, Objective, Update
-from pyrovae.objectives.moves import moved_parameters, prepare_objective, survey
+from pyrovae.core.pair import buffers, modules
+from pyrovae.errors import OptionError, PyrovaeError
+from pyrovae.objectives import Update
 
-__all__ = ["CompiledStep", "compile_step"]
+__all__ = ["CompiledStep"]
 
 log = logging.getLogger("pyrovae")
 
 BACKENDS = ("inductor", "rolled", "graph")
-EXAMPLE_ROWS = 100  # of a data set, that a step is compiled for
 MAX_NODES = 2000  # Inductor's time grows with the square of a graph's length: longer ones are compiled block by block
 
 
@@ -167,7 +162,7 @@ class CompiledStep(Step):
         """Make the code of the step."""
         if self.matmul == "onednn" and backend != "graph":
             assign_products(graph, self.products)
-        with matmul_backend(self.matmul), untouched(self._state()):
+        with matmul_backend(self.matmul), preserve_tensors(self._state()):
             if backend == "graph":
                 self._code: Callable[..., Any] = graph
             elif backend == "rolled":
@@ -195,7 +190,7 @@ class CompiledStep(Step):
             given = [{name: next(values) for name in self._names} for _ in batches]
             return self._trace_whole(given) if self._whole else self._trace_gradients(given, between)
 
-        with untouched(held):
+        with preserve_tensors(held):
             return trace_graph(traced, self._given(batches))
 
     def _trace_gradients(self, batches: list[Mapping[str, Tensor]], between: str) -> tuple[Tensor, ...]:
@@ -303,79 +298,3 @@ def nodes_so_far() -> int:
     """How many nodes the graph that is being traced has."""
     mode = get_proxy_mode()
     return 0 if mode is None else len(mode.tracer.graph.nodes)
-
-
-def _examples(data: Any, count: int) -> list[Mapping[str, Tensor]]:
-    """As many batches as a step takes: dicts of tensors as they are, of all else the first rows of the data."""
-    if isinstance(data, list | tuple) and all(isinstance(batch, Mapping) for batch in data):
-        return list(data)
-    return [data if isinstance(data, Mapping) else training_batch(data, EXAMPLE_ROWS)] * count
-
-
-def compile_step(
-    pair: PairLike,
-    data: Any,
-    objective: str | Mapping[str, Any] | Objective | None = None,
-    optimizer: OptimizerLike = "Adam",
-    *,
-    lr: float | None = 1e-3,
-    optimizer_options: Mapping[str, Any] | None = None,
-    optimizers: Mapping[str, Any] | None = None,
-    clip_norm: float | None = None,
-    schedule: Sequence[str] = (),
-    precision: str = "float32",
-    matmul: str | None = None,
-    backend: str | None = None,
-) -> CompiledStep:
-    """``step(batch)``: one step of the pair's parameters, compiled; the mean bound of the batch, nats per datum.
-
-    For a training loop of one's own; :func:`~pyrovae.fit` compiles by itself. Programs, objective and optimizer are traced
-    once on the example batch, with every parameter, buffer, optimizer state and learning rate an input of the compiled
-    graph; each call draws fresh noise from torch's generator. Where tracing or compiling fails the step runs eagerly and a
-    line of the log says why.
-
-    Args:
-        pair: a Run, a run's folder, a Pair, or (model, guide).
-        data: an example of the batches to come, whose shapes are compiled for: a dict of tensors as it is (a list of them
-            for an objective that takes several batches a step), of all else that :func:`pyrovae.data.load` takes the first
-            100 rows (of a whole Data set those of the training part).
-        objective: name with options, mapping, or one of :mod:`pyrovae.objectives`; by default the pair's own.
-        optimizer: name in torch.optim, callable of the parameters, or optimizer.
-        lr: learning rate.
-        optimizer_options: further arguments of a named optimizer.
-        optimizers: of single updates, as for :func:`~pyrovae.fit`.
-        clip_norm: largest Euclidean norm of the gradient of an update.
-        schedule: options to which each step gives a value, ``step(batch, {"beta": 0.5})``.
-        precision: "float32", or "bf16" networks with float32 log densities.
-        matmul: "mkl" or "onednn"; by default the faster one that is exact to float32.
-        backend: "inductor", "rolled" (an unrolled loop's blocks compiled once each) or "graph" (not compiled); by default
-            Inductor, or rolled for a long graph.
-
-    Returns:
-        A :class:`CompiledStep`; ``step.optimizers`` are its optimizers by update, ``step.total`` is the sum of bounds.
-
-    Raises:
-        ContractError, OptionError: as for :func:`~pyrovae.fit`.
-    """
-    pair = as_pair(pair)
-    model, guide = pair.model, pair.guide
-    objective = objectives.get(pair.objective if objective is None else objective)
-    if not isinstance(objective, Objective):
-        raise OptionError(f"objective is {objective!r}; a compiled step needs one of pyrovae.objectives, such as 'elbo'.")
-    for name in schedule:
-        if name not in objective.weights:
-            raise nearest(f"option of {objective!r} to schedule", name, objective.weights)
-    adopt(model, guide)
-    device = device_of(model, guide)
-    batches = [{key: value.to(device) for key, value in batch.items()} for batch in _examples(data, objective.num_batches)]
-    held = list(buffers(model, guide).values())
-    with untouched(held):
-        prepare_objective(objective, model, guide, batches[0])  # parameters that programs make themselves exist from here on
-    params = moved_parameters(objective, model, guide)
-    made = build_optimizers(objective, params, optimizer, lr, optimizer_options, optimizers)
-    with running(model, guide), untouched(held):
-        figures = survey(objective, Given(model, guide, batches, {}, params, len(next(iter(batches[0].values()))))).figures
-    step = CompiledStep(
-        objective, model, guide, made, clip_norm=clip_norm, precision=precision, schedule=schedule, figures=figures
-    )
-    return step.compile(batches, matmul=matmul, backend=backend)

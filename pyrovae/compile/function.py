@@ -13,7 +13,7 @@ import pyro
 import torch
 from torch import Tensor, fx
 
-from pyrovae.compile.graph import compile_graph, first_line, trace_graph, untouched
+from pyrovae.compile.graph import compile_graph, first_line, preserve_tensors, trace_graph
 from pyrovae.compile.matmul import assign_products, choose_products, matmul_backend
 
 __all__ = ["Code", "compile_function"]
@@ -53,7 +53,7 @@ def compile_function(function: Function, batch: Mapping[str, Tensor], products: 
         return (result,) if single else result
 
     try:
-        with torch.no_grad(), untouched(given), pyro.validation_enabled(False), warnings.catch_warnings():
+        with torch.no_grad(), preserve_tensors(given), pyro.validation_enabled(False), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, about what it uses itself
             graph, captured = trace_graph(flat, given)
             graph.graph.eliminate_dead_code(_matters)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-__all__ = ["compile_graph", "first_line", "trace_graph", "untouched"]
+__all__ = ["compile_graph", "first_line", "trace_graph", "preserve_tensors"]
 
 Function = Callable[..., Any]
 aten = torch.ops.aten
@@ -24,7 +24,8 @@ def _batch_norm(x: Tensor, weight: Any, bias: Any, mean: Any, var: Any, training
 
 
 DECOMPOSITIONS = {aten.native_batch_norm.default: _batch_norm}
-SECRETIVE = {aten.cudnn_batch_norm.default, aten.miopen_batch_norm.default}  # write buffers, and their schemas do not say so
+# operators that write buffers, and whose schemas do not say so
+HIDDEN_WRITERS = {aten.cudnn_batch_norm.default, aten.miopen_batch_norm.default}
 
 
 def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphModule, list[Tensor]]:
@@ -41,7 +42,7 @@ def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphM
     """
     graph_module = make_fx(function, DECOMPOSITIONS)(*inputs)
     graph = graph_module.graph
-    if hidden := SECRETIVE & {node.target for node in graph.nodes}:
+    if hidden := HIDDEN_WRITERS & {node.target for node in graph.nodes}:
         raise RuntimeError(f"{hidden.pop()} writes buffers that a traced graph would not know of")
     graph.eliminate_dead_code()
     captured: dict[tuple, tuple[fx.Node, Tensor]] = {}
@@ -63,7 +64,7 @@ def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphM
 
 
 @contextmanager
-def untouched(tensors: Iterable[Tensor]) -> Iterator[None]:
+def preserve_tensors(tensors: Iterable[Tensor]) -> Iterator[None]:
     """Tensors and random states afterwards are as they were: tracing runs the function once."""
     kept = [(tensor, tensor.detach().clone()) for tensor in tensors]
     devices = {tensor.device.index or 0 for tensor, _ in kept if tensor.device.type == "cuda"}

@@ -19,7 +19,7 @@ __all__ = ["MATMULS", "assign_products", "choose_products", "matmul_backend", "m
 MATMULS = {"mkl": "highest", "onednn": "medium"}
 TOLERANCE = 1e-5  # of a sum of K products of N(0, 1) numbers, in units of sqrt(K): float32 errs by 1e-6 to 5e-6, bf16 by 4e-3
 REPEATS = 20
-GAIN = 0.9  # what oneDNN's time must be under, of MKL's, which needs no change of library within the step
+MAX_TIME_RATIO = 0.9  # what oneDNN's time must be under, of MKL's, which needs no change of library within the step
 aten = torch.ops.aten
 _PRODUCTS = {aten.mm.default: 0, aten.addmm.default: 1, aten.bmm.default: 0, aten.baddbmm.default: 1}
 
@@ -85,7 +85,7 @@ def choose_products(graph: fx.GraphModule, known: Collection[str] = ()) -> dict[
     for layout in {layout for node in graph.graph.nodes if (layout := _layout(node)) and str(layout) not in known}:
         exact = torch.backends.mkldnn.is_available() and matmul_error(layout, "onednn") <= TOLERANCE
         seconds = _seconds(layout) if exact else {"mkl": 0.0, "onednn": 1.0}
-        chosen[str(layout)] = "onednn" if seconds["onednn"] < GAIN * seconds["mkl"] else "mkl"
+        chosen[str(layout)] = "onednn" if seconds["onednn"] < MAX_TIME_RATIO * seconds["mkl"] else "mkl"
     return chosen
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
 from pyrovae.errors import OptionError, nearest
-from pyrovae.registry import named
+from pyrovae.registry import parse_choice
 
 __all__ = ["build_optimizer", "build_optimizers", "build_scheduler"]
 
@@ -76,7 +76,9 @@ def build_optimizers(
     Args:
         objective: whose ``optimizers`` are used where ``own`` says nothing.
         params: the parameters that each update moves.
-        optimizer, lr, options: as for :func:`build_optimizer`, where neither says anything.
+        optimizer: as for :func:`build_optimizer`, where neither says anything.
+        lr: likewise.
+        options: likewise.
         own: update -> ``{"name": "SGD", "lr": 0.1, "momentum": 0.9}`` (any part of it), ``"SGD:lr=0.1"``, or what
             :func:`build_optimizer` takes.
 
@@ -93,7 +95,7 @@ def build_optimizers(
             if chosen is None:
                 continue
             if isinstance(chosen, (str, Mapping)):
-                new, given = named(chosen, f"optimizer of {update}")
+                new, given = parse_choice(chosen, f"optimizer of {update}")
             else:
                 new, given = chosen, {}
             if new is not None and new != name:

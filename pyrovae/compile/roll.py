@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, fx
 
 from pyrovae.compile.graph import compile_graph
+from pyrovae.compile.products import is_sum, leaves_of
 
-__all__ = ["compile_rolled", "merge_products", "repeats"]
+__all__ = ["compile_rolled", "repeats"]
 
 MAX_PERIOD, MIN_REPEATS, MIN_NODES = 800, 4, 60  # of a stretch that repeats itself
-MOST_TURNS, MOST_NODES = 4, 600  # of a loop in one block
-SHORT = 15  # nodes that are not worth compiling when they occur once
+MAX_BLOCK_TURNS, MAX_BLOCK_NODES = 4, 600  # of a loop in one block
+MIN_SINGLE_NODES = 15  # nodes that are not worth compiling when they occur once
 aten = torch.ops.aten
 VIEWS = {
     aten.t.default,
@@ -80,9 +81,9 @@ def _normalize(module: fx.GraphModule) -> None:
             (last if node.args[0].op == "placeholder" else node.args[0]).append(node)
     erased: set[fx.Node] = set()
     for node in reversed(list(graph.nodes)):
-        if node in erased or not _is_sum(node):
+        if node in erased or not is_sum(node):
             continue
-        leaves, sums = _leaves(node)
+        leaves, sums = leaves_of(node)
         first = leaves[0]
         if any(leaf.target is not aten.select_backward.default or leaf.args[1:3] != first.args[1:3] for leaf in leaves):
             continue
@@ -102,94 +103,6 @@ def _normalize(module: fx.GraphModule) -> None:
                 erased.add(unused)
     graph.lint()
     module.recompile()
-
-
-def _is_sum(node: fx.Node) -> bool:
-    return node.target is aten.add.Tensor and all(isinstance(arg, fx.Node) for arg in node.args) and not node.kwargs
-
-
-def _leaves(node: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:
-    """What a tree of sums adds up, and its sums, the root first; a sum that has another use counts as a leaf."""
-    leaves, sums, pending = [], [node], list(node.args)
-    while pending:
-        arg = pending.pop(0)
-        if _is_sum(arg) and len(arg.users) == 1:
-            sums.append(arg)
-            pending += arg.args
-        else:
-            leaves.append(arg)
-    return leaves, sums
-
-
-def merge_products(module: fx.GraphModule) -> None:
-    """sum_t A_t B_t as one product [A_1 .. A_T] [B_1; ..; B_T]: what the gradient of a loop's weight comes to."""
-    graph = module.graph
-    roots = [n for n in graph.nodes if _is_sum(n) and not (len(n.users) == 1 and _is_sum(next(iter(n.users))))]
-    for root in roots:
-        leaves, _ = _leaves(root)
-        alike: dict[tuple, list[tuple[fx.Node, fx.Node]]] = defaultdict(list)
-        for leaf in leaves:
-            if (product := _product(leaf)) is not None:
-                a, b = (arg.meta["val"] for arg in product.args)
-                alike[(_turned(leaf), a.shape[0], b.shape[1], a.dtype)].append((leaf, product))
-        terms = []
-        for (turned, rows, columns, _), found in alike.items():
-            if len(found) < MIN_REPEATS:
-                continue
-            with graph.inserting_before(root):
-                left = _joined([product.args[0] for _, product in found], 1)
-                right = _joined([product.args[1] for _, product in found], 0)
-                whole = _called(aten.mm.default, (left, right), (rows, columns))
-                terms.append(_called(aten.t.default, (whole,), (columns, rows)) if turned else whole)
-            leaves = [leaf for leaf in leaves if leaf not in {leaf for leaf, _ in found}]
-        if not terms:
-            continue
-        total, *rest = terms + leaves
-        for term in rest:
-            with graph.inserting_before(root):
-                total = _called(aten.add.Tensor, (total, term), tuple(root.meta["val"].shape))
-        root.replace_all_uses_with(total)
-    graph.eliminate_dead_code()
-    graph.lint()
-    module.recompile()
-
-
-def _product(leaf: fx.Node) -> fx.Node | None:
-    """The product of matrices that a leaf is, transposed or not; None where it is something else or serves others too."""
-    while _turns(leaf) and len(leaf.users) == 1:
-        leaf = leaf.args[0]
-    return leaf if leaf.target is aten.mm.default and len(leaf.users) == 1 else None
-
-
-def _turned(leaf: fx.Node) -> bool:
-    """Whether a leaf is its product transposed an odd number of times."""
-    return _turns(leaf) and not _turned(leaf.args[0])
-
-
-def _turns(node: fx.Node) -> bool:
-    """Whether a node transposes a matrix, in any of the ways to say so."""
-    if node.target is aten.permute.default:
-        return list(node.args[1]) == [1, 0]
-    return node.target is aten.t.default or (node.target is aten.transpose.int and {*node.args[1:]} in ({0, 1}, {-1, -2}))
-
-
-def _joined(matrices: list[fx.Node], dim: int) -> fx.Node:
-    """Matrices side by side; transposed ones are joined before they are transposed, which leaves rows in one piece."""
-    if all(_turns(matrix) for matrix in matrices):
-        joined = _joined([matrix.args[0] for matrix in matrices], 1 - dim)
-        return _called(aten.t.default, (joined,), tuple(reversed(joined.meta["val"].shape)))
-    shape = list(matrices[0].meta["val"].shape)
-    shape[dim] = sum(matrix.meta["val"].shape[dim] for matrix in matrices)
-    return _called(aten.cat.default, (matrices, dim), tuple(shape))
-
-
-def _called(target: Any, args: tuple, shape: tuple[int, ...]) -> fx.Node:
-    """A new node of the graph that its arguments are in, where that graph inserts, its value new and of this shape."""
-    first = args[0][0] if isinstance(args[0], list) else args[0]
-    node = first.graph.call_function(target, args)
-    value = first.meta["val"]
-    node.meta["val"] = value.t() if target is aten.t.default else value.new_empty(shape)
-    return node
 
 
 class _Block:
@@ -281,7 +194,7 @@ def _example(node: fx.Node) -> Tensor:
 
 def _together(period: int, times: int) -> int:
     """How many turns of a loop go into one block: fewer calls against longer compilation."""
-    return max(n for n in range(1, MOST_TURNS + 1) if times % n == 0 and (n == 1 or period * n <= MOST_NODES))
+    return max(n for n in range(1, MAX_BLOCK_TURNS + 1) if times % n == 0 and (n == 1 or period * n <= MAX_BLOCK_NODES))
 
 
 def _stretches(nodes: list[fx.Node]) -> tuple[list[_Block], list[int]]:
@@ -325,7 +238,7 @@ def compile_rolled(module: fx.GraphModule) -> Callable[..., Any]:
     for block, key in zip(blocks, keys, strict=True):
         if key not in code:
             graph = fx.GraphModule(module, block.graph)
-            worth = times[key] >= MIN_REPEATS or len(block.nodes) > SHORT
+            worth = times[key] >= MIN_REPEATS or len(block.nodes) > MIN_SINGLE_NODES
             code[key] = compile_graph(graph, [_example(node) for node in block.inputs]) if worth else graph
         for node in block.outputs:
             slots[node] = len(slots)

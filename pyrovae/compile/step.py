@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pyrovae.core.inference import precision_context
-from pyrovae.core.pair import Program, inputs, modules, running
+from pyrovae.core.pair import Program, inputs, modules, parameter_scope
 from pyrovae.errors import OptionError
 from pyrovae.objectives import Given, Objective, Update
 from pyrovae.objectives.objective import as_updates, commit
 
-__all__ = ["PyroStep", "Step", "registered"]
+__all__ = ["PyroStep", "Step", "pyro_program"]
 
 Batches = Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]]
 Grads = list[Tensor | None]
@@ -117,7 +117,7 @@ class Step:
         """Drive the objective's updates, ``move`` being told those of each yield and their gradients; the state returned."""
         given = Given(self.model, self.guide, batches, self.schedule, self.params, self.data_size)
         with (
-            running(self.model, self.guide),
+            parameter_scope(self.model, self.guide),
             pyro.validation_enabled(False),
             precision_context(self.precision, self.model, self.guide),
         ):
@@ -148,7 +148,7 @@ class Step:
         bound = next((update.bound.detach().sum() for update in together if update.bound is not None), None)
         logged = [{**self._losses(update), **update.figures} for update in together]
         if self.exchange is not None:
-            bound, logged, grads = self._exchanged(together, grads, bound, logged)
+            bound, logged, grads = self._exchange_all(together, grads, bound, logged)
         if bound is not None:
             self.total += bound
             self._bound = bound
@@ -164,7 +164,7 @@ class Step:
     def _losses(self, update: Update) -> dict[str, Tensor]:
         return {update.name: update.loss} if update.name in self.sums else {}
 
-    def _exchanged(self, together: Any, grads: list[Grads], bound: Any, logged: list[dict[str, Tensor]]) -> tuple:
+    def _exchange_all(self, together: Any, grads: list[Grads], bound: Any, logged: list[dict[str, Tensor]]) -> tuple:
         """The same of all processes."""
         assert self.exchange is not None
         flat = [grad for own in grads for grad in own if grad is not None]
@@ -212,11 +212,11 @@ class PyroStep(Step):
         (optimizer,) = self.optimizers.values()
         optimizer.zero_grad(set_to_none=True)
         with (
-            running(self.model, self.guide),
+            parameter_scope(self.model, self.guide),
             pyro.validation_enabled(False),
             precision_context(self.precision, self.model, self.guide),
         ):
-            loss = self.objective.loss_and_grads(registered(self.model, "model"), registered(self.guide, "guide"), **batch)
+            loss = self.objective.loss_and_grads(pyro_program(self.model, "model"), pyro_program(self.guide, "guide"), **batch)
         ((name, params),) = self.params.items()
         for p in params:
             if p.grad is not None:
@@ -231,7 +231,7 @@ def as_batches(batch: Batches) -> list[Mapping[str, Tensor]]:
     return [batch] if isinstance(batch, Mapping) else list(batch)
 
 
-def registered(program: Program, name: str) -> Callable[..., Any]:
+def pyro_program(program: Program, name: str) -> Callable[..., Any]:
     """The program, taking the whole batch and telling Pyro of its module's parameters."""
 
     def run(**batch: Tensor) -> Any:

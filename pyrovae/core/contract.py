@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pyro
 import torch
 from pyro import poutine
 from torch import Tensor
-from torch.distributions import kl_divergence
 
 from pyrovae.core.doors import training_batch
 from pyrovae.core.inference import device_of
+from pyrovae.core.messages import mismatch_message
 from pyrovae.core.pair import (
     Batch,
     Pair,
@@ -25,65 +24,23 @@ from pyrovae.core.pair import (
     describe,
     inputs,
     modules,
+    parameter_scope,
     remember,
-    running,
-    shadowed,
+    shadowed_parameter,
 )
-from pyrovae.core.trace import (
-    DATA,
-    PairTrace,
-    Site,
-    is_reparameterized,
-    misplaced,
-    no_density,
-    run_program,
-    sample_sites,
-    trace_pair,
-    unknown_sites,
-)
+from pyrovae.core.site_report import Report, family_name, report_sites
+from pyrovae.core.sites import DATA, Site, placement_message, sample_sites
+from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.distributions.density import is_point
 from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError
 
-__all__ = ["Report", "SiteReport", "check", "check_batch", "find_non_finite"]
+__all__ = ["check", "check_batch", "find_non_finite"]
 
-PARTICLES = 3
-ROWS = 64  # of the data, from which the few that are checked come
-
-
-@dataclass(frozen=True)
-class SiteReport:
-    """What :func:`check` learned of one site."""
-
-    name: str
-    kind: str  # latent, observed, or summed out (a site that only the model has, enumerated)
-    shape: tuple[int, ...]
-    law: str
-    reparameterized: bool
-    analytic_kl: bool
-    enumerated: bool = False
+CHECK_PARTICLES = 3
+CHECK_ROWS = 64  # of the data, from which the few that are checked come
 
 
-@dataclass(frozen=True)
-class Report:
-    """The sites of a pair that passed :func:`check`."""
-
-    sites: list[SiteReport] = field(default_factory=list)
-    is_density: bool = True
-
-    def __str__(self) -> str:
-        lines = []
-        for site in self.sites:
-            notes = [site.law]
-            if site.kind == "latent":
-                drawn = "reparameterized" if site.reparameterized else "sampled, score-function gradient"
-                kl = "analytic KL" if site.analytic_kl else "sampled KL"
-                point = site.law == "Delta"
-                notes += ["a point, no density"] if point else ["enumerated" if site.enumerated else drawn, kl]
-            lines.append(f"{site.kind} {site.name} {site.shape}: {', '.join(notes)}")
-        return "\n".join(lines)
-
-
-def check(pair: PairLike, data: Any, num_particles: int = PARTICLES) -> Report:
+def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Report:
     """Refuse what breaks the contract of a pair, before any training.
 
     Checks on a few rows of the batch: both programs take it; each sample site lies in the data plate and scores as (K, B)
@@ -114,24 +71,29 @@ def check(pair: PairLike, data: Any, num_particles: int = PARTICLES) -> Report:
     if num_particles < 1:
         raise OptionError(f"num_particles is {num_particles}; expected at least 1.")
     device = device_of(pair.model, pair.guide)
-    batch = {key: value.to(device) for key, value in training_batch(data, ROWS).items()}
+    batch = {key: value.to(device) for key, value in training_batch(data, CHECK_ROWS).items()}
     return check_batch(pair, batch, num_particles)
 
 
-def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = PARTICLES) -> Report:
+def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CHECK_PARTICLES) -> Report:
     """:func:`check` on a batch as it is, which lies on the pair's device."""
     model, guide = pair.model, pair.guide
     batch = _few_rows(batch, num_particles)
     remember(model, batch)
-    with running(model, guide, fresh=True), _undisturbed(model, guide), torch.no_grad(), pyro.validation_enabled(False):
+    with (
+        parameter_scope(model, guide, fresh=True),
+        _preserve_state(model, guide),
+        torch.no_grad(),
+        pyro.validation_enabled(False),
+    ):
         single = _single_traces(model, guide, batch)
-        if name := shadowed(model, guide):
+        if name := shadowed_parameter(model, guide):
             raise ContractError(
                 f"model and guide are PyroModules that both call a parameter {name!r}, and would share it; give one of them a "
                 'name, as in super().__init__("guide").'
             )
         _check_sites(model, guide, batch, single)
-        report = _report(single)
+        report = report_sites(single)
         _check_particles(model, guide, batch, num_particles)
         _check_independence(model, guide, batch, single)
     return report
@@ -149,7 +111,7 @@ def _few_rows(batch: Mapping[str, Tensor], num_particles: int) -> Batch:
 
 
 @contextmanager
-def _undisturbed(*programs: Program) -> Iterator[None]:
+def _preserve_state(*programs: Program) -> Iterator[None]:
     """Leave random states and the modules' buffers as they were."""
     saved = [(b, b.clone()) for m in modules(*programs) for b in m.buffers()]
     devices = sorted({p.device.index or 0 for m in modules(*programs) for p in m.parameters() if p.is_cuda})
@@ -185,7 +147,7 @@ def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace
     for label, sites in (("guide", traced.guide_sites), ("model", traced.model_sites)):
         for site in sites.values():
             _check_shape(label, site, rows)
-    if message := unknown_sites(model, guide, traced):
+    if message := mismatch_message(model, guide, traced):
         raise ContractError(message)
     if not traced.observed:
         raise ContractError(f"{describe(model)} observes nothing; give a site obs=x.")
@@ -223,7 +185,7 @@ def _check_shape(label: str, site: Site, rows: int) -> None:
         )
     expected_value = (rows, *fn.event_shape)
     if not frames or frames[0].dim != -1 or fn.batch_shape != (rows,):
-        raise ContractError(misplaced(label, site, tuple(fn.batch_shape), (rows,)).replace("(K, B)", "(B,)"))
+        raise ContractError(placement_message(label, site, tuple(fn.batch_shape), (rows,)).replace("(K, B)", "(B,)"))
     if tuple(value.shape) != expected_value:
         raise ContractError(
             f"site {name!r} of the {label} has a value of shape {tuple(value.shape)} under a distribution of shape "
@@ -240,7 +202,7 @@ def _check_support(what: str, site: Site, value: Tensor) -> None:
     if not bool(valid.all()):
         worst = value[~valid] if valid.shape == value.shape else value
         raise ContractError(
-            f"{what} leaves the support {support} of {_law(site)} (values from {float(worst.min()):g} to "
+            f"{what} leaves the support {support} of {family_name(site)} (values from {float(worst.min()):g} to "
             f"{float(worst.max()):g}); change the likelihood or the prior, or transform the data (binarization=...)."
         )
 
@@ -300,7 +262,7 @@ def _check_independence(model: Program, guide: Program, batch: Batch, traced: Pa
 
 
 def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The log density of each site at given latents, or at draws of one seed where a law scores its own draws only."""
+    """The log density of each site at given latents; where a distribution scores its own draws only, at draws of one seed."""
     for given in (latents, None):
         torch.manual_seed(0)  # the same dropout masks, and draws, whatever the data
         sites = sample_sites(run_program(program, batch, given=given))
@@ -315,38 +277,5 @@ def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor]) -> di
 def _place_or_score(site: Site) -> Tensor:
     """A site's scores, (B,); of a point, whose score is -inf beside it, the sum of its coordinates."""
     fn = site["fn"]
-    return fn.mean.flatten(1).sum(1) if is_point(fn) else fn.log_prob(site["value"])
-
-
-def _law(site: Site) -> str:
-    fn = site["fn"]
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return type(fn).__name__
-
-
-def _report(traced: PairTrace) -> Report:
-    sites = []
-    for name, site in traced.model_sites.items():
-        latent = not site["is_observed"]
-        shared = name in traced.guide_sites
-        drawn = traced.guide_sites[name] if shared else site
-        analytic = False
-        if shared:
-            try:
-                kl_divergence(drawn["fn"], site["fn"])
-                analytic = True
-            except NotImplementedError:
-                analytic = False
-        sites.append(
-            SiteReport(
-                name,
-                "observed" if not latent else "latent" if shared else "summed out",
-                tuple(site["fn"].event_shape),
-                _law(drawn),
-                is_reparameterized(drawn),
-                analytic,
-                drawn["infer"].get("enumerate") == "parallel",
-            )
-        )
-    return Report(sites, no_density(traced) is None)
+    place: Tensor = fn.mean.flatten(1).sum(1) if is_point(fn) else fn.log_prob(site["value"])
+    return place

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pyrovae.core.inference import device_of
-from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, opened, template
+from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, open_run, template
 from pyrovae.data import Data, Split, Stream, as_split
 from pyrovae.errors import ContractError, OptionError
 
@@ -60,7 +60,7 @@ def as_pair_and_rows(source: Any, data: Any, verb: str) -> tuple[Pair, Split | S
     """The pair, and the data, or where there are none the test part of the run's own."""
     if data is not None:
         return as_pair(source), as_split(data)
-    source = opened(source, with_data=True)
+    source = open_run(source, with_data=True)
     own = getattr(source, "data", None)
     if not isinstance(own, Data):
         raise OptionError(f"{verb} needs data; give data=..., as in {verb}(pair, data).")

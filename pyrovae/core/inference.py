@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from pyrovae.core.pair import Pair, Program, modules, parameters, running
+from pyrovae.core.pair import Pair, Program, modules, parameter_scope, parameters
 from pyrovae.errors import OptionError
 
-__all__ = ["bf16_networks", "device_of", "evaluating", "inference", "precision_context", "private_random"]
+__all__ = ["bf16_networks", "device_of", "evaluation_mode", "inference", "precision_context", "private_random"]
 
 
 def device_of(model: Program, guide: Program) -> torch.device:
@@ -22,7 +22,7 @@ def device_of(model: Program, guide: Program) -> torch.device:
 
 
 @contextmanager
-def evaluating(*programs: Program) -> Iterator[None]:
+def evaluation_mode(*programs: Program) -> Iterator[None]:
     """Modules in evaluation mode; each goes back to the mode it was in."""
     were = [(module, module.training) for program in modules(*programs) for module in program.modules()]
     for module, _ in were:
@@ -110,8 +110,8 @@ def precision_context(precision: str, *programs: Program) -> Iterator[None]:
 @contextmanager
 def private_random(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Torch's random numbers begin at ``seed`` within it; outside nobody notices."""
-    on_gpu = device is not None and device.type == "cuda"
-    with torch.random.fork_rng(devices=[device.index or 0] if on_gpu else []):
+    gpus = [device.index or 0] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(seed)
         yield
 
@@ -133,8 +133,8 @@ def inference(pair: Pair, precision: str = "float32", seed: int | None = None) -
     """
     programs, device = (pair.model, pair.guide), device_of(pair.model, pair.guide)
     with (
-        running(*programs),
-        evaluating(*programs),
+        parameter_scope(*programs),
+        evaluation_mode(*programs),
         precision_context(precision, *programs),
         torch.no_grad(),
         nullcontext() if seed is None else private_random(seed, device),

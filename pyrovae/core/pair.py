@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pyro
 import torch
@@ -30,11 +30,11 @@ __all__ = [
     "buffers",
     "inputs",
     "owned_parameters",
-    "open_folders_with",
-    "opened",
+    "set_folder_opener",
+    "open_run",
     "parameters",
     "remember",
-    "running",
+    "parameter_scope",
     "set_trainable",
     "template",
 ]
@@ -79,13 +79,13 @@ PairLike = Pair | HasPair | tuple[Program, Program] | str | os.PathLike[str]  # 
 _open_folder: Callable[..., HasPair] | None = None
 
 
-def open_folders_with(load: Callable[..., HasPair]) -> None:
+def set_folder_opener(load: Callable[..., HasPair]) -> None:
     """Let ``load(folder, with_data=...)`` open the runs' folders that verbs are given; called by the room of runs."""
     global _open_folder
     _open_folder = load
 
 
-def opened(source: Any, with_data: bool = False) -> Any:
+def open_run(source: Any, with_data: bool = False) -> Any:
     """The run of a folder; anything else as it is."""
     if not isinstance(source, (str, os.PathLike)):
         return source
@@ -107,7 +107,7 @@ def as_pair(source: PairLike) -> Pair:
     >>> as_pair((print, len)).model
     <built-in function print>
     """
-    source = opened(source)
+    source = open_run(source)
     if isinstance(source, Pair):
         return source
     if isinstance(pair := getattr(source, "pair", None), Pair):
@@ -124,10 +124,10 @@ def as_pair(source: PairLike) -> Pair:
 
 # ----------------------------------------------------------------------------------------------- who owns what
 # Keyed weakly by owner: the function, the module, or the object that a bound method belongs to.
-_STORES: weakref.WeakKeyDictionary[Any, dict] = weakref.WeakKeyDictionary()
-_ASKERS: weakref.WeakKeyDictionary[Any, set] = weakref.WeakKeyDictionary()
-_SHAPES: weakref.WeakKeyDictionary[Any, dict] = weakref.WeakKeyDictionary()
-_SIGNATURES: weakref.WeakKeyDictionary[Any, tuple] = weakref.WeakKeyDictionary()
+_STORES: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+_ASKERS: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
+_SHAPES: weakref.WeakKeyDictionary[Any, dict[str, tuple[tuple[int, ...], torch.dtype]]] = weakref.WeakKeyDictionary()
+_SIGNATURES: weakref.WeakKeyDictionary[Any, tuple[frozenset[str], frozenset[str], bool]] = weakref.WeakKeyDictionary()
 
 
 def _owner(program: Program) -> Any:
@@ -150,7 +150,7 @@ def adopt(model: Program, guide: Program) -> None:
 
 
 @contextmanager
-def running(*programs: Program, fresh: bool = False) -> Iterator[None]:
+def parameter_scope(*programs: Program, fresh: bool = False) -> Iterator[None]:
     """Within it, ``pyro.param`` and ``pyro.module`` reach the store of the programs.
 
     Before training that is Pyro's own, or with ``fresh`` an empty one that is thrown away: Pyro's may hold another module of
@@ -165,12 +165,12 @@ def running(*programs: Program, fresh: bool = False) -> Iterator[None]:
     if store is None and not fresh:
         yield
     else:
-        with pyro.get_param_store().scope(store):
+        with pyro.get_param_store().scope(cast(Any, store)):
             yield
 
 
-def shadowed(*programs: Program) -> str | None:
-    """The name of a PyroModule's parameter that the store holds another tensor for, within :func:`running`."""
+def shadowed_parameter(*programs: Program) -> str | None:
+    """The name of a PyroModule's parameter that the store holds another tensor for, within :func:`parameter_scope`."""
     store = pyro.get_param_store()
     held = dict(store.named_parameters())
     for owner in map(_owner, programs):
@@ -240,8 +240,9 @@ def modules(*programs: Program) -> list[nn.Module]:
 # ----------------------------------------------------------------------------------------------- batches
 def signature(program: Program) -> inspect.Signature:
     """What a program takes; a program that wraps another says so by ``__signature__``."""
-    plain = isinstance(program, nn.Module) and not hasattr(program, "__signature__")
-    return inspect.signature(program.forward if plain else program)
+    if isinstance(program, nn.Module) and not hasattr(program, "__signature__"):
+        return inspect.signature(program.forward)
+    return inspect.signature(program)
 
 
 def _signature(program: Program) -> tuple[frozenset[str], frozenset[str], bool]:

@@ -11,35 +11,31 @@ that scores are (E, K, B) there; :attr:`PairTrace.log_weight` sums them out exac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import pyro
 import torch
 from pyro import poutine
-from pyro.distributions.util import is_identically_zero
 from pyro.poutine.enum_messenger import EnumMessenger
-from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from pyrovae.core.pair import Program, batch_size, describe, inputs
-from pyrovae.distributions.density import is_density
+from pyrovae.core.pair import Program, batch_size, inputs
+from pyrovae.core.sites import (
+    PARTICLES,
+    Scores,
+    Site,
+    common_scale,
+    is_reparameterized,
+    mask_scores,
+    placement_message,
+    sample_sites,
+)
 from pyrovae.errors import ContractError
 
-__all__ = ["PairTrace", "ScaleOf", "fixed", "no_density", "run_program", "sample_sites", "trace_pair"]
-
-PARTICLES = "particles"
-DATA = "data"
-Site = dict[str, Any]
-
-
-def sample_sites(trace: poutine.Trace) -> dict[str, Site]:
-    """The sample sites of a trace by name, without the plates."""
-    return {n: s for n, s in trace.nodes.items() if s["type"] == "sample" and not site_is_subsample(s)}
+__all__ = ["PairTrace", "latents_trace", "run_program", "trace_pair"]
 
 
 def run_program(
@@ -55,39 +51,16 @@ def run_program(
     """
     run = program if num_particles is None else pyro.plate(PARTICLES, num_particles, dim=-2)(program)
     run = run if replay is None else poutine.replay(run, trace=replay)
-    run = run if given is None else poutine.condition(run, data=given)
+    run = run if given is None else poutine.condition(run, data=dict(given))
     return poutine.trace(run).get_trace(**inputs(program, batch))
 
 
-def fixed(latents: Mapping[str, Tensor]) -> poutine.Trace:
+def latents_trace(latents: Mapping[str, Tensor]) -> poutine.Trace:
     """A trace for ``run_program(program, batch, replay=...)`` that holds latent sites at these values."""
     trace = poutine.Trace()
     for name, value in latents.items():
         trace.add_node(name, name=name, type="sample", value=value, is_observed=False, infer={})
     return trace
-
-
-class Scores(Mapping[str, Tensor]):
-    """log densities of sites by name, each computed when it is first asked for: what nobody asks for needs no density."""
-
-    def __init__(self, names: Iterable[str], score: Callable[[str], Tensor]) -> None:
-        self._names, self._score, self._known = list(names), score, {}  # type: ignore[var-annotated]
-
-    def __getitem__(self, name: str) -> Tensor:
-        if name not in self._known:
-            if name not in self._names:
-                raise KeyError(name)
-            self._known[name] = self._score(name)
-        return self._known[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names  # Mapping's own would score the site
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 @dataclass
@@ -114,10 +87,12 @@ class PairTrace:
 
     @cached_property
     def model_sites(self) -> dict[str, Site]:
+        """The model's sample sites, observed ones too."""
         return sample_sites(self.model)
 
     @cached_property
     def guide_sites(self) -> dict[str, Site]:
+        """The guide's latent sites."""
         return {n: s for n, s in sample_sites(self.guide).items() if not s["is_observed"]}
 
     @cached_property
@@ -147,7 +122,7 @@ class PairTrace:
         if len(self.guide_sites) == 1:
             ((name, site),) = self.guide_sites.items()
             return {name: self._score("guide", {**site, "value": latents[name]})}
-        assert self.rerun is not None  # a site's law may depend on another's draw, so the guide must see the new ones
+        assert self.rerun is not None  # a site's distribution may depend on another's draw, so the guide must see the new ones
         sites = sample_sites(self.rerun(latents))
         return {name: self._score("guide", sites[name]) for name in self.guide_sites}
 
@@ -165,7 +140,7 @@ class PairTrace:
 
     @cached_property
     def _total_log_p(self) -> Tensor:
-        """Sum over the model's sites; one that the model drew itself was proposed by its own law, which cancels."""
+        """Sum over the model's sites; one that the model drew itself was proposed by its own distribution, which cancels."""
         own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
         return self.total({n: self.log_p[n] for n in self.model_sites if n not in own or n in self.summed_out})
 
@@ -237,11 +212,11 @@ class PairTrace:
         except NotImplementedError as error:
             raise ContractError(
                 f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "
-                "takes the draws as they are (elbo, meanfield, iwae), or a law with an inverse (flow='iaf' or 'spline')."
+                "takes the draws as they are (elbo, meanfield, iwae), or a flow with an inverse (flow='iaf' or 'spline')."
             ) from error
         extra = log_prob.dim() - len(self.shape)
         if tuple(log_prob.shape[max(extra, 0) :]) != self.shape or (extra > 0 and not (self.enumerated or self.summed_out)):
-            raise ContractError(misplaced(program, site, tuple(log_prob.shape), self.shape))
+            raise ContractError(placement_message(program, site, tuple(log_prob.shape), self.shape))
         return log_prob
 
 
@@ -260,7 +235,8 @@ def trace_pair(
     particles, under a plate at dim -2.
 
     Args:
-        model, guide: the two programs.
+        model: p, the one program.
+        guide: q, the other.
         batch: tensors with a first dimension of B.
         num_particles: K.
         enumerate_sites: enumerate the discrete sites that ask for it, left of the particles; else draw them.
@@ -284,122 +260,9 @@ def trace_pair(
         draws = {n: s for n, s in sample_sites(guide_trace).items() if not s["is_observed"]}
         seen = {n: s["value"] if "_enumerate_dim" in s["infer"] else through(s) for n, s in draws.items()}
     with over_model:
-        model_trace = run_program(model, batch, num_particles, replay=guide_trace if seen is None else fixed(seen))
+        model_trace = run_program(model, batch, num_particles, replay=guide_trace if seen is None else latents_trace(seen))
 
     def rerun(latents: Mapping[str, Tensor]) -> poutine.Trace:
-        return run_program(guide, batch, num_particles, replay=fixed(latents))
+        return run_program(guide, batch, num_particles, replay=latents_trace(latents))
 
     return PairTrace(model_trace, guide_trace, shape, rerun, seen, through, batch)
-
-
-class ScaleOf(Messenger):
-    """Within it, programs run; :attr:`value` is then the one scale of their sites."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scales: list[tuple[str, float | Tensor]] = []
-
-    def _pyro_post_sample(self, msg: Site) -> None:
-        if not site_is_subsample(msg):
-            self.scales.append((msg["name"], msg["scale"]))
-
-    @property
-    def value(self) -> float | Tensor:
-        """The scale; errors when sites differ."""
-        return common_scale(self.scales)
-
-
-def common_scale(scales: Iterable[tuple[str, float | Tensor]]) -> float | Tensor:
-    """The one scale of sites, given by name; errors when they differ."""
-    values = [(name, _common(name, scale)) for name, scale in scales]
-    first = values[0][1] if values else 1.0
-    for name, value in values:
-        if value is not first and value != first:
-            raise ContractError(
-                f"site {name!r} is scaled by {float(value):g}, other sites by {float(first):g}: beta and warm-up belong "
-                "to the objective (fit(..., kl_warmup=...)), not into poutine.scale."
-            )
-    return first
-
-
-def _common(name: str, scale: float | Tensor) -> float | Tensor:
-    """A site's scale as one number."""
-    if not isinstance(scale, Tensor) or scale.numel() == 1:
-        return scale
-    if not bool((scale == scale.flatten()[0]).all()):
-        raise ContractError(f"site {name!r} scales its data unequally; weight data with a mask, or outside.")
-    return scale.flatten()[0]
-
-
-def is_reparameterized(site: Site) -> bool:
-    """Whether the draw of a site is differentiable with respect to its parameters."""
-    return bool(site["fn"].has_rsample)
-
-
-def mask_scores(site: Site, scores: Tensor) -> Tensor:
-    """Scores with the site's ``poutine.mask`` applied, its scale not."""
-    mask = site["mask"]
-    if mask is None or mask is True:
-        return scores
-    if is_identically_zero(scores):
-        return scores
-    mask = torch.as_tensor(mask, device=scores.device)
-    return torch.where(mask, scores, scores.new_zeros(()))
-
-
-def misplaced(program: str, site: Site, came: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    """The message for a site that does not score as (K, B)."""
-    name, fn = site["name"], site["fn"]
-    if not any(frame.name == DATA for frame in site["cond_indep_stack"]):
-        return (
-            f"site {name!r} of the {program} lies outside the data plate: it scores as {came}, expected (K, B) = "
-            f'{expected}; move it under `with pyro.plate("data", x.shape[0]):` (a latent that all data share has no score '
-            "per datum)."
-        )
-    return (
-        f"site {name!r} of the {program} scores as {came}, expected (K, B) = {expected}: its distribution has batch "
-        f"shape {tuple(fn.batch_shape)} and event shape {tuple(fn.event_shape)}, its value {tuple(site['value'].shape)}; "
-        "declare the dimensions of one datum with .to_event(n)."
-    )
-
-
-def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = False) -> str | None:
-    """Why the pair has no log p(x): its first site that is a point or an energy; None where all are densities.
-
-    Of the guide's sites nothing is asked with ``model_only``, of the observed ones nothing with ``latent_only``.
-    """
-    for name, site in traced.guide_sites.items():
-        if not is_density(site["fn"]) and not model_only:
-            return (
-                f"latent site {name!r} of the guide is a point and no density (a deterministic encoder), so the pair has no "
-                "weights p(x, z) / q(z | x) and no log p(x); relax it to a Gaussian around the encoder, as the autoencoders' "
-                "recipes do with relax=0.1, or train a VAE."
-            )
-    for name, site in traced.model_sites.items():
-        if not is_density(site["fn"]) and not site["is_observed"]:
-            return f"latent site {name!r} has no prior density in the model, so the pair has no log p(x); give it one."
-        if not is_density(site["fn"]) and not latent_only:
-            return (
-                f"site {name!r} is an energy ({type(site['fn']).__name__} of grey pixels), not a density, so the pair has no "
-                "log p(x); binarize the data, or use likelihood 'continuous-bernoulli', 'gaussian' or "
-                "'discretized-logistic'."
-            )
-    return None
-
-
-def unknown_sites(model: Program, guide: Program, traced: PairTrace) -> str | None:
-    """The message for latent sites that only one of the programs has; None when the names match."""
-    sites = {name: site for name, site in traced.model_sites.items() if not site["is_observed"]}
-    latent = {n for n, s in sites.items() if n in traced.guide_sites or s["infer"].get("enumerate") != "parallel"}
-    for names, who, other in (
-        (latent - traced.guide_sites.keys(), model, guide),
-        (traced.guide_sites.keys() - latent, guide, model),
-    ):
-        if names:
-            name = sorted(names)[0]
-            there = sorted(traced.guide_sites if who is model else latent) or ["none"]
-            return (
-                f"latent site {name!r} of {describe(who)} has no counterpart in {describe(other)}, whose latent sites are "
-                f"{', '.join(there)}; give the site the same name in both programs."
-            )
-    return None

@@ -116,7 +116,7 @@ def assemble(
             made[part] = Stream(raw, spec, grey, frozen=drawn_once)
         else:
             split = Split(compact(raw, found, levels), spec, grey, seed=mix(seed, number))
-            made[part] = split.drawn() if drawn_once else split
+            made[part] = split.store_draw() if drawn_once else split
     train = made["train"]
     assert train is not None
     if isinstance(train, Split):

@@ -84,6 +84,7 @@ class LabelledSplit(Split):
             yield self._batch(rows, draw=(seed, epoch, number))
 
     def with_(self, **changes: object) -> LabelledSplit:
+        """A copy with these attributes in place of its own."""
         changed = super().with_(**changes)
         changed.__dict__.pop("rows", None)  # of other rows, or on another device
         return changed

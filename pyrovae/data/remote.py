@@ -71,14 +71,14 @@ def _download(name: str, target: Path, layout: str, verify: Callable[[Path], Non
     address = ADDRESSES[name]
     transfer = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16)
 
-    def checked(url: str, output: str, keeper: Any) -> None:
+    def download(url: str, output: str, keeper: Any) -> None:
         transfer(url, output, keeper)
         if verify is not None:
             verify(Path(output))
 
     # pooch moves the file to its name only after the checks, so a broken download leaves nothing behind.
     try:
-        return Path(pooch.retrieve(address.url, address.checksum, name, target, downloader=checked))
+        return Path(pooch.retrieve(address.url, address.checksum, name, target, downloader=download))
     except (OSError, ValueError) as error:
         # Network errors are OSErrors; a wrong checksum or content is a ValueError.
         reason = "its content is not what was published" if isinstance(error, ValueError) else _reason(error)

@@ -33,7 +33,9 @@ class RowTransform(Protocol):
 
     keys: tuple[str, ...]
 
-    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]: ...
+    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
+        """The batch changed."""
+        ...
 
 
 class Split:
@@ -134,7 +136,7 @@ class Split:
         """The split of the given rows (numbered anew from 0)."""
         return self.with_(store=self.store.subset(self._numbers(rows)), index=None)
 
-    def drawn(self) -> Split:
+    def store_draw(self) -> Split:
         """The same split with the one draw (or threshold) of its x stored in memory, one byte a value."""
         parts = []
         for start in range(0, len(self), _DRAWN_ROWS):

@@ -34,7 +34,7 @@ def _enter(name: str) -> Callable[[Callable[..., Data]], Callable[..., Data]]:
 
     def decorate(change: Callable[..., Data]) -> Callable[..., Data]:
         @functools.wraps(change)
-        def changed(data: Data, **options: Any) -> Data:
+        def apply(data: Data, **options: Any) -> Data:
             for part in (data.train, data.valid, data.test):
                 if not isinstance(part, (Split, type(None))):
                     raise DataError(f"{name} needs numbered rows, not a DataLoader: pass its Dataset, or do it there.")
@@ -43,8 +43,8 @@ def _enter(name: str) -> Callable[[Callable[..., Data]], Callable[..., Data]]:
                 source = {**source, "transforms": [*source.get("transforms", []), {"name": name, **options}]}
             return replace(change(data, **options), source=source)
 
-        TRANSFORMS[name] = changed
-        return changed
+        TRANSFORMS[name] = apply
+        return apply
 
     return decorate
 
@@ -113,9 +113,9 @@ class _Blank:
 
 @_enter("missing")
 def missing(data: Data, *, rate: float = 0.5, parts: str = "all", seed: int = 0) -> Data:
-    """Values of x missing completely at random, once and for all: ``mask`` is 1 where x is observed, x is 0 elsewhere.
+    """Values of x missing completely at random, once and for all: ``mask``, (B, *shape), is 1 where x is.
 
-    A recipe makes of such data a pair of the observed part of x, log p(x_observed) (:func:`~pyrovae.masked.masked`).
+    A recipe makes of such data a pair of the observed part of x, log p(x_observed) (:func:`~pyrovae.observed_part`).
 
     Args:
         data: any.
@@ -160,7 +160,7 @@ class _Quadrants:
 
 @_enter("quadrants")
 def quadrants(data: Data, *, given: int = 1) -> Data:
-    """A condition for CVAEs: ``c`` is x in 1, 2 or 3 quadrants and 0 elsewhere, ``given`` is 1 in those.
+    """A condition for CVAEs: ``c``, (B, *shape), is x in 1, 2 or 3 quadrants and 0 elsewhere; ``given`` is 1 there.
 
     One is the lower left, two are the left half, three all but the lower right, as in Pyro's tutorial.
 

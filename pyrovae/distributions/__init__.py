@@ -1,7 +1,7 @@
 """Distributions that Pyro lacks, likelihoods of a decoder's output, learned priors, and normalizing flows."""
 
 from pyrovae.distributions import flows, gaussian_kl, likelihoods
-from pyrovae.distributions.density import is_density, is_point, masked
+from pyrovae.distributions.density import is_density, is_point, mask_distribution
 from pyrovae.distributions.energies import Flat, GreyBernoulli
 from pyrovae.distributions.flows import Flow, FlowDistribution
 from pyrovae.distributions.gaussian_mixture import GaussianMixture
@@ -23,5 +23,5 @@ __all__ = [
     "is_density",
     "is_point",
     "likelihoods",
-    "masked",
+    "mask_distribution",
 ]

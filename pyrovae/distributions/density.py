@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyrovae.errors import ContractError
 
-__all__ = ["is_density", "is_point", "masked"]
+__all__ = ["is_density", "is_point", "mask_distribution"]
 
 
 def is_density(fn: TorchDistribution) -> bool:
@@ -35,8 +35,10 @@ def is_point(fn: TorchDistribution) -> bool:
     return isinstance(fn, dist.Delta)
 
 
-def masked(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:
-    """The distribution of a datum of independent values, scored only where ``mask`` is true: log p(x_observed).
+def mask_distribution(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:
+    """The distribution of a datum of independent values, scored only where ``mask`` is true, in nats, (B,).
+
+        log p(x_observed) = sum over observed i of log p(x_i)
 
     Args:
         fn: a product over the dimensions of its event, made with ``to_event``.

@@ -14,7 +14,9 @@ __all__ = ["Flat", "GreyBernoulli"]
 
 
 class GreyBernoulli(dist.Bernoulli):
-    """x log p + (1 - x) log(1 - p) for grey x in [0, 1]: an energy, **not** a density, since it has no normalizer.
+    """Cross-entropy of grey x in [0, 1], (*batch_shape), in nats: an energy, **not** a density, since it has no normalizer.
+
+        -energy(x) = x log p + (1 - x) log(1 - p)
 
     It trains, and is what many published "Bernoulli" figures on grey pixels used; estimators of log p(x) refuse it.
     """
@@ -26,11 +28,14 @@ class GreyBernoulli(dist.Bernoulli):
         super().__init__(logits=logits, validate_args=validate_args)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> GreyBernoulli:
+        """The same distribution with this batch shape."""
         return GreyBernoulli(self.logits.expand(batch_shape), validate_args=False)
 
 
 class Flat(TorchDistribution):
-    """log p(z) = 0 for all z in R^d: **no** prior, as of a deterministic autoencoder; nothing can be drawn from it.
+    """**No** prior, as of a deterministic autoencoder: nothing can be drawn from it; ``log_prob`` is in nats, (*batch_shape).
+
+        log p(z) = 0   for all z in R^d
 
     Args:
         like: a tensor of z's shape, (d,).
@@ -47,14 +52,17 @@ class Flat(TorchDistribution):
         super().__init__(torch.Size(), like.shape, validate_args=False)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> Flat:
+        """The same distribution with this batch shape."""
         new = self._get_checked_instance(Flat, _instance)
         super(Flat, new).__init__(torch.Size(batch_shape), self.event_shape, validate_args=False)
         return new
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Zero, (*batch_shape)."""
         return value.new_zeros(torch.broadcast_shapes(value.shape[:-1], self.batch_shape))
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        """Refused: there is nothing to draw from."""
         raise ContractError(
             "the model has no prior of its latent site (a deterministic autoencoder), so nothing can be drawn from it: "
             "reconstruct data or interpolate between them, or build the pair with relax=0.1, which gives it the prior N(0, I)."

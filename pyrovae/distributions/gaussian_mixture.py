@@ -14,7 +14,9 @@ __all__ = ["GaussianMixture"]
 
 
 class GaussianMixture(TorchDistribution):
-    """p(z) = sum_m w_m N(z; loc_m, diag scale_m^2) on R^d, exact in its density.
+    """A mixture of M diagonal Gaussians on R^d, exact in its density, in nats, (*batch_shape).
+
+        p(z) = sum_m w_m N(z; loc_m, diag scale_m^2)
 
     **Shared components**, (M, d), are a prior of all data. For each z the density holds M numbers, not M x d: the squares
     (z - loc_m)^2 / scale_m^2 come from two products of matrices, in float64, since their terms cancel. Draws are not
@@ -55,6 +57,7 @@ class GaussianMixture(TorchDistribution):
         return not self.is_shared
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> GaussianMixture:
+        """The same distribution with this batch shape."""
         new, batch_shape = self._get_checked_instance(GaussianMixture, _instance), torch.Size(batch_shape)
         new.loc, new.scale, new.logits, new.is_shared = self.loc, self.scale, self.logits, self.is_shared
         if not self.is_shared:
@@ -73,6 +76,7 @@ class GaussianMixture(TorchDistribution):
         return dist.Normal(self.loc, self.scale, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """log p(value), in nats, (*batch_shape)."""
         if self._validate_args:
             self._validate_sample(value)
         if not self.is_shared:
@@ -129,11 +133,13 @@ class GaussianMixture(TorchDistribution):
 
     @property
     def mean(self) -> Tensor:
+        """The mean, (*batch_shape, *event_shape)."""
         weights = self._log_weights.exp().unsqueeze(-1)
         return (weights * self.loc).sum(-2).expand(*self.batch_shape, -1)
 
     @property
     def variance(self) -> Tensor:
+        """The variance of each dimension, (*batch_shape, *event_shape)."""
         weights = self._log_weights.exp().unsqueeze(-1)
         center = (weights * self.loc).sum(-2, keepdim=True)
         spread = self.scale.square() + (self.loc - center).square()

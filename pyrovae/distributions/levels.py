@@ -30,7 +30,9 @@ class _Levels(constraints.Constraint):
 
 
 class DiscretizedLogistic(TorchDistribution):
-    """P(x = k/(L-1)) = F((x + h - loc)/scale) - F((x - h - loc)/scale), F the logistic cdf, h = 1/(2(L-1)).
+    """A logistic distribution in L levels, as of the bytes of a pixel; ``log_prob`` is in nats, (*batch_shape).
+
+        P(x = k/(L-1)) = F((x + h - loc)/scale) - F((x - h - loc)/scale),   F the logistic cdf, h = 1/(2(L-1))
 
     The lowest level takes all mass below it, the highest all mass above. Computed without cancellation by
     F(b) - F(a) = F(b) F(-a) (1 - exp(a - b)).
@@ -56,15 +58,18 @@ class DiscretizedLogistic(TorchDistribution):
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> constraints.Constraint:
+        """Where the density is not zero."""
         return _Levels(self.levels)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> DiscretizedLogistic:
+        """The same distribution with this batch shape."""
         new = self._get_checked_instance(DiscretizedLogistic, _instance)
         new.loc, new.scale, new.levels = self.loc.expand(batch_shape), self.scale.expand(batch_shape), self.levels
         super(DiscretizedLogistic, new).__init__(batch_shape, validate_args=False)
         return new
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """log p(value), in nats, (*batch_shape)."""
         if self._validate_args:
             self._validate_sample(value)
         half = 0.5 / (self.levels - 1)
@@ -75,6 +80,7 @@ class DiscretizedLogistic(TorchDistribution):
         return torch.where(value <= half, below, torch.where(value >= 1 - half, above, below + above + width))
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        """Draws, (*sample_shape, *batch_shape, *event_shape), without gradient."""
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
             uniform = torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device).clamp(1e-7, 1 - 1e-7)
@@ -89,7 +95,9 @@ class DiscretizedLogistic(TorchDistribution):
 
 
 class LevelsCategorical(TorchDistribution):
-    """P(x = k/(L-1)) = softmax(logits)_k: one free probability for each of L levels of a pixel.
+    """One free probability for each of L levels of a pixel; ``log_prob`` is in nats, (*batch_shape).
+
+        P(x = k/(L-1)) = softmax(logits)_k
 
     Args:
         logits: (..., L).
@@ -109,15 +117,18 @@ class LevelsCategorical(TorchDistribution):
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> constraints.Constraint:
+        """Where the density is not zero."""
         return _Levels(self.levels)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> LevelsCategorical:
+        """The same distribution with this batch shape."""
         new = self._get_checked_instance(LevelsCategorical, _instance)
         new.logits, new.levels = self.logits.expand(*batch_shape, self.levels), self.levels
         super(LevelsCategorical, new).__init__(batch_shape, validate_args=False)
         return new
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """log p(value), in nats, (*batch_shape)."""
         if self._validate_args:
             self._validate_sample(value)
         index = (value * (self.levels - 1)).round().long()
@@ -126,10 +137,12 @@ class LevelsCategorical(TorchDistribution):
         return logits.gather(-1, index.expand(shape).unsqueeze(-1)).squeeze(-1)
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        """Draws, (*sample_shape, *batch_shape, *event_shape), without gradient."""
         with torch.no_grad():
             return dist.Categorical(logits=self.logits).sample(sample_shape).to(self.logits.dtype) / (self.levels - 1)
 
     @property
     def mean(self) -> Tensor:
+        """The mean, (*batch_shape, *event_shape)."""
         grid = torch.arange(self.levels, dtype=self.logits.dtype, device=self.logits.device) / (self.levels - 1)
         return (self.logits.exp() * grid).sum(-1)

@@ -56,9 +56,11 @@ class Likelihood(nn.Module):
         self.shape = tuple(shape)
 
     def distribution(self, *params: Tensor) -> TorchDistribution:
+        """p(x | parameters), parameters (..., *shape) each."""
         raise NotImplementedError("a likelihood defines distribution(*params)")
 
     def forward(self, h: Tensor) -> TorchDistribution:
+        """p(x | h), h the parameters side by side, (..., P, *shape)."""
         axis = -1 - len(self.shape)
         params = [h.squeeze(axis)] if self.num_params == 1 else h.unbind(axis)  # a squeeze costs no copy backwards
         return self.distribution(*params).to_event(len(self.shape))
@@ -74,9 +76,11 @@ class Bernoulli(Likelihood):
     kinds = ("binary",)
 
     def distribution(self, logits: Tensor) -> TorchDistribution:
+        """p(x | parameters), parameters (..., *shape) each."""
         return dist.Bernoulli(logits=logits)
 
     def start(self, mean: Tensor) -> Tensor | None:
+        """The h, (P, *shape), whose distribution has about this mean."""
         return _logit(mean).unsqueeze(0)
 
 
@@ -87,9 +91,11 @@ class BernoulliGrey(Likelihood):
     kinds = ("binary", "levels", "unit")
 
     def distribution(self, logits: Tensor) -> TorchDistribution:
+        """p(x | parameters), parameters (..., *shape) each."""
         return GreyBernoulli(logits)
 
     def start(self, mean: Tensor) -> Tensor | None:
+        """The h, (P, *shape), whose distribution has about this mean."""
         return _logit(mean).unsqueeze(0)
 
 
@@ -102,6 +108,7 @@ class ContinuousBernoulli(Likelihood):
     kinds = ("binary", "levels", "unit")
 
     def distribution(self, logits: Tensor) -> TorchDistribution:
+        """p(x | parameters), parameters (..., *shape) each."""
         return dist.ContinuousBernoulli(logits=logits)
 
 
@@ -127,12 +134,14 @@ class Gaussian(Likelihood):
             raise OptionError(f"scale is {scale!r}; expected a positive number, 'shared' or 'predicted'.")
 
     def distribution(self, loc: Tensor, raw: Tensor | None = None) -> TorchDistribution:
+        """p(x | parameters), parameters (..., *shape) each."""
         if self.fixed is not None:
             return dist.Normal(loc, self.fixed)
         scale = self.log_scale.exp() if raw is None else softplus(raw)
         return dist.Normal(loc, scale + MIN_SCALE)
 
     def start(self, mean: Tensor) -> Tensor | None:
+        """The h, (P, *shape), whose distribution has about this mean."""
         return torch.stack([mean, *[torch.zeros_like(mean)] * (self.num_params - 1)])
 
 
@@ -156,10 +165,12 @@ class DiscretizedLogisticLevels(Likelihood):
             self.log_scale = nn.Parameter(torch.tensor(-2.0))
 
     def distribution(self, loc: Tensor, raw: Tensor | None = None) -> TorchDistribution:
+        """p(x | parameters), parameters (..., *shape) each."""
         scale = self.log_scale.exp() if raw is None else softplus(raw)
         return DiscretizedLogistic(torch.sigmoid(loc), scale + MIN_SCALE, self.levels)
 
     def start(self, mean: Tensor) -> Tensor | None:
+        """The h, (P, *shape), whose distribution has about this mean."""
         return torch.stack([_logit(mean), *[torch.zeros_like(mean)] * (self.num_params - 1)])
 
 
@@ -173,6 +184,7 @@ class Categorical(Likelihood):
         self.num_params = levels
 
     def forward(self, h: Tensor) -> TorchDistribution:
+        """p(x | h), h the parameters side by side, (..., P, *shape)."""
         return LevelsCategorical(h.movedim(-1 - len(self.shape), -1)).to_event(len(self.shape))
 
 
@@ -203,7 +215,9 @@ def build(
 
     Args:
         name: of :data:`LIKELIHOODS`; None for the kind's usual one.
-        shape, kind, levels: of x; levels where kind is "levels".
+        shape: of a datum x.
+        kind: of the data: "binary", "levels", "unit" or "real".
+        levels: how many x has, where kind is "levels".
         scale: of a gaussian or discretized-logistic likelihood.
         usual_scale: the scale that others than those two may be given, and leave unused.
 

@@ -19,7 +19,9 @@ MARGIN = 1e-3  # from 0 and 1, where a sigmoid's argument is infinite
 
 
 class PseudoInputs(nn.Module):
-    """u_m = g(w_m), m = 1 .. M, (M, *shape): data that gradients make up, starting at w_m ~ N(mean, std^2) in every pixel.
+    """Data that gradients make up, (M, *shape), starting at noise in every pixel.
+
+        u_m = g(w_m), m = 1 .. M,   w_m ~ N(mean, std^2) at the start
 
     Args:
         num: M (K in the paper).
@@ -60,15 +62,19 @@ class PseudoInputs(nn.Module):
         self.weight.copy_(self._inverse(x + START_NOISE * torch.randn_like(self.weight)))
 
     def forward(self) -> Tensor:
+        """The pseudo-inputs, (M, *shape)."""
         if self.bounds == "hardtanh":
             return hardtanh(self.weight, 0.0, 1.0)
         return self.weight.sigmoid() if self.bounds == "sigmoid" else self.weight
 
 
 class VampPrior(nn.Module):
-    """p(z) = (1/M) sum_m q(z | u_m), the guide's Gaussians at M learned pseudo-inputs.
+    """The mixture of the guide's Gaussians at M learned pseudo-inputs.
 
-    Called without arguments, gives that distribution. Its KL from a Gaussian has no closed form: objectives sample it.
+        p(z) = (1/M) sum_m q(z | u_m),   q(z | u_m) = N(z; mean(u_m), diag scale(u_m)^2)
+
+    Called without arguments, gives that distribution of z, (d,); its ``log_prob`` is
+    logsumexp_m log q(z | u_m) - log M, in nats. Its KL from a Gaussian has no closed form: objectives sample it.
 
     Args:
         encoder: x to (..., 2d), the means and the logarithms of the scales: the guide's own, so that its parameters are
@@ -87,6 +93,9 @@ class VampPrior(nn.Module):
         self.encoder, self.pseudo_inputs = encoder, pseudo_inputs
 
     def forward(self) -> GaussianMixture:
-        u = self.pseudo_inputs()
-        loc, log_scale = self.encoder(u).to(u.dtype).chunk(2, -1)  # networks may compute in bf16, densities do not
-        return GaussianMixture(loc, log_scale.exp())
+        """p(z), the mixture at the present parameters."""
+        u = self.pseudo_inputs()  # (M, *shape)
+        mean, log_scale = (
+            self.encoder(u).to(u.dtype).chunk(2, -1)
+        )  # q(z | u_m); networks may compute in bf16, densities do not
+        return GaussianMixture(mean, log_scale.exp())  # (1/M) sum_m q(z | u_m)

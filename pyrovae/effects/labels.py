@@ -1,4 +1,4 @@
-"""The class of a datum known for some rows: laws of a one-hot site y that labels fix, and the handler that puts them in.
+"""The class of a datum known for some rows: distributions of a one-hot y that labels fix, and the handler that swaps them in.
 
 Labels are (B,) integers, -1 where the class is unknown. Programs know nothing of them: their site y is latent at each row.
 Everything is by ``torch.where``, so that a batch has one static shape whichever of its rows are labelled.
@@ -20,8 +20,9 @@ from pyrovae.errors import ContractError
 
 __all__ = ["TREATMENTS", "Labelled", "LabelledGuide", "LabelledModel", "RelaxedGuide", "RelaxedModel", "leading_labels"]
 
+Shape = torch.Size | list[int] | tuple[int, ...]  # as torch.distributions takes them
 TREATMENTS = ("enumerated", "sampled", "relaxed")
-NEVER = -1e9  # log 0 for what carries no weight: exp gives exactly 0, and 0 x NEVER is 0 where 0 x -inf would be NaN
+LOG_ZERO = -1e9  # log 0 for what carries no weight: exp gives exactly 0, and 0 x LOG_ZERO is 0 where 0 x -inf would be NaN
 
 
 def leading_labels(labels: Tensor) -> int:
@@ -38,18 +39,18 @@ def leading_labels(labels: Tensor) -> int:
     return first if all(known[:first]) and first < len(known) else 0
 
 
-class _LabelledLaw(TorchDistribution):
-    """A one-hot law, (C,), of which some rows have a label."""
+class _LabelledOneHot(TorchDistribution):
+    """A one-hot distribution, (C,), of which some rows have a label."""
 
     arg_constraints: dict[str, constraints.Constraint] = {}
     has_enumerate_support = True
 
-    def __init__(self, base: OneHotCategorical, labels: Tensor, temperature: float = 1.0) -> None:
+    def __init__(self, base: OneHotCategorical, labels: Tensor, temperature: float | Tensor = 1.0) -> None:
         self.base, self.labels, self.temperature = base, labels, temperature
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     @property
-    def support(self) -> constraints.Constraint:  # type: ignore[override]
+    def support(self) -> constraints.Constraint:
         return self.base.support
 
     @property
@@ -67,27 +68,28 @@ class _LabelledLaw(TorchDistribution):
         classes = torch.arange(self.event_shape[0], device=index.device)
         return (index.unsqueeze(-1) == classes).to(self.base.logits.dtype)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
         with torch.no_grad():
-            drawn = Categorical(logits=self.base.logits, validate_args=False).sample(sample_shape)
+            drawn = Categorical(logits=self.base.logits, validate_args=False).sample(torch.Size(sample_shape))
             return torch.where(self.known.unsqueeze(-1), self.label, self.one_hot(drawn))
 
     def matches(self, value: Tensor) -> Tensor:
         """Whether y = value is the label, (..., B); false where there is none."""
         return (value * self.label).sum(-1) > 0.5
 
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> _LabelledLaw:
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> _LabelledOneHot:
         return type(self)(self.base.expand(torch.Size(batch_shape)), self.labels, self.temperature)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         return self.base.enumerate_support(expand=expand)
 
 
-class LabelledGuide(_LabelledLaw):
+class LabelledGuide(_LabelledOneHot):
     """q(y | x_b, y_b): all mass on the label where there is one, q(y | x_b) elsewhere."""
 
     def log_prob(self, value: Tensor) -> Tensor:
-        fixed = torch.where(self.matches(value), 0.0, NEVER)
+        """log q(y | x_b, y_b), (..., B), in nats."""
+        fixed = torch.where(self.matches(value), 0.0, LOG_ZERO)
         return torch.where(self.known, fixed, self.base.log_prob(value))
 
     def log_prob_of_labels(self) -> Tensor:
@@ -95,12 +97,13 @@ class LabelledGuide(_LabelledLaw):
         return (self.base.logits * self.label).sum(-1)
 
 
-class LabelledModel(_LabelledLaw):
+class LabelledModel(_LabelledOneHot):
     """p(y) 1[y = y_b] where there is a label, p(y) elsewhere: summed over y, a labelled row has p(x, y_b)."""
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """log p(y) where y is no other than the label, (..., B), in nats."""
         excluded = self.known & ~self.matches(value)
-        return torch.where(excluded, NEVER, self.base.log_prob(value))
+        return torch.where(excluded, LOG_ZERO, self.base.log_prob(value))
 
 
 class FixedGuide(LabelledGuide):
@@ -109,7 +112,7 @@ class FixedGuide(LabelledGuide):
     has_rsample = True
     has_enumerate_support = False
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+    def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
         return self.label.expand(*sample_shape, *self.base.logits.shape)
 
     sample = rsample
@@ -127,7 +130,8 @@ class RelaxedGuide(LabelledGuide):
     has_rsample = True
     has_enumerate_support = False
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+    def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        """Reparameterized draws, (*sample_shape, *batch_shape, *event_shape)."""
         logits = self.base.logits
         uniform = torch.rand(*sample_shape, *logits.shape, dtype=logits.dtype, device=logits.device)
         gumbel = -torch.log(-torch.log(uniform.clamp(1e-7, 1 - 1e-7)))
@@ -137,6 +141,7 @@ class RelaxedGuide(LabelledGuide):
     sample = rsample
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """sum_y q(y | x) log q(y | x), whatever the value, (..., B), in nats; 0 where there is a label."""
         entropy = (self.base.probs * self.base.logits).sum(-1)
         return torch.where(self.known, 0.0, entropy)
 
@@ -147,10 +152,11 @@ class RelaxedModel(LabelledModel):
     has_enumerate_support = False
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """sum_c y_c log p(y = c), (..., B), in nats."""
         return (value * self.base.logits).sum(-1)
 
 
-LAWS = {
+DISTRIBUTIONS = {
     "enumerated": (LabelledModel, LabelledGuide),
     "sampled": (LabelledModel, LabelledGuide),
     "relaxed": (RelaxedModel, RelaxedGuide),
@@ -159,11 +165,11 @@ LAWS = {
 
 
 class _Labels(Messenger):
-    """Swaps the law of site y for one that the labels fix."""
+    """Swaps the distribution of site y for one that the labels fix."""
 
-    def __init__(self, law: type[_LabelledLaw], labels: Tensor, enumerated: bool, temperature: float) -> None:
+    def __init__(self, family: type[_LabelledOneHot], labels: Tensor, enumerated: bool, temperature: float | Tensor) -> None:
         super().__init__()
-        self.law, self.labels, self.enumerated, self.temperature = law, labels, enumerated, temperature
+        self.family, self.labels, self.enumerated, self.temperature = family, labels, enumerated, temperature
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] != "y":
@@ -173,7 +179,7 @@ class _Labels(Messenger):
                 f"site 'y' is a {type(msg['fn']).__name__}; labels enter a OneHotCategorical, whose value the networks take "
                 "as it is."
             )
-        msg["fn"] = self.law(msg["fn"], self.labels, self.temperature)
+        msg["fn"] = self.family(msg["fn"], self.labels, self.temperature)
         if not self.enumerated:
             msg["infer"] = {key: value for key, value in msg["infer"].items() if key != "enumerate"}
 
@@ -188,12 +194,13 @@ class Labelled(nn.Module):
         temperature: of the relaxed y.
     """
 
-    def __init__(self, program: Program, part: str, treatment: str = "enumerated", temperature: float = 1.0) -> None:
+    def __init__(self, program: Program, part: str, treatment: str = "enumerated", temperature: float | Tensor = 1.0) -> None:
         super().__init__()
         self.program, self.treatment, self.temperature = program, treatment, temperature
-        self.law = LAWS[treatment][("model", "guide").index(part)]
+        self.family = DISTRIBUTIONS[treatment][("model", "guide").index(part)]
         self.__qualname__ = describe(program)
 
     def forward(self, **batch: Tensor) -> Any:
-        with _Labels(self.law, batch["y"], self.treatment == "enumerated", self.temperature):
+        """Run the program on a batch of B data."""
+        with _Labels(self.family, batch["y"], self.treatment == "enumerated", self.temperature):
             return self.program(**inputs(self.program, batch))

@@ -9,7 +9,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
 from pyrovae.core.pair import Pair, Program, describe, inputs, signature
-from pyrovae.distributions.density import masked
+from pyrovae.distributions.density import mask_distribution
 
 __all__ = ["ObservedPart", "observed_part"]
 
@@ -23,7 +23,7 @@ class _Masked(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] == "x":
-            msg["fn"] = masked(msg["fn"], self.mask)
+            msg["fn"] = mask_distribution(msg["fn"], self.mask)
 
 
 class ObservedPart(nn.Module):
@@ -46,6 +46,7 @@ class ObservedPart(nn.Module):
         self.__signature__ = inspect.Signature(sorted(taken.values(), key=lambda parameter: parameter.kind))
 
     def forward(self, x: Tensor, mask: Tensor, **others: Tensor) -> Any:
+        """Run the program on a batch of B data."""
         seen = x.where(mask.bool(), x.new_zeros(()))
         with _Masked(mask):
             return self.program(**inputs(self.program, {"x": seen, **others}))

@@ -11,13 +11,14 @@ from torch import Tensor
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import PairLike, as_pair, describe
-from pyrovae.core.trace import run_program, sample_sites
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import run_program
 from pyrovae.data import as_split
 from pyrovae.errors import ContractError, DataError
 
 __all__ = ["Classification", "calibration_error", "class_probabilities", "classify"]
 
-BINS = 15  # of the calibration error
+CALIBRATION_BINS = 15  # of the calibration error
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +85,7 @@ class Classification:
         return f"{text}, log loss {self.log_loss:.4f} nats, calibration error {self.calibration_error:.4f}"
 
 
-def calibration_error(confidence: Tensor, correct: Tensor, num_bins: int = BINS) -> float:
+def calibration_error(confidence: Tensor, correct: Tensor, num_bins: int = CALIBRATION_BINS) -> float:
     """sum_b (n_b / N) |accuracy_b - confidence_b| over bins of equal width of the confidence: 0 is calibrated, 1 the worst.
 
     Args:
@@ -124,7 +125,7 @@ def class_probabilities(pair: PairLike, data: Any, num_samples: int = 20, *, bat
 
 
 def classify(pair: PairLike, data: Any, num_samples: int = 20, *, batch_size: int = 500, seed: int = 0) -> Classification:
-    """The guide's classes of the labelled rows of data, against their labels.
+    """The guide's classes of the labelled rows of data, against their labels: probabilities are (N, C).
 
     Args: as for :func:`class_probabilities`; the data need y, -1 where there is no label.
 

@@ -15,7 +15,8 @@ from torch.distributions import kl_divergence
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import PairLike, Program, as_pair
-from pyrovae.core.trace import PairTrace, Site, mask_scores, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import Site, mask_scores, sample_sites
+from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.distributions.density import is_density
 from pyrovae.generate.expectation import factors
 
@@ -53,7 +54,7 @@ def posterior_moments(pair: PairLike, data: Any, batch_size: int = 500) -> dict[
     """E[z | x_n] and sd[z | x_n] under q, of each latent site, (N, *event) each.
 
     Closed form where the guide's site has it. Otherwise, and where there are several sites, of which one may depend on
-    another's draw, by the law of total variance over 64 draws.
+    another's draw, total variance being the mean of the variances plus the variance of the means, over 64 draws.
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
@@ -71,7 +72,7 @@ def posterior_moments(pair: PairLike, data: Any, batch_size: int = 500) -> dict[
     with inference(pair):
         for batch in batches(pair, data, batch_size):
             sites = _latent_sites(pair.guide, batch, 1)
-            if len(sites) > 1 or any(_closed(site["fn"]) is None for site in sites.values()):
+            if len(sites) > 1 or any(_closed_moments(site["fn"]) is None for site in sites.values()):
                 sites = _latent_sites(pair.guide, batch, PARTICLES)
             parts.append({name: _moments(site) for name, site in sites.items()})
     return {
@@ -85,7 +86,7 @@ def _latent_sites(guide: Program, batch: Mapping[str, Tensor], num_particles: in
     return {name: site for name, site in sites.items() if not site["is_observed"]}
 
 
-def _closed(fn: TorchDistribution) -> Moments | None:
+def _closed_moments(fn: TorchDistribution) -> Moments | None:
     try:
         closed = Moments(fn.mean, fn.stddev)
     except NotImplementedError:
@@ -94,7 +95,7 @@ def _closed(fn: TorchDistribution) -> Moments | None:
 
 
 def _moments(site: Site) -> Moments:
-    closed = _closed(site["fn"])
+    closed = _closed_moments(site["fn"])
     if closed is None:
         value = site["value"].to(torch.get_default_dtype())
         return Moments(value.mean(0), value.std(0))
@@ -123,7 +124,7 @@ def active_units(means: Tensor, threshold: float = 0.01) -> Tensor:
 def kl_per_dim(pair: PairLike, data: Any, num_samples: int = 1, batch_size: int = 500) -> dict[str, SiteKL]:
     """(1/N) sum_n KL(q(z_i | x_n) || p(z_i)) of each dimension i of each latent site, in nats per datum.
 
-    Closed form where both programs draw the dimensions independently and the KL of the two laws is registered; where
+    Closed form where both programs draw the dimensions independently and the KL of the two distributions is registered; where
     only the guide has correlations (a MultivariateNormal), the KL of its marginals; otherwise sampled, if both
     factorize. Where a site has parents, they are at the guide's draws. A site that is a point, or has no prior, has no KL and
     is left out.
@@ -180,7 +181,7 @@ def _site_kl(traced: PairTrace, name: str) -> SiteKL:
     return SiteKL(per_dim, float(scores.expand(traced.shape).mean()), closed_form, marginal)
 
 
-def _dims(guide: Site, model: Site, shape: tuple[int, int]) -> tuple[Tensor | None, bool]:
+def _dims(guide: Site, model: Site, shape: tuple[int, ...]) -> tuple[Tensor | None, bool]:
     q, p = factors(guide["fn"]), factors(model["fn"])
     marginal = isinstance(guide["fn"], (dist.MultivariateNormal, dist.LowRankMultivariateNormal))
     if marginal:

@@ -17,7 +17,7 @@ from pyrovae.generate.reconstruction import reconstructions, require_samples
 
 __all__ = ["ReconstructionError", "reconstruction_error"]
 
-TINY = 1e-7  # where float32 has saturated a sigmoid
+SATURATION_MARGIN = 1e-7  # where float32 has saturated a sigmoid
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,6 +83,6 @@ def reconstruction_error(pair: PairLike, data: Any, num_samples: int = 1, batch_
             again = reconstructions(pair, batch, num_samples).flatten(1).to(x)
             inside &= all(bool(((v >= 0) & (v <= 1)).all()) for v in (x, again))
             squared.append((x - again).square().sum(1).cpu())
-            safe = again.clamp(TINY, 1 - TINY)
+            safe = again.clamp(SATURATION_MARGIN, 1 - SATURATION_MARGIN)
             entropy.append(-(x * safe.log() + (1 - x) * torch.log1p(-safe)).sum(1).cpu())
     return ReconstructionError(torch.cat(squared), torch.cat(entropy) if inside else None, x.shape[1])

@@ -10,8 +10,9 @@ import torch
 
 from pyrovae.core.doors import as_pair_and_rows, batches
 from pyrovae.core.inference import device_of, inference, private_random
-from pyrovae.core.pair import Pair, PairLike, opened
-from pyrovae.core.trace import no_density, trace_pair
+from pyrovae.core.messages import no_density
+from pyrovae.core.pair import Pair, PairLike, open_run
+from pyrovae.core.trace import trace_pair
 from pyrovae.data import Data, Split, Stream
 from pyrovae.effects.labels import Labelled
 from pyrovae.errors import ContractError, OptionError
@@ -89,21 +90,21 @@ class Evaluation:
         if self.evidence is None:
             lines = [repr(self.reconstruction), f"no log p(x): {self.reason}"]
         elif self.reason is not None:
-            lines = [self._named(self.evidence, self.quantity), f"no ELBO: {self.reason}"]
+            lines = [self._line(self.evidence, self.quantity), f"no ELBO: {self.reason}"]
         else:
             elbo, stderr = self.elbo
-            lines = [f"ELBO     = {elbo:.3f} +- {stderr:.3f} nats per datum", self._named(self.evidence, self.quantity)]
+            lines = [f"ELBO     = {elbo:.3f} +- {stderr:.3f} nats per datum", self._line(self.evidence, self.quantity)]
         for site, active in self.active_units.items():
             cost = f", KL {self.kl[site].total:.2f} nats per datum" if site in self.kl else ""
             lines.append(f"{site}: {int(active.sum())} of {len(active)} units active{cost}")
         if self.joint is not None:
-            lines.append(self._named(self.joint, "log p(x, y)"))
+            lines.append(self._line(self.joint, "log p(x, y)"))
         if self.classification is not None:
             lines.append(repr(self.classification))
         return "\n".join(lines)
 
     @staticmethod
-    def _named(evidence: Evidence, quantity: str) -> str:
+    def _line(evidence: Evidence, quantity: str) -> str:
         return repr(evidence).replace("log p(x)", quantity, 1)
 
 
@@ -123,7 +124,7 @@ def evaluate(
     compile: bool | None = None,
     **options: Any,
 ) -> Evaluation:
-    """ELBO and log p(x) with standard errors, active units, KL of each latent dimension.
+    """ELBO, log p(x) and the KL of each latent dimension, in nats per datum, with standard errors; active units.
 
     A pair without a density (a deterministic autoencoder, or an energy of grey pixels) has no log p(x): what is measured is
     its reconstruction of the data, and the reason is said; a ``method`` that is asked for is refused.
@@ -144,13 +145,14 @@ def evaluate(
             svm, self-training or label-spreading (:func:`~pyrovae.evaluation.features.classify_features`).
         progress: show a bar.
         checkpoint: a file from which an interrupted estimate of log p(x) continues.
-        precision, compile: of the passes, as for :func:`~pyrovae.evidence.log_evidence`.
+        precision: of the passes, as for :func:`~pyrovae.evidence.log_evidence`.
+        compile: of the passes, as for :func:`~pyrovae.evidence.log_evidence`.
         options: of the method.
     """
-    source = opened(pair, with_data=data is None or classifier is not None)
+    source = open_run(pair, with_data=data is None or classifier is not None)
     pair, split = as_pair_and_rows(source, data, "evaluate")
     reason = _no_density(pair, split)
-    shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
+    shared: dict[str, Any] = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
     shared |= {"precision": precision, "compile": compile}
     evidence, reconstruction = None, None
     if reason is None or method or options:

@@ -23,12 +23,15 @@ __all__ = ["AIS", "SMC"]
 
 @dataclass(frozen=True)
 class AIS(Method):
-    """log (1/K) sum_k w_kb, w_kb the weight of a chain from f_0 to p(x_b, z): a lower bound in expectation, K chains a datum.
+    """Annealed importance sampling with K chains a datum: a lower bound on log p(x_b) in expectation, in nats, (B,).
 
-    log f_beta = (1 - beta) log f_0 + beta log p(x, z) at T temperatures, in the unconstrained space of all continuous latent
-    sites, discrete ones summed out exactly; one transition of HMC at each. Temperatures, and HMC's step for each datum and
-    temperature, are tuned on a pilot run of its own and frozen before any weight accumulates. A weight's update takes no pass
-    of the model beyond HMC's; in all a datum costs about K T L passes forward and back.
+        log (1/K) sum_k w_kb,   log w_kb = sum_t (beta_t - beta_t-1) log (p(x_b, z_t) / f_0(z_t))
+
+    The chain z_1 .. z_T moves along log f_beta = (1 - beta) log f_0 + beta log p(x, z) at T temperatures, in the
+    unconstrained space of all continuous latent sites, discrete ones summed out exactly; one transition of HMC at each.
+    Temperatures, and HMC's step for each datum and temperature, are tuned on a pilot run of its own and frozen before any
+    weight accumulates. A weight's update takes no pass of the model beyond HMC's; in all a datum costs about K T L passes
+    forward and back.
 
     Args:
         num_chains: K, chains for each datum.
@@ -66,20 +69,25 @@ class AIS(Method):
 
     @property
     def covers(self) -> str | None:
+        """What to use in place of it where the guide is zero at draws of the prior."""
         return "start='prior'" if self.start == "guide" else None
 
     @property
     def weighs_guide(self) -> bool:
+        """Whether log q(z | x) enters the weights."""
         return self.start == "guide"
 
     @property
     def work(self) -> int:
+        """Units of progress for each datum."""
         return self.num_chains * self.num_distributions
 
     def batch_size(self, asked: int, max_rows: int) -> int:
+        """Data in one batch."""
         return max(1, min(asked, max_rows // max(self.num_chains, self.pilot_chains)))
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
+        """The columns of a batch, (B,) each, values in nats."""
         target = Target(job.model, job.guide, job.batch, job.max_rows)
         group = max(1, job.max_rows // job.size)
         path, move, schedule = self.plan(target, job.code, group)
@@ -117,7 +125,9 @@ class AIS(Method):
 
 @dataclass(frozen=True)
 class SMC(AIS):
-    """The same chains, resampled where their effective sample size falls low: a lower bound in expectation.
+    """The same chains, resampled where their effective sample size falls low: a lower bound in expectation, in nats, (B,).
+
+        log prod_s (1/K) sum_k w_kbs,   w_kbs the weight of chain k between two resamplings
 
     Less variance than AIS where weights grow uneven on the way; all K chains of a datum must be in memory at once. The stated
     standard error counts chains of one first ancestor as one.
@@ -139,6 +149,7 @@ class SMC(AIS):
             raise OptionError(f"resample_below is {self.resample_below!r}; expected a share of the chains, from 0 to 1.")
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
+        """The columns of a batch, (B,) each, values in nats."""
         if self.num_chains * job.size > job.max_rows:
             raise OptionError(
                 f"num_chains is {self.num_chains} for {job.size} data in one pass, more than max_rows={job.max_rows}: smc "

@@ -23,9 +23,9 @@ __all__ = ["PATHS", "Annealed", "Schedule", "anneal", "path_from", "plan", "temp
 
 PATHS = ("adaptive", "sigmoidal", "linear")
 SCALE_DRAWS = 64  # of prior and guide, for the scale of each dimension
-WARM_UP = 15  # transitions at f_0, which they leave as it is, for a first step size
-GAIN = 1.0  # of the log step size for each unit of acceptance above the target
-LEAST_PILOT, MOST_PILOT = 40, 200  # temperatures of the pilot run
+WARMUP_TRANSITIONS = 15  # transitions at f_0, which they leave as it is, for a first step size
+LOG_STEP_GAIN = 1.0  # of the log step size for each unit of acceptance above the target
+MIN_PILOT_TEMPERATURES, MAX_PILOT_TEMPERATURES = 40, 200  # temperatures of the pilot run
 
 
 class Schedule(NamedTuple):
@@ -94,23 +94,23 @@ def plan(target: Target, path: Path, move: Move, start: str, kind: str, num: int
     path); Zhou, Johansen and Aston, Toward Automatic Model Comparison, 2016 (conditional ESS).
     """
     precision = _precisions(target, start)
-    pilot = min(max(num // 5, LEAST_PILOT), MOST_PILOT)
+    pilot = min(max(num // 5, MIN_PILOT_TEMPERATURES), MAX_PILOT_TEMPERATURES)
     beta = temperatures("sigmoidal" if kind == "adaptive" else kind, pilot).to(precision.device)
     beta = beta.unsqueeze(1).repeat(1, target.size)
     rough = Schedule(beta, torch.zeros_like(beta), precision)
     point = at(path, target.draw(chains, start))
     log_step = torch.full_like(beta[0], math.log(0.5))
     spreads = []
-    for t in [0] * WARM_UP + list(range(pilot + 1)):
+    for t in [0] * WARMUP_TRANSITIONS + list(range(pilot + 1)):
         weight_at = beta[t].to(point.base.dtype)
         point, acceptance = move(point, weight_at, log_step.exp().to(point.u.dtype), rough.scale(t))
         rough.log_step[t] = log_step
-        log_step = log_step + GAIN * (acceptance.mean(0).double() - goal)
+        log_step = log_step + LOG_STEP_GAIN * (acceptance.mean(0).double() - goal)
         spreads.append(point.ratio.double().std(0))
     log_step = _smooth(rough.log_step)
     chosen = temperatures(kind, num).to(beta.device).unsqueeze(1).repeat(1, target.size)
     if kind == "adaptive":
-        spread = _smooth(torch.stack(spreads[WARM_UP:]).nan_to_num(0.0, posinf=0.0))
+        spread = _smooth(torch.stack(spreads[WARMUP_TRANSITIONS:]).nan_to_num(0.0, posinf=0.0))
         length = 0.5 * (spread[1:] + spread[:-1]) * beta.diff(dim=0)
         length = length / length.sum(0).clamp_min(1e-30) + 0.1 * beta.diff(dim=0)  # nowhere sparser than a tenth of linear
         walked = torch.cat([torch.zeros_like(length[:1]), length.cumsum(0)])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BDMC", "bdmc"]
 
-LATENT = "latent "  # before a latent site's name among the data
+LATENT_PREFIX = "latent "  # before a latent site's name among the data
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,16 +93,16 @@ class Sandwich(AIS):
         target = Target(job.model, job.guide, job.batch, job.max_rows)
         group = max(1, job.max_rows // job.size)
         path, move, schedule = self.plan(target, job.code, group)
-        latents = {k.removeprefix(LATENT): v.unsqueeze(0) for k, v in job.batch.items() if k.startswith(LATENT)}
+        latents = {k.removeprefix(LATENT_PREFIX): v.unsqueeze(0) for k, v in job.batch.items() if k.startswith(LATENT_PREFIX)}
         end = target.pack(latents)
         forward, reverse = (Weights(job.size, job.device, most) for most in (self.num_chains, 0))
         acceptance = torch.zeros(2, job.size, dtype=torch.float64, device=job.device)
         for done in range(0, self.num_chains, group):
             k = min(group, self.num_chains - done)
-            back = {"reverse": True, "tick": partial(job.tick, k * job.size), "keeper": job.keeper}
+            tick = partial(job.tick, k * job.size)
             runs = (
                 self.run(target, path, move, schedule, k, job),
-                anneal(path, end.expand(k, -1, -1), schedule, move, **back),
+                anneal(path, end.expand(k, -1, -1), schedule, move, reverse=True, tick=tick, keeper=job.keeper),
             )
             for weights, rate, run in zip((forward, reverse), acceptance, runs, strict=True):
                 weights.add(run.log_weight)
@@ -129,7 +129,9 @@ def bdmc(
     compile: bool | None = None,
     **options: Any,
 ) -> BDMC:
-    """log w_forward <= log p(x) <= -log w_reverse in expectation, for x, z ~ p(x, z): how far AIS is from the truth.
+    """How far AIS is from the truth on data that the model draws: two bounds on log p(x_b), (N,), in nats.
+
+        E[log w_forward] <= log p(x) <= E[-log w_reverse],   x, z ~ p(x, z)
 
     The z that made x is an exact draw of p(z | x); chains that start there and anneal back to f_0 have weights of mean
     1 / p(x). Both directions use one schedule, tuned and frozen before. The gap tells what AIS with these options misses on
@@ -139,7 +141,13 @@ def bdmc(
         pair: a Run, a run's folder, a Pair, or (model, guide).
         num_data: N, how many x to simulate.
         like: covariates and shapes, as for :func:`pyrovae.sample`; not needed for a model that has seen data.
-        batch_size, max_rows, seed, progress, checkpoint, precision, compile: as for :func:`log_evidence`.
+        batch_size: as for :func:`log_evidence`.
+        max_rows: as for :func:`log_evidence`.
+        seed: as for :func:`log_evidence`.
+        progress: as for :func:`log_evidence`.
+        checkpoint: as for :func:`log_evidence`.
+        precision: as for :func:`log_evidence`.
+        compile: as for :func:`log_evidence`.
         options: of :class:`~pyrovae.evidence.ais.AIS`: num_chains, num_distributions, start, path, num_leapfrog, ...
 
     References: Grosse, Ancha and Roy, Measuring the Reliability of MCMC Inference with Bidirectional Monte Carlo, 2016.
@@ -159,7 +167,7 @@ def bdmc(
     if not drawn.keys() & batch.keys():
         raise OptionError(f"the model draws {', '.join(drawn)} and the batch has {', '.join(batch)}: no data to simulate.")
     data = {key: drawn.get(key, value) for key, value in batch.items()}
-    data |= {LATENT + name: value for name, value in drawn.items() if name not in batch}
+    data |= {LATENT_PREFIX + name: value for name, value in drawn.items() if name not in batch}
     columns = stream(pair, data, method, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
     lower = Evidence.of(columns, "ais", "lower", {**method.options(), "seed": seed})
     return BDMC(lower, columns["upper"], columns["upper_acceptance"], drawn)

@@ -17,13 +17,15 @@ from pyrovae.evidence.target import Target
 
 __all__ = ["Bridge", "meng_wong"]
 
-GAIN = 0.5  # of the log step size for each unit of acceptance above the target, while warming up
-ITERATIONS = 1000
+LOG_STEP_GAIN = 0.5  # of the log step size for each unit of acceptance above the target, while in the warmup
+MAX_ITERATIONS = 1000
 
 
 @dataclass(frozen=True)
 class Bridge(Method):
-    """p(x_b) = E_q*[h p(x_b, u)] / E_p(u | x_b)[h q*(u)] with the optimal bridge h: neither bound, small error.
+    """Bridge sampling between q* and draws of the posterior: neither bound, small error, in nats, (B,).
+
+        p(x_b) = E_q*[h(u) p(x_b, u)] / E_p(u | x_b)[h(u) q*(u)],   h the optimal bridge
 
     q* is a diagonal Gaussian refined from the guide; posterior draws come from K chains of HMC started at it, whose steps are
     tuned while they warm up and frozen then. Its error stays finite where q* is narrower than the posterior. The stated
@@ -32,7 +34,7 @@ class Bridge(Method):
     Args:
         num_chains: K, chains for each datum.
         num_draws: draws kept of each chain; q* gives as many as all chains together.
-        warm_up: transitions before them.
+        num_warmup: transitions before them.
         num_leapfrog: L, leapfrog steps of a transition.
         num_steps: of q*'s refinement.
         acceptance: of HMC, for which the steps are tuned.
@@ -44,37 +46,41 @@ class Bridge(Method):
     name: ClassVar[str] = "bridge"
     num_chains: int = 16
     num_draws: int = 100
-    warm_up: int = 100
+    num_warmup: int = 100
     num_leapfrog: int = 5
     num_steps: int = 300
     acceptance: float = 0.65
 
     def __post_init__(self) -> None:
-        for name, least in (("num_chains", 2), ("num_draws", 1), ("warm_up", 1), ("num_leapfrog", 1), ("num_steps", 1)):
+        for name, least in (("num_chains", 2), ("num_draws", 1), ("num_warmup", 1), ("num_leapfrog", 1), ("num_steps", 1)):
             require(name, getattr(self, name), least)
 
     @property
     def bound(self) -> str:
+        """On which side of log p(x) the value lies in expectation."""
         return "estimate"
 
     @property
     def work(self) -> int:
-        return self.num_chains * (self.num_draws + self.warm_up)
+        """Units of progress for each datum."""
+        return self.num_chains * (self.num_draws + self.num_warmup)
 
     def batch_size(self, asked: int, max_rows: int) -> int:
+        """Data in one batch."""
         return max(1, min(asked, max_rows // self.num_chains))
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
+        """The columns of a batch, (B,) each, values in nats."""
         target = Target(job.model, job.guide, job.batch, job.max_rows)
         q = refine(target, self.num_steps, min(10, self.num_chains))
         path, k = q.path(target), self.num_chains
         point = at(path, q.draw(k))
         one, step = torch.ones_like(point.base[0]), torch.full_like(point.base[0], math.log(0.5))
         from_posterior, from_gaussian, acceptances = [], [], []
-        for t in range(self.warm_up + self.num_draws):
+        for t in range(self.num_warmup + self.num_draws):
             point, accepted = hmc(path, point, one, step.exp(), q.scale, self.num_leapfrog)
-            if t < self.warm_up:
-                step = step + GAIN * min(1.0, 20 / (t + 1)) * (accepted.mean(0) - self.acceptance)  # settles as it warms up
+            if t < self.num_warmup:
+                step = step + LOG_STEP_GAIN * min(1.0, 20 / (t + 1)) * (accepted.mean(0) - self.acceptance)
             else:
                 from_posterior.append(point.ratio.double())
                 from_gaussian.append(path(q.draw(k))[1].double())
@@ -107,7 +113,7 @@ def meng_wong(posterior: Tensor, gaussian: Tensor) -> tuple[Tensor, Tensor]:
     total = len(flat) + len(gaussian)
     log_s1, log_s2 = math.log(len(flat) / total), math.log(len(gaussian) / total)
     value = gaussian.median(0).values
-    for _ in range(ITERATIONS):
+    for _ in range(MAX_ITERATIONS):
         over_q = gaussian - torch.logaddexp(log_s1 + gaussian, log_s2 + value)
         over_p = -torch.logaddexp(log_s1 + flat, log_s2 + value)
         new = over_q.logsumexp(0) - over_p.logsumexp(0) - math.log(len(gaussian) / len(flat))

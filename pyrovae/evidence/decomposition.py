@@ -103,7 +103,9 @@ def gaps(
     precision: str = "float32",
     compile: bool | None = None,
 ) -> Gaps:
-    """log p(x) - L[q] = (log p(x) - L[q*]) + (L[q*] - L[q]): approximation gap and amortization gap of a guide.
+    """The gap between log p(x) and the ELBO, in nats, split into approximation gap and amortization gap of a guide.
+
+        log p(x) - L[q] = (log p(x) - L[q*]) + (L[q*] - L[q])
 
     q* is the diagonal Gaussian (in the unconstrained space of the latents) that is best for each datum alone, refined from
     the guide's moments; log p(x) is the largest of L_K, the same from q*, and AIS. Both approach what they stand for from
@@ -115,7 +117,12 @@ def gaps(
         num_samples: K of L_K.
         num_steps: of the refinement.
         ais: options of :class:`~pyrovae.evidence.ais.AIS`.
-        batch_size, max_rows, seed, progress, precision, compile: as for :func:`log_evidence`.
+        batch_size: as for :func:`log_evidence`.
+        max_rows: as for :func:`log_evidence`.
+        seed: as for :func:`log_evidence`.
+        progress: as for :func:`log_evidence`.
+        precision: as for :func:`log_evidence`.
+        compile: as for :func:`log_evidence`.
 
     References: Cremer, Li and Duvenaud, Inference Suboptimality in Variational Autoencoders, 2018, Eq. (4) to (6).
 
@@ -125,13 +132,13 @@ def gaps(
     >>> bool(found.amortization.abs().max() < 0.2)  # a guide that is exact
     True
     """
-    shared = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
+    shared: dict[str, Any] = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
     shared |= {"precision": precision, "compile": compile}
     pair, data = as_pair(pair), as_split(data)
     refining = Refined(num_steps=num_steps)
-    columns = stream(pair, data, refining, **shared)  # type: ignore[arg-type]
+    columns = stream(pair, data, refining, **shared)
     return Gaps(
-        log_evidence(pair, data, num_samples=num_samples, **shared),  # type: ignore[arg-type]
+        log_evidence(pair, data, num_samples=num_samples, **shared),
         Evidence.of(columns, refining.name, refining.bound, {**refining.options(), "seed": seed}),
-        log_evidence(pair, data, method="ais", **{**shared, **(ais or {})}),  # type: ignore[arg-type]
+        log_evidence(pair, data, method="ais", **{**shared, **(ais or {})}),
     )

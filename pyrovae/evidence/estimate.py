@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from tqdm import tqdm
 
 from pyrovae.compile import Code
 from pyrovae.core.inference import inference
+from pyrovae.core.messages import mismatch_message, no_density
 from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, parameters, remember
-from pyrovae.core.trace import fixed, no_density, run_program, sample_sites, trace_pair, unknown_sites
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns
@@ -122,7 +125,8 @@ def stream(
     require("max_rows", max_rows, 1)
     split = as_split(data)
     size = method.batch_size(batch_size, max_rows)
-    parts, held, keeper = [], None, None
+    parts: list[dict[str, Tensor]] = []
+    held, keeper = None, None
     code = Code() if (len(split) * method.work >= method.long if compile is None else compile) else None
     identity = {"method": method.name, **method.options(), "seed": seed, "size": size, "max_rows": max_rows}
     identity |= {"precision": precision, "compiled": code is not None}
@@ -132,19 +136,8 @@ def stream(
         if code is not None:
             code.products |= products
     done = sum(len(part["value"]) for part in parts)
-    bar = tqdm(
-        total=len(split) * method.work,
-        initial=done * method.work,
-        unit_scale=True,
-        disable=None if progress else True,
-        desc=f"log p(x), {method.name}",
-        leave=False,
-    )
-    with (
-        inference(pair, precision, seed) as device,
-        bar,
-        pyro.validation_enabled(False),
-    ):
+    bar = _progress_bar(method, len(split), done, progress)
+    with inference(pair, precision, seed) as device, bar, pyro.validation_enabled(False):
         for number, batch in enumerate(split.batches(size)):
             if number < len(parts):
                 continue
@@ -152,25 +145,47 @@ def stream(
             batch = {key: value.to(device) for key, value in batch.items()}
             if checkpoint is not None:
                 state = {"identity": identity, "parts": parts, "products": code.products if code else {}}
-                keeper, held = Keeper(lambda run, state=state: save_state(Path(checkpoint), {**state, "run": run}), held), None
+                keeper, held = Keeper(partial(_save_run, Path(checkpoint), state), held), None
             rows = len(next(iter(batch.values())))
             full = code if rows == min(size, len(split)) else None  # one shape is compiled, also by a run that resumes
             job = Job(pair.model, pair.guide, batch, rows, device, done, max_rows, bar.update, keeper, full)
-            try:
-                if number == 0:
-                    _check(job, method)
-                columns = method.estimate(job)
-            except Exception as error:
-                error = _explained(error, job)
-                error.partial = _partial(parts, method, seed)
-                raise error from error.__cause__
+            columns = _estimate(method, job, first=number == 0, parts=parts, seed=seed)
             parts.append({name: value.cpu() for name, value in columns.items()})
             done += job.size
             if checkpoint is not None:
-                save_state(Path(checkpoint), {**state, "run": None})
+                _save_run(Path(checkpoint), state, None)
     if not parts:
         raise ContractError("the data are empty: no evidence to estimate.")
     return _together(parts)
+
+
+def _progress_bar(method: Method, num_data: int, done: int, shown: bool) -> Any:
+    """A bar over all data's work, of which some is done."""
+    return tqdm(
+        total=num_data * method.work,
+        initial=done * method.work,
+        unit_scale=True,
+        disable=None if shown else True,
+        desc=f"log p(x), {method.name}",
+        leave=False,
+    )
+
+
+def _estimate(method: Method, job: Job, first: bool, parts: list[dict[str, Tensor]], seed: int) -> dict[str, Tensor]:
+    """The method's columns of a batch, (B,) each; an error says where it happened and bears the batches before it."""
+    try:
+        if first:
+            _check(job, method)
+        return method.estimate(job)
+    except Exception as error:
+        error = _explain(error, job)
+        error.partial = _partial(parts, method, seed)  # type: ignore[attr-defined]  # any error bears what is done
+        raise error from error.__cause__
+
+
+def _save_run(path: Path, state: dict[str, Any], run: dict[str, Any] | None) -> None:
+    """Write the batches that are done, and how far the chains of the one in hand have come."""
+    save_state(path, {**state, "run": run})
 
 
 def _together(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -184,9 +199,9 @@ def _partial(parts: list[dict[str, Tensor]], method: Method, seed: int) -> Evide
     return Evidence.of(_together(parts), method.name, method.bound, {**method.options(), "seed": seed})
 
 
-def _explained(error: Exception, job: Job) -> Exception:
+def _explain(error: Exception, job: Job) -> Exception:
     """The error with what the user needs beside it: where the batch is, or what to do where memory was too small."""
-    text, told = str(error), None
+    text, told = str(error), error
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
         told = OptionError(
             f"memory is too small for a pass of max_rows={job.max_rows} draws x data; give a smaller max_rows, or a "
@@ -194,9 +209,8 @@ def _explained(error: Exception, job: Job) -> Exception:
         )
     elif isinstance(error, NonFiniteError) and "of the batch" in text and job.first:
         told = NonFiniteError(f"{text} The batch begins with datum {job.first}.")
-    if told is None:
-        return error
-    told.__cause__ = error
+    if told is not error:
+        told.__cause__ = error
     return told
 
 
@@ -204,7 +218,7 @@ def _check(job: Job, method: Method) -> None:
     """Refuse pairs that have no log p(x), or whose guide cannot estimate it."""
     model, guide, batch = job.model, job.guide, job.batch
     traced = trace_pair(model, guide, batch)
-    if message := unknown_sites(model, guide, traced):
+    if message := mismatch_message(model, guide, traced):
         raise ContractError(message)
     if message := no_density(traced, model_only=not method.weighs_guide):
         raise ContractError(message)
@@ -219,13 +233,13 @@ def _check_supports(job: Job, instead: str) -> None:
     k = max(1, min(SUPPORT_DRAWS, job.max_rows // job.size))
     sites = sample_sites(run_program(job.model, job.batch, k))
     drawn = {name: site["value"] for name, site in sites.items() if not site["is_observed"]}
-    for name, site in sample_sites(run_program(job.guide, job.batch, k, replay=fixed(drawn))).items():
+    for name, site in sample_sites(run_program(job.guide, job.batch, k, replay=latents_trace(drawn))).items():
         inside = None if site["is_observed"] else support_check(site, site["value"])
         if inside is not None and not bool(inside.all()):
             raise ContractError(
                 f"the guide's site {name!r} has support {site['fn'].support}, where only {float(inside.float().mean()):.0%} "
                 f"of the prior's draws lie: weights under it miss part of p(x, {name}), however many there are; give the "
-                f"guide a law on the support {sites[name]['fn'].support}, or use {instead}."
+                f"guide a distribution on the support {sites[name]['fn'].support}, or use {instead}."
             )
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Evidence", "mean_and_error"]
 
-LONELY = 2  # effective weights, under which one weight is most of the sum
-HEAVY = 0.7  # k-hat above which an importance sampling estimate and its error are not to be trusted (Vehtari et al. 2024)
+MIN_EFFECTIVE_WEIGHTS = 2  # effective weights, under which one weight is most of the sum
+KHAT_LIMIT = 0.7  # k-hat above which an importance sampling estimate and its error are not to be trusted (Vehtari et al. 2024)
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:
@@ -102,7 +102,7 @@ class Evidence:
     @property
     def heavy(self) -> Tensor:
         """Row numbers of the data whose k-hat is above 0.7, worst first."""
-        rows = (self.khat > HEAVY).nonzero()[:, 0]
+        rows = (self.khat > KHAT_LIMIT).nonzero()[:, 0]
         return rows[self.khat[rows].argsort(descending=True)]
 
     def __len__(self) -> int:
@@ -133,13 +133,13 @@ class Evidence:
     def warning(self) -> str | None:
         """What is not to be trusted, and what to do about it; None where nothing is amiss."""
         importance, heavy = self.method == "importance", self.heavy
-        lonely = (self.ess < LONELY) & (self.num_weights >= 5) & ~(self.khat > HEAVY)
+        alone = (self.ess < MIN_EFFECTIVE_WEIGHTS) & (self.num_weights >= 5) & ~(self.khat > KHAT_LIMIT)
         found = []
         if len(heavy):
             worst = f"worst {float(self.khat[heavy[0]]):.2f} at datum {int(heavy[0])}"
-            found.append(f"k-hat > {HEAVY} for {len(heavy)} of {len(self)} data ({worst}), where a few weights decide")
-        if bool(lonely.any()):
-            found.append(f"ESS < {LONELY} for {int(lonely.sum())} of {len(self)} data, where one weight decides")
+            found.append(f"k-hat > {KHAT_LIMIT} for {len(heavy)} of {len(self)} data ({worst}), where a few weights decide")
+        if bool(alone.any()):
+            found.append(f"ESS < {MIN_EFFECTIVE_WEIGHTS} for {int(alone.sum())} of {len(self)} data, where one weight decides")
         remedy = "samples, defensive=0.1, or method='ais'" if importance else "distributions, start='guide', or more chains"
         return f"{'; '.join(found)}: value and error are likely too low there; give more {remedy}." if found else None
 
@@ -170,13 +170,14 @@ class Evidence:
         columns = {name: ("data", getattr(self, name).cpu().numpy()) for name in COLUMNS}
         attrs = {k: v for k, v in self.to_json().items() if isinstance(v, (str, int, float))}
         group = xarray.Dataset(columns, coords={"data": range(len(self))}, attrs={**attrs, **_flat(self.options)})
-        return import_arviz().InferenceData(evidence=group)
+        made: InferenceData = import_arviz().InferenceData(evidence=group)
+        return made
 
     def plot(self) -> Figure:
         """The estimates with two standard errors, data in order of value, and k-hat (or the acceptance) of each."""
         if not len(self):
             raise OptionError("no datum to plot.")
-        below = ("acceptance of HMC", self.acceptance, None) if self.khat.isnan().all() else ("k-hat", self.khat, HEAVY)
+        below = ("acceptance of HMC", self.acceptance, None) if self.khat.isnan().all() else ("k-hat", self.khat, KHAT_LIMIT)
         return estimates(self.value, self.stderr, *below)
 
 

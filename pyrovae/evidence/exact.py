@@ -19,7 +19,9 @@ __all__ = ["Exact"]
 
 @dataclass(frozen=True)
 class Exact(Method):
-    """log p(x_b) from the model's own method ``log_evidence(x)``, else the sum over all values of its discrete sites.
+    """log p(x_b), (B,), in nats, from the model's own method ``log_evidence(x)``, else by the sum over its discrete sites.
+
+        log p(x_b) = log sum_z p(x_b, z)
 
     >>> import pyrovae as pv
     >>> digits = pv.data.load("digits")
@@ -32,9 +34,11 @@ class Exact(Method):
 
     @property
     def bound(self) -> str:
+        """On which side of log p(x) the value lies in expectation."""
         return "exact"
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
+        """The columns of a batch, (B,) each, values in nats."""
         own = getattr(job.model, "log_evidence", None)
         if callable(own):
             value = own(**inputs(own, job.batch))

@@ -97,12 +97,15 @@ class Refined(Method):
 
     @property
     def work(self) -> int:
+        """Units of progress for each datum."""
         return self.num_samples + self.num_steps * self.num_particles
 
     def batch_size(self, asked: int, max_rows: int) -> int:
+        """Data in one batch."""
         return max(1, min(asked, max_rows // self.num_particles))
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
+        """The columns of a batch, (B,) each, values in nats."""
         target = Target(job.model, job.guide, job.batch, job.max_rows)
         q = refine(target, self.num_steps, self.num_particles)
         job.tick(self.num_steps * self.num_particles * job.size)

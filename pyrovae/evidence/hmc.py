@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Move", "Path", "Point", "at", "chosen", "hmc"]
+__all__ = ["Move", "Path", "Point", "at", "select", "hmc"]
 
 
 class Point(NamedTuple):
@@ -52,7 +52,7 @@ def _grad(value: Tensor, u: Tensor, retain: bool) -> Tensor:
     return torch.zeros_like(u) if grad is None else grad
 
 
-def chosen(mask: Tensor, one: Point, other: Point) -> Point:
+def select(mask: Tensor, one: Point, other: Point) -> Point:
     """``one`` where the mask, (K, B), is true, else ``other``."""
     return Point(*(torch.where(mask if a.dim() == 2 else mask.unsqueeze(-1), a, b) for a, b in zip(one, other, strict=True)))
 
@@ -85,4 +85,4 @@ def hmc(path: Path, point: Point, beta: Tensor, step: Tensor, scale: Tensor, num
     gain = moved.log_density(beta) - point.log_density(beta)
     gain = gain - 0.5 * (momentum.square() - start.square()).sum(-1)
     acceptance = gain.clamp(max=0).exp().nan_to_num(0.0)
-    return chosen(torch.rand_like(acceptance) < acceptance, moved, point), acceptance
+    return select(torch.rand_like(acceptance) < acceptance, moved, point), acceptance

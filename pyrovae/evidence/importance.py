@@ -42,7 +42,7 @@ def job_weights(job: Job, batch: Mapping[str, Tensor], num_samples: int) -> Tens
     def weigh(batch: Mapping[str, Tensor]) -> Tensor:
         return trace_pair(job.model, job.guide, batch, num_samples).log_weight
 
-    log_weight = job.code.get(weigh, batch, draws=num_samples)(batch)
+    log_weight: Tensor = job.code.get(weigh, batch, draws=num_samples)(batch)
     if is_broken(log_weight):  # which the eager pass explains
         log_weight = log_weights(job.model, job.guide, batch, num_samples)
     return log_weight
@@ -50,14 +50,16 @@ def job_weights(job: Job, batch: Mapping[str, Tensor], num_samples: int) -> Tens
 
 @dataclass(frozen=True)
 class Importance(Method):
-    """log (1/K) sum_k p(x_b, z_kb) / r(z_kb), z_kb ~ r: a lower bound in expectation, that rises to log p(x) with K.
+    """Importance sampling: a lower bound on log p(x_b) in expectation, that rises to it with K, in nats, (B,).
+
+        L_K = log (1/K) sum_k p(x_b, z_kb) / r(z_kb),   z_kb ~ r
 
     r is the guide q(z | x), or with ``defensive=a`` the mixture (1 - a) q(z | x) + a p(z), from which exactly round(a K) draws
     are the prior's: its weights never exceed p(x | z) / a, so that their variance is finite.
 
     Args:
         num_samples: K.
-        psis: smooth the largest weights by a generalized Pareto law: less variance, no bound.
+        psis: smooth the largest weights by a generalized Pareto distribution: less variance, no bound.
         defensive: a, the prior's share, in [0, 1).
         target_error: draw K more, again and again, for the data whose standard error is above it. Stopping at a small
             estimated error favours runs that have missed a large weight: believe k-hat, not this, where it is above 0.7.
@@ -88,14 +90,17 @@ class Importance(Method):
 
     @property
     def bound(self) -> str:
+        """On which side of log p(x) the value lies in expectation."""
         return "estimate" if self.psis else "lower"
 
     @property
     def covers(self) -> str | None:
+        """What to use in place of it where the guide is zero at draws of the prior."""
         return None if self.defensive else "defensive=0.1, or method='ais' with start='prior'"
 
     @property
     def work(self) -> int:
+        """Units of progress for each datum."""
         return self.num_samples
 
     @property
@@ -106,6 +111,7 @@ class Importance(Method):
         return self.max_samples or 100 * self.num_samples
 
     def estimate(self, job: Job) -> dict[str, Tensor]:
+        """The columns of a batch, (B,) each, values in nats."""
         weights = Weights(job.size, job.device, self.most)
         rows = torch.arange(job.size, device=job.device)
         while len(rows):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 __all__ = ["Keeper"]
 
-EVERY = 60.0  # seconds
+SAVE_EVERY_SECONDS = 60.0
 
 
 class Keeper:
@@ -23,7 +23,8 @@ class Keeper:
     """
 
     def __init__(self, write: Callable[[dict[str, Any]], None], held: dict[str, Any] | None = None) -> None:
-        self.write, self.finished, self.number, self.last = write, [], -1, time.monotonic()
+        self.write, self.number, self.last = write, -1, time.monotonic()
+        self.finished: list[tuple[Any, ...]] = []
         self.held = held or {"finished": [], "state": None, "random": None}
 
     def begin(self, device: torch.device) -> tuple[Any, ...] | None:
@@ -40,7 +41,7 @@ class Keeper:
 
     def keep(self, *state: Any) -> None:
         """Write the state of the run in hand, if the last was written a minute ago."""
-        if time.monotonic() - self.last >= EVERY:
+        if time.monotonic() - self.last >= SAVE_EVERY_SECONDS:
             self.write({"finished": self.finished, "state": state, "random": _random(state[1].device)})
             self.last = time.monotonic()
 

@@ -82,12 +82,14 @@ class Method:
         """Columns of :class:`~pyrovae.evidence.Evidence`, (B,) each, float64."""
 
     def options(self) -> dict[str, Any]:
+        """The options by name."""
         return asdict(self)
 
     @classmethod
     def build(cls, options: dict[str, Any]) -> Method:
         """From options; an unknown one's error names the nearest."""
-        return Registry("method", {cls.name: cls}).build(cls.name, **options)
+        made: Method = Registry("method", {cls.name: cls}).build(cls.name, **options)
+        return made
 
 
 def require(name: str, value: Any, at_least: int) -> None:

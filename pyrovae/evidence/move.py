@@ -40,10 +40,11 @@ def transition(
         """All that the transition depends on comes in with the state, the batch too."""
         here = Target(target.model, target.guide, {name: state["batch " + name] for name in target.batch}, target.max_rows)
         point = Point(*(state[name] for name in Point._fields))
-        moved, acceptance = hmc(path_from(here, start), point, *(state[name] for name in STATE), num_leapfrog)
+        beta, step, scale = (state[name] for name in STATE)
+        moved, acceptance = hmc(path_from(here, start), point, beta, step, scale, num_leapfrog)
         return (*moved, acceptance)
 
-    def compiled(point: Point, beta: Tensor, step: Tensor, scale: Tensor) -> tuple[Point, Tensor]:
+    def by_code(point: Point, beta: Tensor, step: Tensor, scale: Tensor) -> tuple[Point, Tensor]:
         if len(point.u) not in chains:
             return eager(point, beta, step, scale)
         state = {**point._asdict(), **dict(zip(STATE, (beta, step, scale), strict=True))}
@@ -52,4 +53,4 @@ def transition(
         target.passes += num_leapfrog * len(point.u)
         return Point(*moved), acceptance
 
-    return compiled
+    return by_code

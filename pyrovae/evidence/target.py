@@ -7,7 +7,7 @@ The continuous latent sites, several, dependent, constrained, are packed as u, (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pyro import poutine
@@ -19,7 +19,8 @@ from torch.distributions.transforms import Transform
 
 from pyrovae.core.contract import find_non_finite
 from pyrovae.core.pair import Program, batch_size
-from pyrovae.core.trace import PairTrace, Site, fixed, mask_scores, run_program, sample_sites
+from pyrovae.core.sites import Site, mask_scores, sample_sites
+from pyrovae.core.trace import PairTrace, latents_trace, run_program
 from pyrovae.errors import ContractError, NonFiniteError
 
 __all__ = ["Densities", "Target", "support_check"]
@@ -59,9 +60,10 @@ class Target:
         self.model, self.guide, self.batch, self.size = model, guide, batch, batch_size(batch)
         self.max_rows, self.chunk = max_rows, max(1, max_rows // self.size)
         self.passes = 0  # of the model, for each datum
-        laws = _latent_sites(run_program(guide, batch))
-        # a single continuous site's law depends on no draw, so the encoder runs once for all K and T
-        self.law = next(iter(laws.values())) if len(laws) == 1 and not _is_discrete(next(iter(laws.values()))) else None
+        sites = _latent_sites(run_program(guide, batch))
+        # a single continuous site's distribution depends on no draw, so the encoder runs once for all K and T
+        first = next(iter(sites.values()), None)
+        self.only_site = first if first is not None and len(sites) == 1 and not _is_discrete(first) else None
 
     def densities(self, u: Tensor, guide: bool = False) -> Densities:
         """All densities at u from one pass of the model, differentiable in u."""
@@ -84,10 +86,10 @@ class Target:
     def _log_guide(self, latents: Mapping[str, Tensor], shape: tuple[int, int]) -> Tensor:
         """log q(z | x), (K, B), -inf outside the guide's support."""
         try:
-            if self.law is not None:
-                return _score(self.law, latents[self.law["name"]]).expand(shape)
+            if self.only_site is not None:
+                return _score(self.only_site, latents[self.only_site["name"]]).expand(shape)
             with poutine.enum(first_available_dim=-3), _Values(None):
-                trace = run_program(self.guide, self.batch, shape[0], replay=fixed(latents))
+                trace = run_program(self.guide, self.batch, shape[0], replay=latents_trace(latents))
             sites = _latent_sites(trace)
             return _sum_out(sum(_score(s, s["value"]) for s in sites.values())).expand(shape)  # type: ignore[arg-type]
         except NotImplementedError as error:
@@ -108,7 +110,7 @@ class Target:
     def pack(self, latents: Mapping[str, Tensor]) -> Tensor:
         """u of given values of the latent sites, (K, B, *event) each."""
         k = next((len(value) for value in latents.values()), 1)
-        return self._pack(self._run(k, fixed(latents)))
+        return self._pack(self._run(k, latents_trace(latents)))
 
     def _run(self, num_particles: int, replay: poutine.Trace | None = None) -> poutine.Trace:
         self.passes += num_particles
@@ -126,14 +128,14 @@ class Target:
             if not bool(inside.all() & torch.isfinite(u).all()):
                 raise ContractError(
                     f"draws of site {name!r} leave the support {site['fn'].support} that it has in the model (values from "
-                    f"{float(value.min()):g} to {float(value.max()):g}); give the guide a law on that support, start "
+                    f"{float(value.min()):g} to {float(value.max()):g}); give the guide a distribution on that support, start "
                     "from the prior, or use method 'importance', whose weights are zero there."
                 )
             parts.append(u)
         if parts:
             return torch.cat(parts, -1)
-        value = next(iter(trace.nodes[name]["value"] for name in sample_sites(trace)))
-        return value.new_zeros(value.shape[0] if value.dim() > 1 else 1, self.size, 0, dtype=torch.get_default_dtype())
+        drawn: Tensor = next(iter(sample_sites(trace).values()))["value"]
+        return drawn.new_zeros(drawn.shape[0] if drawn.dim() > 1 else 1, self.size, 0, dtype=torch.get_default_dtype())
 
     def refuse_non_finite(self, u: Tensor) -> None:
         """NonFiniteError that names the site and row where a log density at u is NaN."""
@@ -152,7 +154,7 @@ class _Values(Messenger):
         self.latents: dict[str, Tensor] = {}
         self.jacobians: list[Tensor] = []
 
-    def _pyro_sample(self, msg: Site) -> None:
+    def _pyro_sample(self, msg: Any) -> None:
         if msg["is_observed"] or site_is_subsample(msg):
             return
         if _is_discrete(msg):
@@ -203,12 +205,13 @@ def _refuse_endless(site: Site) -> None:
 
 def _transform(site: Site) -> Transform:
     try:
-        return biject_to(site["fn"].support)
+        transform: Transform = biject_to(site["fn"].support)
     except NotImplementedError as error:
         raise ContractError(
             f"site {site['name']!r} lies on {site['fn'].support}, to which Pyro has no transform from the reals; use method "
             "'importance'."
         ) from error
+    return transform
 
 
 def support_check(site: Site, value: Tensor) -> Tensor | None:

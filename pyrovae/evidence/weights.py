@@ -30,14 +30,14 @@ def import_arviz() -> Any:
 
 
 def tail_length(count: int) -> int:
-    """M = min(K / 5, 3 sqrt K), how many of K weights the generalized Pareto law is fitted to.
+    """M = min(K / 5, 3 sqrt K), how many of K weights the generalized Pareto distribution is fitted to.
 
     References: Vehtari, Simpson, Gelman, Yao and Gabry, Pareto Smoothed Importance Sampling, 2024.
 
     >>> tail_length(100_000)
     949
     """
-    return math.ceil(min(count / 5, 3 * count**0.5))
+    return math.ceil(min(count / 5, 3 * math.sqrt(count)))
 
 
 class Weights:
@@ -71,7 +71,7 @@ class Weights:
             self._waiting.append(log_weight.new_full((len(self.top), len(log_weight)), -math.inf))
             self._waiting[-1][rows] = log_weight.T
         if sum(chunk.shape[1] for chunk in self._waiting) >= self.keep:  # now and then, since sorting costs
-            self._largest = self._sorted()
+            self._largest = self._sort()
 
     def _sum(self, log_weight: Tensor) -> None:
         top = torch.maximum(self.top, log_weight.amax(0))
@@ -83,7 +83,7 @@ class Weights:
         self.squares = self.squares + log_weight.square().sum(0)
         self.top, self.count = top, self.count + len(log_weight)
 
-    def _sorted(self) -> Tensor:
+    def _sort(self) -> Tensor:
         """The M + 1 largest of each datum, descending, (B, M + 1)."""
         largest = torch.cat([self._largest, *self._waiting], 1).topk(self.keep, 1).values
         self._waiting.clear()
@@ -92,7 +92,7 @@ class Weights:
     @property
     def largest(self) -> Tensor:
         """The M + 1 largest weights of each datum, descending, (M + 1, B)."""
-        self._largest = self._sorted()
+        self._largest = self._sort()
         return self._largest.T
 
     @property
@@ -127,14 +127,15 @@ class Weights:
             rows = ((self.count == count) & self.top.isfinite()).cpu().nonzero()[:, 0]
             if m < 5 or m >= self.keep or not len(rows):  # too few for a fit
                 continue
-            khat, smooth = _smooth(relative[: m + 1, rows].T.numpy(), m)
-            khat, smooth = torch.from_numpy(khat), torch.from_numpy(smooth).T
+            fitted = _smooth(relative[: m + 1, rows].T.numpy(), m)
+            khat, smooth = torch.from_numpy(fitted[0]), torch.from_numpy(fitted[1]).T
             result[0, rows] = torch.where(khat.isinf() & even[rows], math.nan, khat)
             raw = relative[:m, rows]
             changed = raw[-1] > -600  # else hardly a weight is above zero, and nothing is smoothed
             for i, power in ((1, 1), (2, 2)):
                 result[i, rows] = torch.where(changed, ((power * smooth).exp() - (power * raw).exp()).sum(0), 0.0)
-        return tuple(result.to(self.top.device))  # type: ignore[return-value]
+        khat, change_first, change_second = result.to(self.top.device)
+        return khat, change_first, change_second
 
 
 def _smooth(top: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:

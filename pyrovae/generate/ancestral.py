@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Batch, PairLike, Program, as_pair, signature, template
-from pyrovae.core.trace import Site
+from pyrovae.core.sites import Site
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import expectation
@@ -18,7 +18,7 @@ from pyrovae.generate.given import draw_sites, example_sites, refuse_posterior, 
 
 __all__ = ["sample"]
 
-HELD = "held "  # before a held site's name among the entries of a pass
+HELD_PREFIX = "held "  # before a held site's name among the entries of a pass
 
 
 def sample(
@@ -85,12 +85,12 @@ def _draws(
     """Each site's draws, (num, *event), pass by pass."""
 
     def draw(part: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        values = {name: part[HELD + name] for name in held}
-        drawn = draw_sites(model, {key: value for key, value in part.items() if not key.startswith(HELD)}, values)
+        values = {name: part[HELD_PREFIX + name] for name in held}
+        drawn = draw_sites(model, {key: value for key, value in part.items() if not key.startswith(HELD_PREFIX)}, values)
         return tuple(_value(site, mean and name not in held) for name, site in drawn.items())
 
     shared = any(not site["cond_indep_stack"] for site in sites.values())  # by all draws: one pass
-    whole = {**batch, **{HELD + name: value for name, value in held.items()}}
+    whole = {**batch, **{HELD_PREFIX + name: value for name, value in held.items()}}
     parts = [*chunks.map_rows(draw, whole, num if shared else chunks.ROWS_PER_PASS, compile)]
     return dict(zip(sites, parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True)), strict=True))
 

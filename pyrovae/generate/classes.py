@@ -11,7 +11,8 @@ from torch import Tensor
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Batch, PairLike, Program, as_pair, batch_size, describe, template
-from pyrovae.core.trace import fixed, run_program, sample_sites
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import latents_trace, run_program
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.generate.expectation import Expectations, expectation, picture_site
 from pyrovae.generate.reconstruction import posterior_means
@@ -73,11 +74,11 @@ def _every_class(model: Program, batch: Batch, latents: Mapping[str, Tensor]) ->
     wide = {key: value.repeat_interleave(classes, 0) for key, value in batch.items()}
     held = {name: value.repeat_interleave(classes, 0) for name, value in latents.items()}
     held["y"] = torch.eye(classes, device=latents["y"].device).repeat(rows, 1)
-    sites = sample_sites(run_program(model, wide, replay=fixed(held)))
+    sites = sample_sites(run_program(model, wide, replay=latents_trace(held)))
     for name in [name for name in held if name != "y"]:
         scores = sites[name]["fn"].log_prob(held[name]).unflatten(0, (rows, classes))
-        if not torch.allclose(scores, scores[:, :1].expand_as(scores)):  # its law depends on y
+        if not torch.allclose(scores, scores[:, :1].expand_as(scores)):  # its distribution depends on y
             del held[name]
     with Expectations():
-        sites = sample_sites(run_program(model, wide, replay=fixed(held)))
+        sites = sample_sites(run_program(model, wide, replay=latents_trace(held)))
     return expectation(sites[picture_site(sites)]["fn"]).unflatten(0, (rows, classes))

@@ -11,7 +11,8 @@ from torch import Tensor
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair, batch_size
-from pyrovae.core.trace import PairTrace, fixed, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.effects.missing import ObservedPart
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
@@ -42,7 +43,7 @@ def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
     """
     pair = as_pair(pair)
     require_samples(num_samples)
-    programs = (_observed(pair.model), _observed(pair.guide))
+    programs = (_observe_part(pair.model), _observe_part(pair.guide))
     rows = _rows(pair, data, "mask")
     step = max(1, chunks.ROWS_PER_PASS // num_samples)
     parts = []
@@ -95,8 +96,8 @@ def complete(pair: PairLike, data: Any, num_samples: int = 1, num_steps: int = 2
                 _refuse_downstream(proposal)
                 latents = proposal.latents
             else:
-                latents = _accepted(proposal, _scored(model, guide, rows, latents), latents)
-            sites = sample_sites(run_program(model, rows, 1, replay=fixed(latents)))
+                latents = _accept(proposal, _score_at(model, guide, rows, latents), latents)
+            sites = sample_sites(run_program(model, rows, 1, replay=latents_trace(latents)))
             x = torch.where(mask, x, sites["x"]["fn"].sample().squeeze(0))
     return x.unflatten(0, (num_samples, -1))
 
@@ -121,8 +122,8 @@ def conditional_samples(pair: PairLike, data: Any, num_samples: int = 1, mean: b
     rows = _rows(pair, data, "given")
     with inference(pair):
         prior = sample_sites(run_program(pair.model, rows, num_samples))
-        law = prior["x"]["fn"]
-        drawn = expectation(law) if mean else law.sample()
+        p_x = prior["x"]["fn"]
+        drawn = expectation(p_x) if mean else p_x.sample()
     return torch.where(rows["given"].bool(), rows["c"], drawn)
 
 
@@ -153,7 +154,7 @@ def known_part(hidden: str, shape: Sequence[int]) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------------ parts
-def _observed(program: Program) -> Program:
+def _observe_part(program: Program) -> Program:
     return program if isinstance(program, ObservedPart) else ObservedPart(program)
 
 
@@ -173,15 +174,15 @@ def _refuse_downstream(traced: PairTrace) -> None:
         )
 
 
-def _scored(model: Program, guide: Program, rows: Batch, latents: Mapping[str, Tensor]) -> PairTrace:
+def _score_at(model: Program, guide: Program, rows: Batch, latents: Mapping[str, Tensor]) -> PairTrace:
     """The pair's trace at given latents."""
-    replay = fixed(latents)
+    replay = latents_trace(latents)
     return PairTrace(
         run_program(model, rows, 1, replay=replay), run_program(guide, rows, 1, replay=replay), (1, batch_size(rows))
     )
 
 
-def _accepted(proposal: PairTrace, current: PairTrace, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _accept(proposal: PairTrace, current: PairTrace, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each datum's proposal with probability min(1, w_new / w_old), its present latents otherwise."""
     accept = torch.rand_like(proposal.log_weight).log() < proposal.log_weight - current.log_weight
     return {

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import PairLike, Program, as_pair, describe, template
-from pyrovae.core.trace import Site
+from pyrovae.core.sites import Site
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import expectation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from pyro.distributions import OneHotCategorical, TorchDistribution
@@ -10,19 +11,19 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from pyrovae.core.trace import Site
+from pyrovae.core.sites import Site
 from pyrovae.errors import ContractError
 
 __all__ = ["Expectations", "expectation", "factors", "picture_site"]
 
 
-DRAWS = 64  # for the mean of a distribution that has no closed one
+MEAN_DRAWS = 64  # for the mean of a distribution that has no closed one
 
 
 class Expectations(Messenger):
     """Sites that would be drawn hold the mean of their distribution, so that a program runs without chance."""
 
-    def _pyro_sample(self, msg: Site) -> None:
+    def _pyro_sample(self, msg: Any) -> None:
         if not (msg["done"] or msg["is_observed"] or site_is_subsample(msg)):
             msg["value"], msg["done"] = expectation(msg["fn"]), True
 
@@ -39,12 +40,12 @@ def expectation(fn: TorchDistribution) -> Tensor:
     try:
         value = fn.mean
     except NotImplementedError:
-        return fn.sample(torch.Size([DRAWS])).mean(0)
+        return fn.sample(torch.Size([MEAN_DRAWS])).mean(0)
     return fn.mode if value.isnan().all() else value
 
 
 def factors(fn: TorchDistribution) -> TorchDistribution | None:
-    """The scalar laws whose product a site is, its event's shape in their batch shape; None where it is no product.
+    """The scalar distributions whose product a site is, its event's shape in their batch shape; None where it is no product.
 
     >>> import pyro.distributions as dist
     >>> factors(dist.Normal(torch.zeros(5, 3), 1.0).to_event(1)).batch_shape

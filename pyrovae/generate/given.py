@@ -13,7 +13,8 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from pyrovae.core.pair import Batch, Program, describe, inputs
-from pyrovae.core.trace import Site, mask_scores, run_program, sample_sites
+from pyrovae.core.sites import Site, mask_scores, sample_sites
+from pyrovae.core.trace import run_program
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError, OptionError
 
@@ -27,7 +28,7 @@ def draw_sites(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, T
     held = held or {}
     batch = {key: _same(held.get(key, value), value) for key, value in batch.items()}
     try:
-        with poutine.condition(data=held), poutine.uncondition():
+        with poutine.condition(data=dict(held)), poutine.uncondition():
             return sample_sites(run_program(model, batch))
     except ContractError as error:  # of a model without a prior; Pyro adds a table of shapes
         raise ContractError(str(error).partition("\n")[0]) from None
@@ -40,7 +41,7 @@ class _WithoutPrior(Messenger):
         super().__init__()
         self.device = device
 
-    def _pyro_sample(self, msg: Site) -> None:
+    def _pyro_sample(self, msg: Any) -> None:
         if not (msg["done"] or msg["is_observed"] or site_is_subsample(msg) or is_density(msg["fn"])):
             msg["value"], msg["done"] = torch.zeros(msg["fn"].shape(), device=self.device), True
 
@@ -111,7 +112,7 @@ def refuse_posterior(model: Program, batch: Mapping[str, Tensor], held: Mapping[
     drawn = [name for name in first if name not in held]
     for name in held:
         scores = [mask_scores(sites[name], sites[name]["fn"].log_prob(values[name])) for sites in (first, second)]
-        if not torch.allclose(*scores, rtol=1e-5, atol=1e-5, equal_nan=True):
+        if not torch.allclose(scores[0], scores[1], rtol=1e-5, atol=1e-5, equal_nan=True):
             raise ContractError(
                 f"given={{{name!r}: ...}} asks for {', '.join(drawn)} given {name!r}, whose distribution in {describe(model)} "
                 "depends on what is drawn, while sample draws parents first; give those sites too, or use posterior(pair, "

@@ -11,7 +11,8 @@ from torch import Tensor
 from pyrovae.core.doors import as_datum
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Batch, PairLike, Program, as_pair, template
-from pyrovae.core.trace import fixed, run_program, sample_sites
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import latents_trace, run_program
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate.expectation import Expectations, expectation, factors, picture_site
 from pyrovae.generate.given import refuse_unknown
@@ -20,7 +21,7 @@ from pyrovae.generate.reconstruction import continuous, posterior_means
 __all__ = ["interpolate", "manifold", "traverse"]
 
 
-MOST_DIMS = 10  # that a traversal shows when not told which
+MAX_TRAVERSED_DIMS = 10  # that a traversal shows when not told which
 
 
 def traverse(
@@ -58,7 +59,7 @@ def traverse(
         latents, events = posterior_means(pair.guide, batch)
         site = _vector_site(events, site)
         center = latents[site][0]
-        chosen = list(range(min(len(center), MOST_DIMS))) if dims is None else [int(i) for i in dims]
+        chosen = list(range(min(len(center), MAX_TRAVERSED_DIMS))) if dims is None else [int(i) for i in dims]
         if not chosen or not all(0 <= i < len(center) for i in chosen):
             raise OptionError(f"dims is {chosen}; site {site!r} has dimensions 0 to {len(center) - 1}.")
         grid = torch.arange(-5, 6) * 0.6 if values is None else torch.as_tensor(values)
@@ -80,7 +81,8 @@ def interpolate(
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
-        data_a, data_b: one datum each, as for :func:`traverse`.
+        data_a: one datum each, as for :func:`traverse`.
+        data_b: one datum each, as for :func:`traverse`.
         num: how many pictures, both ends included.
         site: the latent site to move; by default all of them. What cannot be moved (labels) stays that of a.
 
@@ -153,7 +155,7 @@ def manifold(pair: PairLike, num: int = 20, site: str | None = None, like: Mappi
 def _decode(model: Program, batch: Batch, latents: Mapping[str, Tensor], rows: int) -> Tensor:
     """E[x | latents] of the picture site, (rows, *shape); entries of one row stand for all rows."""
     batch, latents = ({key: value.expand(rows, *value.shape[1:]) for key, value in d.items()} for d in (batch, latents))
-    sites = sample_sites(run_program(model, batch, replay=fixed(latents)))
+    sites = sample_sites(run_program(model, batch, replay=latents_trace(latents)))
     return expectation(sites[picture_site(sites)]["fn"])
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair
-from pyrovae.core.trace import Site, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import Site, sample_sites
+from pyrovae.core.trace import run_program, trace_pair
 from pyrovae.errors import OptionError
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import Expectations, expectation, picture_site
@@ -100,7 +101,7 @@ def require_samples(num_samples: Any) -> None:
 
 
 def _mean_given_latents(pair: Pair, batch: Mapping[str, Tensor], num_samples: int) -> Tensor:
-    total: Tensor | float = 0.0
+    total: Any = 0.0
     for start in range(0, num_samples, chunks.ROWS_PER_PASS):
         size = min(chunks.ROWS_PER_PASS, num_samples - start)
         sites = trace_pair(pair.model, pair.guide, batch, size, enumerate_sites=False).model_sites
@@ -108,7 +109,7 @@ def _mean_given_latents(pair: Pair, batch: Mapping[str, Tensor], num_samples: in
     return total / num_samples
 
 
-def posterior_means(guide: Program, batch: Batch) -> tuple[dict[str, Tensor], dict[str, torch.Size]]:
+def posterior_means(guide: Program, batch: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, torch.Size]]:
     """Means of the guide's sites, each given the means of those before it, (B, *event); event shapes of the continuous."""
     with Expectations():
         trace = run_program(guide, batch)

@@ -36,6 +36,7 @@ class TiedEncoder(nn.Module):
             self.bias.data -= self.weight.data @ center.flatten()
 
     def forward(self, x: Tensor) -> Tensor:
+        """The output of the module, of the shape that its class states."""
         z = linear(x.flatten(-len(self.shape)), self.weight, self.bias)
         return z.sigmoid() if self.sigmoid else z
 
@@ -71,6 +72,7 @@ class TiedDecoder(nn.Module):
         self.bias.copy_(h.flatten())
 
     def forward(self, z: Tensor) -> Tensor:
+        """The output of the module, of the shape that its class states."""
         return linear(z, self.encoder.weight.T, self.bias).unflatten(-1, (1, *self.encoder.shape))
 
 
@@ -103,4 +105,5 @@ class Dictionary(nn.Module):
         self.bias.copy_(h.flatten())
 
     def forward(self, z: Tensor) -> Tensor:
+        """The output of the module, of the shape that its class states."""
         return linear(z, self.atoms, self.bias).unflatten(-1, self.shape)

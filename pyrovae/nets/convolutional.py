@@ -46,6 +46,7 @@ class ConvEncoder(nn.Module):
         self.layers = _glorot(nn.Sequential(*layers, nn.Flatten(), dense))
 
     def forward(self, x: Tensor) -> Tensor:
+        """The output of the module, of the shape that its class states."""
         lead = x.shape[: x.dim() - self.event_dim]
         return self.layers(x.reshape(-1, *self.shape)).unflatten(0, lead)
 
@@ -87,5 +88,6 @@ class ConvDecoder(nn.Module):
         self.layers[-1].bias.copy_(h.reshape(len(self.layers[-1].bias), -1).mean(1))
 
     def forward(self, z: Tensor) -> Tensor:
+        """The output of the module, of the shape that its class states."""
         lead = z.shape[:-1]
         return self.layers(z.reshape(-1, z.shape[-1])).reshape(*lead, *self.shape)

@@ -93,6 +93,7 @@ class JointMLP(MLP):
         self.shapes = shapes
 
     def forward(self, *inputs: Tensor) -> Tensor:
+        """The output of the module, of the shape that its class states."""
         first, *rest = self
         weights = first.weight.split([math.prod(shape) for shape in self.shapes], 1)
         parts = zip(inputs, self.shapes, weights, strict=True)
@@ -126,6 +127,7 @@ class BranchedMLP(nn.Module):
         self.joint = JointMLP([hidden[0]] * len(inputs), hidden[1:], out_features, activation)
 
     def forward(self, *inputs: Tensor) -> Tensor:
+        """The output of the module, of the shape that its class states."""
         parts = zip(self.branches, inputs, self.shapes, strict=True)
         return self.joint(*[branch(u.flatten(-len(shape))) for branch, u, shape in parts])
 
@@ -150,6 +152,7 @@ class MLPEncoder(nn.Module):
         )
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+        """The output of the module, of the shape that its class states."""
         return self.mlp(x, *others) if others else self.mlp(x.flatten(-len(self.shape)))
 
 
@@ -180,4 +183,5 @@ class MLPDecoder(nn.Module):
         last[-1].bias.copy_(h.flatten())
 
     def forward(self, *z: Tensor) -> Tensor:
+        """The output of the module, of the shape that its class states."""
         return self.mlp(*z).unflatten(-1, self.shape)

@@ -86,4 +86,5 @@ def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) ->
     """
     if isinstance(objective, pyro.infer.ELBO):
         return objective
-    return OBJECTIVES.build(objective, **options)
+    built: Objective = OBJECTIVES.build(objective, **options)
+    return built

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from pyrovae.core.trace import PairTrace, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.errors import ContractError
 from pyrovae.objectives.objective import Given, Objective, Update, Updates
 
@@ -63,6 +64,7 @@ class AAE(Objective):
             self.networks = discriminator(z.shape[-1], self.hidden).to(z.device)
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles)
         for name, site in traced.guide_sites.items():
             if not (site["fn"].has_rsample and site["value"].is_floating_point()) or name in traced.enumerated:
@@ -84,6 +86,7 @@ class AAE(Objective):
         return codes_of({name: sites[name]["value"] for name in names})
 
     def updates(self, given: Given) -> Updates:
+        """The updates, in the order that the class states."""
         traced = self.trace(given)
         names, likelihood = list(traced.latents), traced.total({n: traced.log_p[n] for n in traced.observed}).mean(0)
         yield Update("reconstruct", -likelihood.mean(), likelihood)
@@ -101,7 +104,8 @@ class AAE(Objective):
     def judge(self, codes: Tensor) -> Tensor:
         """D, (K, B): above 0 where it takes codes for draws of the prior."""
         assert self.networks is not None
-        return self.networks(codes).squeeze(-1)
+        logits: Tensor = self.networks(codes)
+        return logits.squeeze(-1)
 
     def epoch_figures(self, given: Given) -> dict[str, Tensor]:
         """The sliced Wasserstein distance of codes to the prior, and the 95% quantile of that of the prior to itself."""
@@ -117,7 +121,8 @@ def sliced_wasserstein(one: Tensor, other: Tensor, num_projections: int = 50) ->
         mean over unit u of (1/n) sum_i |sort(one u)_i - sort(other u)_i|
 
     Args:
-        one, other: (n, d) each.
+        one: a sample, (n, d).
+        other: another one, (n, d).
         num_projections: how many directions.
 
     References: Bonneel, Rabin, Peyre and Pfister, Sliced and Radon Wasserstein Barycenters of Measures, 2015.
@@ -127,7 +132,8 @@ def sliced_wasserstein(one: Tensor, other: Tensor, num_projections: int = 50) ->
     """
     directions = torch.randn(one.shape[-1], num_projections, device=one.device)
     directions = directions / directions.norm(dim=0)
-    return ((one @ directions).sort(0).values - (other @ directions).sort(0).values).abs().mean()
+    gaps: Tensor = (one @ directions).sort(0).values - (other @ directions).sort(0).values
+    return gaps.abs().mean()
 
 
 def sliced_wasserstein_null(pool: Tensor, num_splits: int = 100, quantile: float = 0.95) -> Tensor:

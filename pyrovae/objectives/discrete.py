@@ -10,11 +10,12 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyrovae.core.pair import Program
-from pyrovae.core.trace import PairTrace, Site, fixed, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import Site, sample_sites
+from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.elbo import ELBO
-from pyrovae.objectives.importance import normalized, sampled_score
+from pyrovae.objectives.importance import normalized_weights, sampled_score
 from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 
 __all__ = ["NVIL", "RWS", "VIMCO", "WakeSleep"]
@@ -25,7 +26,7 @@ class VIMCO(Objective):
 
         grad = sum_k (L - L_-k) grad log q(z_k | x) + grad L,   L_-k by the geometric mean of the other weights
 
-    Unbiased, without networks or parameters of its own.
+    Unbiased, without networks or parameters of its own. The value is a lower bound on log p(x), in nats per datum, (B,).
 
     Args:
         num_particles: K, at least 2.
@@ -38,6 +39,7 @@ class VIMCO(Objective):
         super().__init__(num_particles)
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         log_weight, score = traced.log_weight, sampled_score(traced, self)
         bound = bounds.iwae(log_weight)
         if score is None:
@@ -51,7 +53,8 @@ class NVIL(ELBO):
 
         signal = log w - c - C(x), divided by max(1, its running standard deviation)
 
-    c is a running average, C(x) a network of the data trained to predict the signal. They change no expectation.
+    c is a running average, C(x) a network of the data trained to predict the signal. They change no expectation. The value is
+    a lower bound on log p(x), in nats per datum, (B,).
 
     Args:
         num_particles: K, over which the mean is taken.
@@ -63,7 +66,7 @@ class NVIL(ELBO):
     """
 
     weights_kl = False
-    weights: dict[str, float] = {}  # type: ignore[assignment]  # none of the ELBO's
+    weights: dict[str, float] = {}  # none of the ELBO's
 
     def __init__(self, num_particles: int = 1, baseline: str = "network", hidden: int = 100, decay: float = 0.8) -> None:
         super().__init__(num_particles)
@@ -87,14 +90,22 @@ class NVIL(ELBO):
         self.networks = Baselines(math.prod(x.shape[1:]), self.hidden if self.baseline == "network" else None).to(x.device)
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         traced = super().trace(given, batch)
-        if not traced.sampled:
-            raise ContractError("no latent site is drawn without reparameterization, so nvil has nothing to do: use 'elbo'.")
+        self.require_score(traced)
         return traced
 
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
-        self.build(traced)
+    def require_score(self, traced: PairTrace) -> Tensor:
+        """Sum of log q of the sampled sites, (K, B); ContractError where there are none."""
         score = sampled_score(traced, self)
+        if score is None:
+            raise ContractError("no latent site is drawn without reparameterization, so nvil has nothing to do: use 'elbo'.")
+        return score
+
+    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
+        self.build(traced)
+        score = self.require_score(traced)
         log_weight = traced.log_weight
         bound = bounds.elbo(log_weight)
         path = log_weight + (score - score.detach())  # E[grad log q] = 0
@@ -107,11 +118,14 @@ class NVIL(ELBO):
 class Baselines(nn.Module):
     """c, C(x), and the running variance of the centred signal."""
 
+    mean: Tensor
+    variance: Tensor
+    count: Tensor
+
     def __init__(self, data_dim: int, hidden: int | None) -> None:
         super().__init__()
-        self.network = None
-        if hidden is not None:
-            self.network = nn.Sequential(nn.Linear(data_dim, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        layers = None if hidden is None else (nn.Linear(data_dim, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        self.network = None if layers is None else nn.Sequential(*layers)
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("variance", torch.zeros(()))
         self.register_buffer("count", torch.zeros(()))
@@ -138,7 +152,8 @@ class RWS(Objective):
         model: sum_k v_k grad log p(x, z_k),   guide (wake): sum_k v_k grad log q(z_k | x),   v = w / sum w
         guide (sleep): grad log q(z | x) at x, z drawn from the model
 
-    No draw is differentiated, so that discrete and continuous sites are served alike. Programs must not share parameters.
+    No draw is differentiated, so that discrete and continuous sites are served alike. Programs must not share parameters. The
+    value is the IWAE bound, a lower bound on log p(x), in nats per datum, (B,).
 
     Args:
         num_particles: K.
@@ -159,12 +174,13 @@ class RWS(Objective):
         return {"sleep": self.sleep} if 0 < self.sleep < 1 else {}
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
-        traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=detached)
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
+        traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=detach_draw)
         return self.admit(given, traced)
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         """The wake phase: the bound, and the surrogate of the model and of the guide's share."""
-        weights = normalized(traced.log_terms)
+        weights = normalized_weights(traced.log_terms)
         bound = self.of(traced.log_weight)
         log_q = traced.total(traced.log_q)
         surrogate = (self.model_weights(weights) * traced.total(traced.log_p)).flatten(0, -2).sum(0)
@@ -173,6 +189,7 @@ class RWS(Objective):
         return Terms(bound, surrogate)
 
     def updates(self, given: Given) -> Updates:
+        """The updates, in the order that the class states."""
         traced = self.trace(given)
         dreams = dream(given.model, given.guide, given.batch) if self.sleep and torch.is_grad_enabled() else None
         bound, surrogate, state = self.terms(traced, given.schedule)
@@ -193,6 +210,10 @@ class RWS(Objective):
 class WakeSleep(RWS):
     """Wake-sleep: the model follows the ELBO's gradient, the guide log q(z | x) at dreams of the model.
 
+        model (wake): (1/K) sum_k grad log p(x, z_k), z_k ~ q,   guide (sleep): grad log q(z | x) at (x, z) ~ p
+
+    The value is the ELBO, a lower bound on log p(x), in nats per datum, (B,).
+
     Args:
         num_particles: K, over which the wake phase's mean is taken.
 
@@ -203,21 +224,25 @@ class WakeSleep(RWS):
         super().__init__(num_particles, sleep=1.0)
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         traced = super().trace(given, batch)
         if traced.log_terms.dim() > 2:
             raise ContractError(f"{self!r} draws its latent sites: take the marks for enumeration off, or use 'rws'.")
         return traced
 
     def of(self, log_weight: Tensor) -> Tensor:
+        """The bound, (B,), in nats, of log weights, (K, B)."""
         return bounds.elbo(log_weight)
 
     def model_weights(self, weights: Tensor) -> Tensor:
+        """The weight of each draw in the model's gradient, the shape of ``weights``."""
         return torch.full_like(weights, 1 / self.num_particles)
 
 
-def detached(site: Site) -> Tensor:
+def detach_draw(site: Site) -> Tensor:
     """A draw without its path."""
-    return site["value"].detach()
+    value: Tensor = site["value"]
+    return value.detach()
 
 
 def dream(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> Tensor:
@@ -226,6 +251,6 @@ def dream(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> Tensor
         sites = sample_sites(run_program(model, batch))
     observed = {n: s["value"] for n, s in sites.items() if s["infer"].get("was_observed")}
     latents = {n: s["value"] for n, s in sites.items() if n not in observed}
-    guide_sites = sample_sites(run_program(guide, {**batch, **observed}, replay=fixed(latents)))
+    guide_sites = sample_sites(run_program(guide, {**batch, **observed}, replay=latents_trace(latents)))
     scores = [site["fn"].log_prob(site["value"]) for site in guide_sites.values() if not site["is_observed"]]
     return torch.stack(scores).sum(0)

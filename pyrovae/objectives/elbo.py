@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from pyrovae.core.pair import Program, describe, inputs
-from pyrovae.core.trace import PairTrace, mask_scores
+from pyrovae.core.sites import mask_scores
+from pyrovae.core.trace import PairTrace
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled
@@ -21,7 +22,9 @@ __all__ = ["ELBO", "STL", "Enum", "MeanField"]
 
 
 class ELBO(Objective):
-    """E_q[log p(x, z) - log q(z | x)], sampled; any site, any guide.
+    """The evidence lower bound, sampled, for any sites and any guide; a lower bound on log p(x), in nats per datum, (B,).
+
+        ELBO = E_q[log p(x, z) - log q(z | x)],   by the mean over K draws
 
     Reparameterized sites take the pathwise gradient, enumerated ones are summed exactly, the others take the score function
     of Ranganath et al. (2014) with the datum's own log weight as its signal: value and gradient of
@@ -35,7 +38,7 @@ class ELBO(Objective):
         capacity:  E_q[log p(x | z)] - gamma |KL - C|, KL its mean over the batch
                                                                             (Burgess et al. 2018)
 
-    All four may be scheduled (``fit(schedule={"beta": "linear:start=0,end=4,epochs=10"})``) where they are on; a warm-up
+    All four may be scheduled (``fit(schedule={"beta": "linear:start=0,end=4,epochs=10"})``) where they are on; a warmup
     (``fit(kl_warmup=...)``) is beta, or C, growing linearly from 0 to its value.
 
     Args:
@@ -84,7 +87,8 @@ class ELBO(Objective):
         return {"beta": self.beta, **({"free_bits": self.free_bits} if self.free_bits else {})}
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
-        bound = traced.expect(traced.log_joint - traced.total(traced.log_q)).mean(0)
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
+        bound = bounds.elbo(self.log_weight(traced))
         beta = schedule.get("beta", self.beta)
         if not (self.free_bits or traced.sampled) and self.capacity is None and isinstance(beta, float | int) and beta == 1:
             return Terms(bound, bound)  # nothing is weighted, nothing needs a score
@@ -108,13 +112,17 @@ class ELBO(Objective):
             surrogate = surrogate + traced.expect(signal * (score - score.detach()))
         return Terms(bound, surrogate.mean(0))
 
+    def log_weight(self, traced: PairTrace) -> Tensor:
+        """log p(x, z) - log q(z | x) at each draw, (K, B), averaged over enumerated sites by q."""
+        return traced.expect(traced.log_joint - traced.total(traced.log_q))
+
     @staticmethod
     def refuse_weight(beta: float | Tensor, traced: PairTrace) -> None:
         """Weights are not for sites that the model sums out, inside whose log-sum-exp they would be."""
         if not isinstance(beta, (int, float)) or beta != 1:
             raise ContractError(
                 f"site {traced.summed_out[0]!r} is summed out in the model, so its KL cannot be weighted; enumerate it in the "
-                "guide, or leave beta at 1 without a warm-up."
+                "guide, or leave beta at 1 without a warmup."
             )
 
     def penalty(self, traced: PairTrace, kl: dict[str, Tensor], schedule: Mapping[str, Tensor]) -> Tensor:
@@ -130,11 +138,15 @@ class ELBO(Objective):
             return beta * sum(per_site.values(), traced.total({}).mean(0))
         parts = kl if self.free_bits_per == "dimension" else per_site
         counted = [torch.where(value.mean(0) > free_bits, value, free_bits) for value in parts.values()]
-        return beta * sum(value.flatten(1).sum(1) if value.dim() > 1 else value for value in counted)
+        return beta * sum(
+            (value.flatten(1).sum(1) if value.dim() > 1 else value for value in counted), traced.total({}).mean(0)
+        )
 
 
 class MeanField(ELBO):
-    """E_q[log p(x | z)] - sum over sites of KL(q || p), analytic where that is right and registered, sampled elsewhere.
+    """The ELBO with its KL analytic where that is right and registered, else sampled; a lower bound, nats per datum, (B,).
+
+        ELBO = E_q[log p(x | z)] - sum over sites of KL(q || p)
 
     The value and gradient of :class:`pyro.infer.TraceMeanField_ELBO`, but for sites whose analytic KL would be wrong: where
     a site comes after another in the model and before it in the guide, its prior may depend on a draw that depends on its
@@ -148,6 +160,7 @@ class MeanField(ELBO):
     """
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         refuse_sampled(traced, self, "use 'elbo', or enumerate it")
         if traced.summed_out:
             raise ContractError(
@@ -196,7 +209,9 @@ def crosses(traced: PairTrace, name: str) -> bool:
 
 
 class Enum(ELBO):
-    """The ELBO with every discrete site of finite support enumerated, marked for it or not, and summed exactly.
+    """The ELBO with every discrete site of finite support enumerated; a lower bound, in nats per datum, (B,).
+
+        ELBO = sum_y q(y | x) E_q(z | x, y)[log p(x, y, z) - log q(y, z | x)],   y all discrete sites
 
     Value and gradient of :class:`pyro.infer.TraceEnum_ELBO`.
 
@@ -204,6 +219,7 @@ class Enum(ELBO):
     """
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         return super().trace(replace(given, model=_Marked(given.model), guide=_Marked(given.guide)), batch)
 
 
@@ -219,9 +235,12 @@ class _Marked:
 
 
 class STL(ELBO):
-    """The ELBO with the score term of log q left out of its gradient ("sticking the landing"): no variance at q = p(z | x).
+    """The ELBO without the score of log q in its gradient ("sticking the landing"): no variance at q = p(z | x).
 
-    Every latent site must be reparameterized or enumerated.
+        gradient for the guide = (1/K) sum_k (d log w_k / d z_k) grad z_k,   w_k = p(x, z_k) / q(z_k | x)
+
+    Its value is the ELBO, a lower bound on log p(x), in nats per datum, (B,). Every latent site must be reparameterized or
+    enumerated.
 
     Args:
         num_particles: K, over which the mean is taken.
@@ -230,12 +249,13 @@ class STL(ELBO):
     """
 
     weights_kl = False
-    weights: dict[str, float] = {}  # type: ignore[assignment]  # none of the ELBO's
+    weights: dict[str, float] = {}  # none of the ELBO's
 
     def __init__(self, num_particles: int = 1) -> None:
         super().__init__(num_particles)
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         refuse_sampled(traced, self, "use 'elbo'")
         score = score_terms(traced)
         entropy = traced.total(traced.log_q) - (score - score.detach())

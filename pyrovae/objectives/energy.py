@@ -13,7 +13,9 @@ __all__ = ["Energy"]
 
 
 class Energy(Objective):
-    """E_q[log p(x | z) + log p(z)], minus the energy of x: the reconstruction of an autoencoder, **no** bound on log p(x).
+    """Minus the energy of x, in nats per datum, (B,): the reconstruction of an autoencoder, **no** bound on log p(x).
+
+        -energy(x) = E_q[log p(x | z) + log p(z)]
 
     Of a deterministic encoder log p(x, z) at z = f(x), with log p(z) = 0 where the model has no prior. A Laplace prior is an
     L1 penalty of the code, a Gaussian one a quadratic penalty (maximum a posteriori, amortized). The ELBO has -E_q[log q]
@@ -26,6 +28,7 @@ class Energy(Objective):
     bound = "none"
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         refuse_sampled(traced, self, "use 'elbo', or enumerate it")
         value = traced.expect(traced.log_joint).mean(0)
         return Terms(value, value)

@@ -50,7 +50,9 @@ def sampled_score(traced: PairTrace, objective: Objective) -> Tensor | None:
 
 
 class Renyi(WeightBound):
-    """1/(1 - alpha) log (1/K) sum_k w_k^(1 - alpha), w_k = p(x, z_k) / q(z_k | x).
+    """The variational Renyi bound, in nats per datum, (B,): a lower bound on log p(x) for alpha >= 0.
+
+        L_alpha = 1/(1 - alpha) log (1/K) sum_k w_k^(1 - alpha),   w_k = p(x, z_k) / q(z_k | x)
 
     Right where Pyro's ``RenyiELBO`` is not: no scale inside the log-sum-exp, a gradient for sampled discrete sites, an exact
     sum over enumerated ones. For alpha < 0 the expectation may lie on either side of log p(x).
@@ -73,11 +75,14 @@ class Renyi(WeightBound):
         return {"alpha": self.alpha}
 
     def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
+        """The bound, (B,), in nats, of log weights, (K, B)."""
         return bounds.renyi(log_weight, schedule.get("alpha", self.alpha))
 
 
 class IWAE(WeightBound):
-    """log (1/K) sum_k p(x, z_k) / q(z_k | x), a lower bound that rises to log p(x) with K.
+    """The importance weighted bound, in nats per datum, (B,): a lower bound that rises to log p(x) with K.
+
+        L_K = log (1/K) sum_k p(x, z_k) / q(z_k | x)
 
     Args:
         num_particles: K.
@@ -89,11 +94,16 @@ class IWAE(WeightBound):
         super().__init__(num_particles)
 
     def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
+        """The bound, (B,), in nats, of log weights, (K, B)."""
         return bounds.iwae(log_weight)
 
 
 class MIWAE(WeightBound):
-    """The mean of M IWAE bounds of L = K / M draws each: a looser bound with a less noisy gradient for the guide.
+    """The mean of M IWAE bounds of L = K / M draws each: looser, with a less noisy gradient for the guide.
+
+        (1/M) sum_m log (1/L) sum_l w_ml,   w_ml = p(x, z_ml) / q(z_ml | x)
+
+    A lower bound on log p(x), in nats per datum, (B,).
 
     Args:
         num_particles: K, all draws together.
@@ -110,11 +120,14 @@ class MIWAE(WeightBound):
         self.num_groups = num_groups
 
     def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
+        """The bound, (B,), in nats, of log weights, (K, B)."""
         return bounds.miwae(log_weight, self.num_groups)
 
 
 class CIWAE(WeightBound):
-    """beta ELBO + (1 - beta) IWAE.
+    """Between the ELBO and the IWAE: a lower bound on log p(x), in nats per datum, (B,).
+
+        beta (1/K) sum_k log w_k + (1 - beta) log (1/K) sum_k w_k,   w_k = p(x, z_k) / q(z_k | x)
 
     Args:
         num_particles: K.
@@ -135,6 +148,7 @@ class CIWAE(WeightBound):
         return {"beta": self.beta}
 
     def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
+        """The bound, (B,), in nats, of log weights, (K, B)."""
         return bounds.ciwae(log_weight, schedule.get("beta", self.beta))
 
 
@@ -146,7 +160,8 @@ class Gate:
         self.draws: dict[str, Tensor] = {}
 
     def __call__(self, site: Mapping[str, Any]) -> Tensor:
-        draw, event_dim = site["value"], site["fn"].event_dim
+        draw: Tensor = site["value"]
+        event_dim: int = site["fn"].event_dim
         seen = draw.view_as(draw)
         if seen.requires_grad:
             seen.register_hook(lambda grad: self.scale(grad, event_dim))
@@ -163,12 +178,19 @@ class Gate:
         return grad * factor.reshape(factor.shape + (1,) * event_dim)
 
 
+def normalized_weights(log_terms: Tensor) -> Tensor:
+    """v = u / sum u over draws and enumerated values, (..., K, B), without gradient."""
+    flat = log_terms.detach().flatten(0, -2).softmax(0)
+    return flat.reshape(log_terms.shape)
+
+
 class DReG(Objective):
     """The IWAE's bound with a doubly reparameterized gradient for the guide, whose signal stays up with K.
 
         model:  sum_k v_k grad log p(x, z_k),     guide:  sum_k v_k^2 (d log w_k / d z_k) grad z_k,     v = w / sum w
 
-    Every latent site must be reparameterized or enumerated. With one particle it is STL.
+    The value is a lower bound on log p(x), in nats per datum, (B,). Every latent site must be reparameterized or enumerated.
+    With one particle it is STL.
 
     Args:
         num_particles: K.
@@ -180,28 +202,26 @@ class DReG(Objective):
         super().__init__(num_particles)
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=Gate())
         return self.admit(given, traced)
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         refuse_sampled(traced, self, "use 'vimco' or 'iwae'")
-        weights = normalized(traced.log_terms)
+        v = normalized_weights(traced.log_terms)  # v = w / sum w
         score = score_terms(traced)
-        log_terms = traced.log_terms + (score - score.detach())  # the path of log q without its score
-        traced.through.factor = weights  # type: ignore[union-attr]
-        return Terms(bounds.iwae(traced.log_weight), (weights * log_terms).flatten(0, -2).sum(0))
-
-
-def normalized(log_terms: Tensor) -> Tensor:
-    """v = u / sum u over draws and enumerated values, (..., K, B), without gradient."""
-    flat = log_terms.detach().flatten(0, -2).softmax(0)
-    return flat.reshape(log_terms.shape)
+        log_w = traced.log_terms + (score - score.detach())  # d log w / d z reaches the guide through its draws alone
+        traced.through.factor = v  # type: ignore[union-attr]  # a second v for what passes through a draw: v^2 in the guide
+        return Terms(bounds.iwae(traced.log_weight), (v * log_w).flatten(0, -2).sum(0))
 
 
 class PIWAE(Objective):
     """The IWAE bound of all K draws for the model, the MIWAE bound of M groups for the guide; reports the former.
 
-    Every latent site must be reparameterized.
+        model:  grad log (1/K) sum_k w_k,     guide:  grad (1/M) sum_m log (1/L) sum_l w_ml,     L = K / M
+
+    The value is a lower bound on log p(x), in nats per datum, (B,). Every latent site must be reparameterized.
 
     Args:
         num_particles: K, all draws together.
@@ -216,10 +236,12 @@ class PIWAE(Objective):
         self.num_groups = num_groups
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         traced = trace_pair(given.model, given.guide, given.batches[batch], self.num_particles, through=Gate())
         return self.admit(given, traced)
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         refuse_sampled(traced, self, "use 'vimco' or 'iwae'")
         if traced.log_terms.dim() > 2:
             raise ContractError(f"{self!r} is not defined with enumerated sites here; use 'iwae', 'miwae' or 'dreg'.")
@@ -231,7 +253,7 @@ class PIWAE(Objective):
         paths = {n: z for n, z in traced.seen.items() if z.requires_grad}  # type: ignore[union-attr]
         grads = torch.autograd.grad((groups * log_weight).sum(), list(paths.values()), retain_graph=True)
         gate.factor = torch.zeros_like(groups)  # type: ignore[union-attr]  # the model's gradient ends at the draws
-        surrogate = (normalized(log_weight) * traced.log_joint - groups * score_terms(traced)).sum(0)
+        surrogate = (normalized_weights(log_weight) * traced.log_joint - groups * score_terms(traced)).sum(0)
         for name, grad in zip(paths, grads, strict=True):
             moved = grad * gate.draws[name]  # type: ignore[union-attr]
             surrogate = surrogate + moved.flatten(2).sum(2).sum(0) if moved.dim() > 2 else surrogate + moved.sum(0)

@@ -9,7 +9,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from pyrovae.core.pair import Program, note_askers, owned_parameters, parameters, running
+from pyrovae.core.pair import Program, note_askers, owned_parameters, parameter_scope, parameters
 from pyrovae.errors import ContractError, nearest
 from pyrovae.objectives.objective import Given, Objective, as_updates
 
@@ -91,7 +91,7 @@ def prepare_objective(objective: Objective, model: Program, guide: Program, batc
     """Make the objective's networks and ask whether it can serve the pair; random states are left as they were."""
     devices = sorted({value.device.index or 0 for value in batch.values() if value.device.type == "cuda"})
     given = Given(model, guide, [batch] * objective.num_batches)
-    with running(model, guide), torch.no_grad():
+    with parameter_scope(model, guide), torch.no_grad():
         if objective.lacks_networks:
             with torch.random.fork_rng(devices=devices):
                 traced = objective.trace(given)

@@ -11,12 +11,13 @@ import pyro.infer
 import torch
 from torch import Tensor, nn
 
+from pyrovae.core.messages import mismatch_message, no_density
 from pyrovae.core.pair import Program
-from pyrovae.core.trace import PairTrace, ScaleOf, Site, no_density, run_program, sample_sites, trace_pair, unknown_sites
-from pyrovae.errors import ContractError, OptionError, nearest
-from pyrovae.registry import named
+from pyrovae.core.sites import ScaleOf, Site, sample_sites
+from pyrovae.core.trace import PairTrace, run_program, trace_pair
+from pyrovae.errors import ContractError, OptionError
 
-__all__ = ["Given", "Objective", "Terms", "Update", "Updates", "as_updates", "base_objective", "refuse_sampled"]
+__all__ = ["Given", "Objective", "Terms", "Update", "Updates", "as_updates", "refuse_sampled"]
 
 
 class Terms(NamedTuple):
@@ -57,7 +58,7 @@ class Given:
 
     Attributes:
         model, guide: the two programs.
-        batches: independent batches, as many as the objective's ``num_batches``.
+        batches: independent batches, (B, *shape) an entry, as many as the objective's ``num_batches``.
         schedule: option -> its value at this step, 0-d; only options that are scheduled.
         params: the parameters of each update, for losses that are made of gradients.
         data_size: N, for objectives of the aggregate posterior.
@@ -99,7 +100,7 @@ class Objective(pyro.infer.ELBO):
         bound: on which side of log p(x) the expectation of the reported value lies: lower, upper, estimate for neither, or
             none where what is reported is no estimate of log p(x) at all.
         separable: whether the loss of a batch is the mean of its rows' losses.
-        weights_kl: whether a weight on the KL (beta, warm-up) is right for it.
+        weights_kl: whether a weight on the KL (beta, warmup) is right for it.
         networks: parameters and buffers of the objective's own (discriminators, baselines); None for most.
     """
 
@@ -113,7 +114,7 @@ class Objective(pyro.infer.ELBO):
 
     def __init__(self, num_particles: int = 1) -> None:
         self.require("num_particles", num_particles, at_least=1)
-        super().__init__(num_particles=num_particles, max_plate_nesting=1, vectorize_particles=True)
+        super().__init__(num_particles=num_particles, max_plate_nesting=1, vectorize_particles=True)  # type: ignore[no-untyped-call]  # Pyro's
 
     @staticmethod
     def require(name: str, value: Any, at_least: int) -> None:
@@ -190,14 +191,14 @@ class Objective(pyro.infer.ELBO):
 
     def admit(self, given: Given, traced: PairTrace) -> PairTrace:
         """The trace, unless its latent sites do not match, or are points where a bound needs densities."""
-        if message := unknown_sites(given.model, given.guide, traced):
+        if message := mismatch_message(given.model, given.guide, traced):
             raise ContractError(message)
         if self.bound != "none" and (message := no_density(traced, latent_only=True)):
             raise ContractError(f"{self!r} is a bound on log p(x), and {message} Or train it with objective 'energy'.")
         return traced
 
     # -------------------------------------------------------------------------------------- the face of a Pyro ELBO
-    def _get_trace(self, model: Program, guide: Program, args: tuple, kwargs: dict) -> PairTrace:
+    def _get_trace(self, model: Program, guide: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PairTrace:
         if args:
             raise ContractError(f"{type(self).__name__} takes the batch by name, model(**batch), as in model(x=x).")
         return self.trace(Given(model, guide, [kwargs]))
@@ -221,7 +222,8 @@ class Objective(pyro.infer.ELBO):
         if torch.is_grad_enabled():
             commit(state)
         loss = update.loss * len(update.bound)
-        return scale.value * (loss - loss.detach() - update.bound.detach().sum())
+        value: Tensor = scale.value * (loss - loss.detach() - update.bound.detach().sum())
+        return value
 
     def loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
         """Minus the scaled bound summed over the batch, in nats."""
@@ -262,57 +264,6 @@ def commit(state: Mapping[Tensor, Tensor]) -> None:
     """Write the new values of buffers."""
     for buffer, value in state.items():
         buffer.copy_(value)
-
-
-def base_objective(base: Any, bases: Mapping[str, type[Objective]], owner: str, **options: Any) -> Objective:
-    """The objective that another is built on: a name of ``bases``, or a mapping with ``name`` and options."""
-    name, given = named(base, f"base of {owner}")
-    if name not in bases:
-        raise nearest(f"base of {owner}", str(name), bases)
-    known = inspect.signature(bases[name]).parameters
-    for option in given:
-        if option not in known:
-            raise nearest(f"option of objective {name}", option, known)
-    return bases[name](**{**options, **given})
-
-
-class Wrapper(Objective):
-    """An objective around another, :attr:`inner`, whose networks, weights and nature it has."""
-
-    inner: Objective
-
-    @property
-    def networks(self) -> nn.Module | None:  # type: ignore[override]
-        """The base's own parameters."""
-        return self.inner.networks
-
-    @property
-    def separable(self) -> bool:  # type: ignore[override]
-        """Whether the base's loss of a batch is the mean of its rows'."""
-        return self.inner.separable
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """The base's options that may be scheduled."""
-        return self.inner.weights
-
-    def with_weight(self, name: str, value: float) -> Objective:
-        """The same with another value of one of its own options or of the base's."""
-        options = self.options()
-        if name not in options:
-            self.inner.with_weight(name, value)
-            base = options["base"]
-            name, value = "base", {**({"name": base} if isinstance(base, str) else dict(base)), name: value}  # type: ignore[assignment]
-        return type(self)(**{**options, name: value})
-
-    @property
-    def lacks_networks(self) -> bool:
-        """Whether the base has networks to make."""
-        return self.inner.lacks_networks
-
-    def build(self, traced: PairTrace) -> None:
-        """Make the base's networks."""
-        self.inner.build(traced)
 
 
 def refuse_sampled(traced: PairTrace, objective: Objective, instead: str) -> None:

@@ -15,7 +15,8 @@ from pyrovae.core.trace import PairTrace
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.energy import Energy
-from pyrovae.objectives.objective import Given, Objective, Update, Updates, Wrapper, base_objective
+from pyrovae.objectives.objective import Given, Objective, Update, Updates
+from pyrovae.objectives.wrapper import Wrapper, base_objective
 
 __all__ = ["Contraction", "Sparsity", "rate_divergence"]
 
@@ -70,6 +71,8 @@ class Contraction(Penalized):
         encoder:  J = dE_q[z]/dx, so that small changes of x change the code little          (Rifai et al. 2011)
         decoder:  J = dE[x | z]/dz at the guide's draw, so that the reconstruction is smooth  (Ghosh et al. 2020, RAE-GP)
 
+    What is reported is the base's value alone, in nats per datum, (B,).
+
     A scale of the code that the other network can take back makes either penalty void: tie the weights for the first, give the
     code a prior for the second, as pair ``cae`` does.
 
@@ -107,6 +110,7 @@ class Contraction(Penalized):
         self.of, self.jacobian, self.num_probes = of, jacobian, num_probes
 
     def closed_form(self, given: Given) -> Tensor | None:
+        """The penalty of each datum in closed form, (B,); None where it has none."""
         if self.jacobian != "closed-form":
             return None
         if not callable(closed := getattr(given.guide, "squared_jacobian", None)):
@@ -114,9 +118,11 @@ class Contraction(Penalized):
                 f"{describe(given.guide)} has no method squared_jacobian(x), so its Jacobian has no closed form here; use "
                 "jacobian='autograd'."
             )
-        return closed(given.batch["x"])
+        squared: Tensor = closed(given.batch["x"])
+        return squared
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         if (self.of, self.jacobian) == ("encoder", "autograd"):
             batches = list(given.batches)
             x = batches[batch]["x"].detach().requires_grad_(torch.is_grad_enabled())
@@ -125,6 +131,7 @@ class Contraction(Penalized):
         return super().trace(given, batch)
 
     def penalty(self, traced: PairTrace, given: Given) -> Tensor:
+        """What is subtracted, (B,)."""
         x = traced.batch["x"]
         if not torch.is_grad_enabled():  # a bound is asked for, and no gradient
             return x.new_zeros(len(x))
@@ -180,7 +187,11 @@ def rate_divergence(codes: Tensor, rate: float | Tensor) -> Tensor:
 
 
 class Sparsity(Penalized):
-    """The base minus weight sum_j KL(rate || mean over the batch of code j), for codes in (0, 1).
+    """The base minus a penalty on codes in (0, 1), (..., d), that are on more often than ``rate``, or less often.
+
+        base - weight sum_j KL(Bernoulli(rate) || Bernoulli(m_j)),   m_j the mean over the batch of code j
+
+    What is reported is the base's value alone, in nats per datum, (B,).
 
     Args:
         weight: of the penalty.
@@ -208,6 +219,7 @@ class Sparsity(Penalized):
         return {"weight": self.weight, "rate": self.rate, **self.inner.weights}
 
     def penalty(self, traced: PairTrace, given: Given) -> Tensor:
+        """What is subtracted, (B,)."""
         codes, rate = traced.latents, given.schedule.get("rate", self.rate)
         if not torch.is_grad_enabled():  # before training and at validation; a compiled step must not look at values
             for name, z in codes.items():

@@ -17,20 +17,38 @@ from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.objectives.discrete import NVIL, VIMCO
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.importance import IWAE
-from pyrovae.objectives.objective import Given, Objective, Terms, Wrapper, base_objective
+from pyrovae.objectives.objective import Given, Objective, Terms
+from pyrovae.objectives.wrapper import Wrapper, base_objective
 
 __all__ = ["SemiSupervised"]
 
 
-class _ClassIWAE(IWAE):
-    """log (1/K) sum_k exp sum_y q(y | x) log w_ky: the IWAE over z with the ELBO over y inside, so that q(y | x) learns."""
+def unlabelled_bound(traced: PairTrace) -> Tensor:
+    """U(x) of Kingma et al. (2014), Eq. (7), from one draw of z for each class, (K, B); L(x, y) in rows whose y is known.
+
+    U(x)    = sum_y q(y | x) L(x, y) + H(q(y | x)) = sum_y q(y | x) (L(x, y) - log q(y | x))
+    L(x, y) = log p(x, y, z) - log q(z | x, y),   z ~ q(z | x, y)
+    """
+    bound_less_log_q_y = traced.log_joint - traced.total(traced.log_q)  # L(x, y) - log q(y | x), (C, K, B)
+    return traced.expect(bound_less_log_q_y)  # sum_y q(y | x) (...)
+
+
+class _ClassELBO(ELBO):
+    """The mean of U(x) over K draws."""
 
     def log_weight(self, traced: PairTrace) -> Tensor:
-        return traced.expect(traced.log_joint - traced.total(traced.log_q))
+        return unlabelled_bound(traced)
+
+
+class _ClassIWAE(IWAE):
+    """log (1/K) sum_k exp U_k(x): the IWAE over z with the ELBO over y inside, so that q(y | x) learns."""
+
+    def log_weight(self, traced: PairTrace) -> Tensor:
+        return unlabelled_bound(traced)
 
 
 BASES: dict[str, type[Objective]] = {
-    "elbo": ELBO,
+    "elbo": _ClassELBO,
     "meanfield": MeanField,
     "iwae": _ClassIWAE,
     "nvil": NVIL,
@@ -62,9 +80,10 @@ class SemiSupervised(Wrapper):
         unlabelled rows:   U(x)    = sum_y q(y | x) (L(x, y) - log q(y | x))
         classification:    alpha * mean over the batch's labelled rows of log q(y_b | x_b)
 
-    What is trained is the mean over the batch of the first two plus the third; alpha = 0.1 is the 0.1 N of Kingma et al. for a
-    sum over N data, whichever share of a batch has labels. What is reported is the bound alone, without the classification:
-    of log p(x, y) where ``y`` in the batch is a label and of log p(x) where it is -1. The classifier is the guide's site y.
+    All are in nats per datum, (B,). What is trained is the mean over the batch of the first two plus the third; alpha =
+    0.1 is the 0.1 N of Kingma et al. for a sum over N data, whichever share of a batch has labels. What is reported is the
+    bound alone, without the classification: of log p(x, y) where ``y`` in the batch is a label and of log p(x) where it is
+    -1. The classifier is the guide's site y.
 
     Args:
         alpha: weight of the classification term.
@@ -127,6 +146,7 @@ class SemiSupervised(Wrapper):
         self.labelled_first = isinstance(data, LabelledSplit) and num_processes == 1
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace | Parts:  # type: ignore[override]
+        """The pair's trace of K particles; refuses one that the estimator does not serve."""
         rows = given.batches[batch]
         if "y" not in rows:
             raise ContractError("semisupervised needs y in the batch, (B,): a label, or -1 where there is none; data lack y.")
@@ -151,7 +171,8 @@ class SemiSupervised(Wrapper):
         """Whether the bound of a batch is made of those of its rows: a penalty on the batch's mean KL is not."""
         return self.y == "enumerated" and self.inner.separable
 
-    def terms(self, traced: PairTrace | Parts, schedule: Mapping[str, Tensor] = {}) -> Terms:  # type: ignore[override]
+    def terms(self, traced: PairTrace | Parts, schedule: Mapping[str, Tensor] = {}) -> Terms:
+        """The bound and what is differentiated, (B,) each, in nats per datum."""
         alpha = schedule.get("alpha", self.alpha)
         if isinstance(traced, PairTrace):
             bound, surrogate, state = self.inner.terms(traced, schedule)
@@ -165,8 +186,8 @@ class SemiSupervised(Wrapper):
     @staticmethod
     def classification(traced: PairTrace) -> Tensor:
         """B / (number of labelled rows) log q(y_b | x_b), (B,): its mean over rows is that over labelled rows."""
-        law = traced.guide_sites["y"]["fn"]
-        assert isinstance(law, LabelledGuide)
-        scores = law.log_prob_of_labels()
+        q_y = traced.guide_sites["y"]["fn"]
+        assert isinstance(q_y, LabelledGuide)
+        scores = q_y.log_prob_of_labels()
         scores = scores.expand(torch.broadcast_shapes(scores.shape, traced.shape)).mean(0)
-        return scores * (len(law.labels) / law.known.sum().clamp_min(1))
+        return scores * (len(q_y.labels) / q_y.known.sum().clamp_min(1))

@@ -64,6 +64,7 @@ class Recipe:
     build: Callable[..., Pair] = field(repr=False)
 
     def __call__(self, spec: DataSpec, **options: Any) -> Pair:
+        """The pair of these options for such data."""
         return self.build(spec, **options)
 
     @property
@@ -172,7 +173,7 @@ def recipe(
         def build(spec: DataSpec, **options: Any) -> Pair:
             known.refuse(spec, options)
             given = {name: value for name, value in options.items() if name in plain}
-            made = body(spec, **given, **{name: each.chosen(spec, options) for name, each in lists.items()})
+            made = body(spec, **given, **{name: each.with_options(spec, options) for name, each in lists.items()})
             pair = made if isinstance(made, Pair) else replace(as_pair(made), objective=objective)
             pair = replace(pair, recipe={"name": known.name, "options": options})
             if spec.roles.get("missing"):

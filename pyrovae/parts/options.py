@@ -43,7 +43,7 @@ class Options:
         """The options by name."""
         return {name: getattr(self, name) for name in self.types()}
 
-    def chosen(self: Self, spec: DataSpec, options: Mapping[str, Any]) -> Self:
+    def with_options(self: Self, spec: DataSpec, options: Mapping[str, Any]) -> Self:
         """This list for such data, with those of the options that are in it."""
         return replace(self, spec=spec, defaults=self, **{name: options[name] for name in self.types() if name in options})
 

@@ -47,7 +47,8 @@ def estimates(value: Tensor, stderr: Tensor, label: str, below: Tensor, limit: f
     """Estimates of log p(x_b) with two standard errors, in order of value; beside them a diagnostic of each.
 
     Args:
-        value, stderr: (N,), in nats.
+        value: estimates, (N,), in nats.
+        stderr: their standard errors, (N,), in nats.
         label: the diagnostic's name.
         below: (N,), the diagnostic.
         limit: drawn as a line, and data above it in orange.

@@ -28,6 +28,8 @@ def image_grid(
         images: (n, *shape); images are clipped to [vmin, vmax].
         columns: by default about as many as rows.
         titles: one for each image.
+        vmin: the value shown black.
+        vmax: the value shown white.
 
     >>> len(image_grid(torch.rand(6, 8, 8), columns=3).axes)
     1
@@ -89,6 +91,8 @@ def completions(
         draws: (K, B, *shape).
         seen: what to show at the left, (B, *shape), where that is not x's known part.
         whole: whether all of x is there to be shown at the right.
+        vmin: the value shown black.
+        vmax: the value shown white.
 
     >>> len(completions(torch.rand(2, 4, 4), torch.ones(2, 4, 4), torch.rand(3, 2, 4, 4)).axes[0].get_xticklabels())
     5
@@ -110,7 +114,10 @@ def traversals(
 
     Args:
         pictures: (num_dims, num_values, *shape), of :func:`pyrovae.generate.traverse`.
-        values, dims: those that ``traverse`` was given; its defaults if None.
+        values: those that ``traverse`` was given; its default if None.
+        dims: likewise.
+        vmin: the value shown black.
+        vmax: the value shown white.
     """
     values = torch.linspace(-3, 3, pictures.shape[1]) if values is None else torch.as_tensor(values)
     names = [f"z[{i}]" for i in (range(len(pictures)) if dims is None else dims)]
@@ -128,6 +135,8 @@ def manifold(pictures: Tensor, vmin: float = 0.0, vmax: float = 1.0) -> Figure:
 
     Args:
         pictures: (num, num, *shape), of :func:`pyrovae.generate.manifold`.
+        vmin: the value shown black.
+        vmax: the value shown white.
     """
     num = len(pictures)
     upright = pictures.transpose(0, 1).flip(0).flatten(0, 1)

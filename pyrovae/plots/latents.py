@@ -47,7 +47,8 @@ def latent_scatter(means: Tensor, labels: Tensor | None = None) -> Figure:
         drawn = axes.scatter(points[:, 0], points[:, 1], c=labels.numpy(), cmap="viridis", **style)
         figure.colorbar(drawn, label="y", shrink=0.8).outline.set_visible(False)
     else:
-        colors = colormaps["tab10" if len(classes) <= 10 else "tab20"].colors
+        colormap: Any = colormaps["tab10" if len(classes) <= 10 else "tab20"]  # a ListedColormap
+        colors = colormap.colors
         for color, label in zip(colors, classes.tolist(), strict=False):
             axes.scatter(*points[(labels == label).numpy()].T, color=color, label=str(int(label)), **style)
         axes.legend(title="y", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pyrovae import generate, plots
 from pyrovae.core.inference import device_of, private_random
-from pyrovae.core.pair import Batch, opened
+from pyrovae.core.pair import Batch, Pair, open_run
 from pyrovae.data import Split
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.evaluation import latents
@@ -87,7 +87,7 @@ def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluatio
 
 def _run(source: Any) -> Any:
     """A Run, or that of a folder."""
-    run = opened(source, with_data=True)
+    run = open_run(source, with_data=True)
     if not hasattr(run, "history"):
         raise OptionError(f"a report is of a Run or a run's folder; got {type(run).__name__}.")
     return run
@@ -130,6 +130,7 @@ def _figures(run: Any) -> list[tuple[str, Figure]]:
 
 
 def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Name and figure, not drawn yet, of all that a page may show."""
     pair, batch = run.pair, _rows(run)
     some = {key: value[:NUM_RECONSTRUCTIONS] for key, value in batch.items()}
     one = {key: value[:1] for key, value in batch.items()}
@@ -167,6 +168,12 @@ def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield "analogies", inferred_styles
     yield "completions", completions
     yield "reconstructions", reconstructions
+    yield from _latent_drawings(pair, batch, scale)
+
+
+def _latent_drawings(pair: Pair, batch: Batch, scale: Mapping[str, float]) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Of each latent site that is a vector: walks through it, its posterior means and scales, the KL of its dimensions."""
+    one = {key: value[:1] for key, value in batch.items()}
     try:
         moments = latents.posterior_moments(pair, batch)
         kls = latents.kl_per_dim(pair, batch)

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from pyrovae.core.doors import as_pair_and_rows
 from pyrovae.core.inference import inference
+from pyrovae.core.messages import mismatch_message
 from pyrovae.core.pair import Batch, Pair, PairLike, batch_size, inputs
-from pyrovae.core.trace import PairTrace, fixed, run_program, trace_pair, unknown_sites
+from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.data import Split, Stream
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError, OptionError, RunError
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["resample", "to_arviz", "write_netcdf"]
 
-ROWS = 5000  # particles x data in one pass
-POOL = 20  # guide draws for each resampled one
+ROWS_PER_PASS = 5000  # particles x data in one pass
+POOL_FACTOR = 20  # guide draws for each resampled one
 
 
 def to_arviz(
@@ -129,6 +130,7 @@ def resample(log_weight: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
 
     Args:
         log_weight: (K, B), nats.
+        num_samples: indices for each datum.
 
     >>> resample(torch.tensor([[0.0], [-200.0]]), 3)[0].flatten()
     tensor([0, 0, 0])
@@ -139,7 +141,7 @@ def resample(log_weight: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
 
 def _chain(pair: Pair, batch: Batch, num_samples: int, resampled: bool) -> dict[str, dict[str, Tensor]]:
     """The groups of one chain; variables are (S, B, *event)."""
-    latents, log_weight = _pool(pair, batch, num_samples * (POOL if resampled else 1))
+    latents, log_weight = _pool(pair, batch, num_samples * (POOL_FACTOR if resampled else 1))
     stats = {}
     if resampled:
         index, stats["ess"] = resample(log_weight, num_samples)
@@ -149,12 +151,12 @@ def _chain(pair: Pair, batch: Batch, num_samples: int, resampled: bool) -> dict[
     stats["log_weight"] = log_weight
     predictive: dict[str, list[Tensor]] = {}
     scores: dict[str, list[Tensor]] = {}
-    step = max(1, ROWS // batch_size(batch))
+    step = max(1, ROWS_PER_PASS // batch_size(batch))
     for start in range(0, num_samples, step):
         part = {name: z[start : start + step] for name, z in latents.items()}
         size = min(step, num_samples - start)
         shape = (size, batch_size(batch))
-        model = run_program(pair.model, batch, size, replay=fixed(part))
+        model = run_program(pair.model, batch, size, replay=latents_trace(part))
         traced = PairTrace(model, model, shape)
         for name in traced.observed:
             fn = traced.model_sites[name]["fn"]
@@ -171,11 +173,11 @@ def _chain(pair: Pair, batch: Batch, num_samples: int, resampled: bool) -> dict[
 
 def _pool(pair: Pair, batch: Batch, size: int) -> tuple[dict[str, Tensor], Tensor]:
     """Guide draws (K, B, *event) of each latent site and their log weights (K, B)."""
-    step = max(1, ROWS // batch_size(batch))
+    step = max(1, ROWS_PER_PASS // batch_size(batch))
     draws, weights = [], []
     for start in range(0, size, step):
         traced = trace_pair(pair.model, pair.guide, batch, min(step, size - start), enumerate_sites=False)
-        if message := unknown_sites(pair.model, pair.guide, traced):
+        if message := mismatch_message(pair.model, pair.guide, traced):
             raise ContractError(message)
         draws.append(traced.latents)
         weights.append(traced.log_weight)
@@ -241,7 +243,7 @@ def _attrs(pair: Pair, num_samples: int, resampled: bool) -> dict[str, Any]:
         "pair": json.dumps(pair.recipe) if pair.recipe else "",
         "units": "nats",
         "posterior_draws": (
-            f"p(z | x) by sampling importance resampling from {POOL * num_samples} draws of q(z | x) a chain and datum"
+            f"p(z | x) by sampling importance resampling from {POOL_FACTOR * num_samples} draws of q(z | x) a chain and datum"
             if resampled
             else "q(z | x)"
         ),

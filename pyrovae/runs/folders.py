@@ -13,7 +13,7 @@ import torch
 from pyrovae import data as data_sets
 from pyrovae import objectives, pairs
 from pyrovae.core.inference import inference, private_random
-from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, open_folders_with, remember
+from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, remember, set_folder_opener
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
 from pyrovae.errors import OptionError, RunError, nearest
@@ -118,7 +118,8 @@ def resume(
         path: the run folder.
         epochs: new total number of epochs.
         steps: new total number of steps.
-        pair, data: as for :func:`load`.
+        pair: as for :func:`load`.
+        data: as for :func:`load`.
         fabric: as for :func:`~pyrovae.fit`; exact with as many processes as before.
         callbacks: as for :func:`~pyrovae.fit`, in place of the run's; those that it was trained with take up their state, by
             the names of their classes. By default the run's own, of which early stopping by a logged metric is remembered.
@@ -196,4 +197,4 @@ def _initialize(pair: Pair, spec: DataSpec, device: str) -> None:
     remember(pair.model, batch)
 
 
-open_folders_with(load)
+set_folder_opener(load)

@@ -133,14 +133,7 @@ def fit(
     _check_together(settings, objective, data)
     adopt(pair.model, pair.guide)
     prepare(pair, data, objective, settings)
-    config = {
-        "pair": dict(pair.recipe) if pair.recipe else {"name": None, "model": type(pair.model).__name__},
-        "data": {"source": data.source, "spec": data.spec.to_json(), "fingerprint": data.fingerprint()},
-        "fit": {**settings.to_json(), "objective": describe_objective(objective, chosen)},
-        **({} if processes is None else {"processes": processes.size}),
-        "versions": versions(),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
+    config = _configuration(pair, data, settings, describe_objective(objective, chosen), processes)
     run = Run(pair, data, config)
     training = Training(run, objective, settings, processes)
     compile_if_worthwhile(training)
@@ -148,6 +141,20 @@ def fit(
         run.path = make_folder(out)
         write_json(run.path / CONFIG, config)
     return Loop(training, progress).train()
+
+
+def _configuration(
+    pair: Pair, data: Data, settings: FitSettings, objective: Any, processes: Processes | None
+) -> dict[str, Any]:
+    """JSON of how a run is made."""
+    return {
+        "pair": dict(pair.recipe) if pair.recipe else {"name": None, "model": type(pair.model).__name__},
+        "data": {"source": data.source, "spec": data.spec.to_json(), "fingerprint": data.fingerprint()},
+        "fit": {**settings.to_json(), "objective": objective},
+        **({} if processes is None else {"processes": processes.size}),
+        "versions": versions(),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
 
 
 def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: FitSettings) -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pyro
 
-from pyrovae.core.pair import running
+from pyrovae.core.pair import parameter_scope
 from pyrovae.files import random_states, set_random_states
 from pyrovae.train.callbacks import CallbackError, Callbacks
 from pyrovae.train.checkpoints import Checkpoints
@@ -48,7 +48,7 @@ class Loop:
         with ExitStack() as stack:
             stack.callback(set_random_states, caller)
             self._seed()
-            stack.enter_context(running(training.model, training.guide))
+            stack.enter_context(parameter_scope(training.model, training.guide))
             stack.enter_context(pyro.validation_enabled(False))
             stack.enter_context(self.signals.caught())
             try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyrovae.errors import OptionError, nearest
 from pyrovae.objectives import Objective
-from pyrovae.registry import named
+from pyrovae.registry import parse_choice
 
 __all__ = ["SCHEDULES", "Schedule", "build_schedules"]
 
@@ -94,7 +94,7 @@ def build(option: str, chosen: Any, epoch_steps: int, objective: Objective | Non
         chosen = {"name": "constant", "value": chosen}
     if callable(chosen):
         return checked(option, chosen)
-    name, options = named(chosen, f"schedule of {option}")
+    name, options = parse_choice(chosen, f"schedule of {option}")
     if name not in SCHEDULES:
         raise nearest(f"schedule of {option}", str(name), SCHEDULES)
     known = [*inspect.signature(SCHEDULES[name]).parameters, "epochs", "steps"]

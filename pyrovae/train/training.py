@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from pyrovae.compile import CompiledStep, PyroStep
-from pyrovae.compile.graph import untouched
+from pyrovae.compile.graph import preserve_tensors
 from pyrovae.compile.optimizers import build_optimizers, build_scheduler
-from pyrovae.core.pair import Batch, buffers, parameters, running
+from pyrovae.core.pair import Batch, buffers, parameter_scope, parameters
 from pyrovae.data import Stream
 from pyrovae.data.seeds import mix
 from pyrovae.errors import DataError, OptionError
@@ -116,7 +116,7 @@ class Training:
         batches = [batch] * self.objective.num_batches
         given = Given(self.model, self.guide, batches, values, moved, self._data_size())
         held = [torch.zeros((), device=self.device), *buffers(self.model, self.guide).values()]
-        with running(self.model, self.guide), pyro.validation_enabled(False), untouched(held):
+        with parameter_scope(self.model, self.guide), pyro.validation_enabled(False), preserve_tensors(held):
             return survey(self.objective, given)
 
     # ------------------------------------------------------------------------------------------------ the data

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from pyrovae.compile import registered
-from pyrovae.core.inference import evaluating, precision_context
+from pyrovae.compile import pyro_program
+from pyrovae.core.inference import evaluation_mode, precision_context
 from pyrovae.errors import NonFiniteError
 from pyrovae.files import random_states, set_random_states
 from pyrovae.objectives import Given, Objective
@@ -64,7 +64,7 @@ class Validation:
                 if isinstance(t.objective, Objective):
                     total += float(t.objective.evaluate(t.model, t.guide, batch).double().sum())
                 else:
-                    total -= t.objective.loss(registered(t.model, "model"), registered(t.guide, "guide"), **batch)
+                    total -= t.objective.loss(pyro_program(t.model, "model"), pyro_program(t.guide, "guide"), **batch)
                 count += len(next(iter(batch.values())))
         return total / count
 
@@ -87,7 +87,7 @@ class Validation:
         torch.manual_seed(SEED_OFFSET + t.settings.seed)
         precision = precision_context(t.settings.precision, t.model, t.guide)
         try:
-            with torch.no_grad(), evaluating(t.model, t.guide), precision:
+            with torch.no_grad(), evaluation_mode(t.model, t.guide), precision:
                 yield
         finally:
             set_random_states(states)

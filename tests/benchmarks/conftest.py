@@ -28,3 +28,19 @@ def smoke(out):
         return Records(folder / "smoke" / f"{name}.json").rows
 
     return run
+
+
+@pytest.fixture(scope="session")
+def collected():
+    """The records that a run of some cells of a table collects in a folder."""
+    from benchmarks.lab import tabled
+    from benchmarks.lab.cells import Budget
+    from benchmarks.lab.entry import Job
+    from benchmarks.lab.records import Records
+
+    def collect(table, cells, out, records=None):
+        records = records or Records(out / f"{table.name}.json")
+        tabled.collect(table, Job(None, records, "a test", out), Budget("smoke"), cells)
+        return records
+
+    return collect

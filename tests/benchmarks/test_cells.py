@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import pyrovae as pv
-from benchmarks.lab import figures, published, tabled
-from benchmarks.lab.cells import Budget, joined
+from benchmarks.lab import published
+from benchmarks.lab.cells import Budget
 from benchmarks.lab.door import main
-from benchmarks.lab.entry import Job
 from benchmarks.lab.jobs import Agenda
 from benchmarks.lab.records import Records
 from benchmarks.lab.runner import How, folder_of, result_of, run_cell
@@ -183,12 +180,12 @@ def test_a_swapped_cell_goes_on_from_the_others_parameters(how, first):
     assert run_cell(still, 0, how)["log_p"] == pytest.approx(run_cell(swapped.start, 0, how)["log_p"], abs=1e-3)
 
 
-def test_what_a_cell_starts_from_comes_first_and_counts(how):
+def test_what_a_cell_starts_from_comes_first_and_counts(how, collected):
     _, back = TABLES["iwae-swap"].cells(SMOKE)  # the IWAE of 5 particles, then of 50, then the VAE
     result = run_cell(back, 0, how)
     chain = [result_of(each, 0, how.out) for each in (back.start.start, back.start)]
     assert [each["before"] and each["before"]["epochs"] for each in [*chain, result]] == [None, 2, 4]
-    rows = published.rows_of(found(TABLES["iwae-swap"], [back], how.out).rows)
+    rows = published.rows_of(collected(TABLES["iwae-swap"], [back], how.out).rows)
     seconds = sum(each["seconds"]["wall"] for each in [*chain, result])
     assert rows[0]["summary"]["minutes"] == pytest.approx(seconds / 60)
     assert "| 4 + 2 |" in published.render(TABLES["iwae-swap"], "smoke", rows)
@@ -214,23 +211,6 @@ def test_a_cell_begins_as_soon_as_what_it_goes_on_from_is_finished():
         agenda.done(each)
     assert {(names[each[0]], each[1]) for each in (agenda.next(), agenda.next())} == {("iwae:50", 0), ("elbo:1", 1)}
     assert len(agenda.left) == 3  # in all two cells of each of four
-
-
-def found(table, cells, out, recorded=None):
-    """The records that a run of these cells collects."""
-    records = recorded or Records(out / f"{table.name}.json")
-    tabled.collect(table, Job(None, records, "a test", out), SMOKE, cells)
-    return records
-
-
-def test_own_pairs_join_each_protocol_once(tmp_path):
-    file = tmp_path / "mine.py"
-    file.write_text(OWN)
-    rows = joined(TABLES["iwae"].cells(SMOKE), [f"{file}:build"])
-    own = [row for row in rows if row.pair == f"{file}:build"]
-    assert len(rows) == 30 and len(own) == 10  # five protocols on each of two binarizations
-    assert len({row.fingerprint for row in rows}) == 30
-    assert {row.start.pair for row in joined(TABLES["iwae-swap"].cells(SMOKE), [f"{file}:build"])} == {"vae", own[0].pair}
 
 
 def test_several_jobs_and_seeds(tmp_path, capsys):
@@ -300,143 +280,3 @@ def test_more_minutes_are_more_epochs():
     for short, long in zip(*(TABLES["iwae"].cells(Budget("cpu", minutes)) for minutes in (30, 120)), strict=True):
         assert 4 <= long.fit["epochs"] / short.fit["epochs"] < 5
         assert short.fingerprint != long.fingerprint
-
-
-# ------------------------------------------------------------------------------------------------ the table
-@pytest.fixture(scope="module")
-def some(tmp_path_factory):
-    """A table of three cells on two binarizations, one not finished, with published figures; a folder of its results."""
-    cells = [replace(each, published=None) for each in TABLES["iwae"].cells(SMOKE)]
-    figure = iwae.cell(Budget("paper"), "dyn", 1, "VAE", 1).published
-    cells = [replace(cells[0], published=figure), cells[10], replace(cells[2], published=figure)]
-    how = How(tmp_path_factory.mktemp("some"), "a test", progress=False)
-    for seed in (0, 1):
-        run_cell(cells[0], seed, how)
-    run_cell(cells[1], 0, how)
-    return replace(TABLES["iwae"], cells=lambda budget: cells), how.out
-
-
-@pytest.fixture
-def records(some, tmp_path):
-    """The records of its results."""
-    table, out = some
-    records = found(table, table.cells(SMOKE), out, Records(tmp_path / "iwae.json"))
-    records.items = copy.deepcopy(records.items)
-    return records
-
-
-def text_of(table, records):
-    """The one table's Markdown."""
-    (text,) = tabled.tables(table, records.rows).values()
-    return text
-
-
-def cells_of(line):
-    return [part.strip() for part in line.strip("|").split("|")]
-
-
-def test_markdown_and_records_agree(some, records):
-    text = text_of(some[0], records)
-    tables = [part for part in text.split("\n\n") if part.startswith("|")]
-    assert len(tables) == 2 and "binarized anew" in text and "binarized once" in text  # never in one table
-    assert "Cells that are not finished: 1 of 3." in text
-    rows = published.rows_of(records.rows)
-    for table, row in zip(tables, rows, strict=True):
-        heads, _, line = (cells_of(each) for each in table.splitlines())
-        shown, results = dict(zip(heads, line, strict=True)), row["results"]
-        mean = sum(result["log_p"] for result in results) / len(results)
-        assert shown[""] == row["label"] and shown["seeds"] == str(len(results))
-        assert shown["log p(x)"].split()[0] == f"{mean:.2f}"
-        assert shown["ELBO"] == f"{sum(result['elbo'] for result in results) / len(results):.2f}"
-        if row["published"]:
-            error = abs(results[0]["log_p"] - results[1]["log_p"]) / 2
-            assert shown["log p(x)"] == f"{mean:.2f} +- {error:.2f}"
-            assert shown["published"] == "-86.76 (19) [1]" and "[1] Burda" in text
-            assert shown["ours - published"] == f"{mean + 86.76:+.2f}"
-    result = rows[0]["results"][0]
-    for told in (result["date"], result["machine"]["processor"], result["versions"]["torch"], "`a test`"):
-        assert told in text
-
-
-def test_rows_of_several_seeds_are_held_against_the_first_of_their_data_set(some, records):
-    assert "first row" not in text_of(some[0], records)
-    for item in copy.deepcopy(records.items[:2]):  # of the first cell, as if of the third
-        item["key"]["fingerprint"] = item["found"]["fingerprint"] = some[0].cells(SMOKE)[2].fingerprint
-        item["found"] |= {"label": "1 layer, IWAE, k = 5", "log_p": item["found"]["log_p"] + 1 + item["key"]["seed"]}
-        records.put(item)
-    first, other, row = published.rows_of(records.rows)
-    assert first["difference"] is None and other["difference"] is None  # another data set, one seed
-    a, b = ([result["log_p"] for result in each["results"]] for each in (row, first))
-    assert row["difference"]["mean"] == pytest.approx((a[0] + a[1] - b[0] - b[1]) / 2)
-    assert row["difference"]["stderr"] == pytest.approx(0.5 * math.hypot(a[0] - a[1], b[0] - b[1]))
-    assert 0 < row["difference"]["p"] < 1
-    text = text_of(some[0], records)
-    heads, _, line, last = next(part for part in text.split("\n\n") if part.startswith("|")).splitlines()
-    place = cells_of(heads).index("- first row")
-    assert cells_of(line)[place] == "-" and cells_of(last)[place].startswith(f"{row['difference']['mean']:+.2f} +- ")
-
-
-def test_cells_that_were_killed_are_told(some, records):
-    assert "Stopped in the middle" not in text_of(some[0], records)
-    records.items[2]["found"]["starts"] = 2
-    label = records.items[2]["found"]["label"]
-    assert f"continued from the last checkpoint: {label} (digits)." in text_of(some[0], records)
-
-
-def test_results_of_another_machine_are_kept_unless_their_seed_was_run_here(some, records, tmp_path):
-    table, cells = some[0], some[0].cells(SMOKE)
-    here = tmp_path / "here"
-    shutil.copytree(folder_of(cells[0], 0, some[1]), folder_of(cells[0], 0, here))
-    ours = records.items[0]["found"]["log_p"]
-    for item in records.items:
-        item["found"]["log_p"] = -1.0
-    first, other = published.rows_of(found(table, cells, here, records).rows)
-    assert [result["log_p"] for result in first["results"]] == [ours, -1.0]
-    assert first["summary"]["log_p"] == (ours - 1) / 2 and other["results"][0]["log_p"] == -1.0
-
-
-def test_records_of_settings_that_the_table_no_longer_has_are_left_out_and_told(some, records, capsys):
-    table, cells = some[0], some[0].cells(SMOKE)
-    changed = replace(table, cells=lambda budget: [replace(cells[0], samples=20), *cells[1:]])
-    kept = tabled.arrange(changed, records.items)
-    assert [item["key"]["seed"] for item in kept] == [0] and kept[0]["key"]["fingerprint"] == cells[1].fingerprint
-    assert "left out 2 records of settings that the table no longer has" in capsys.readouterr().out
-    mine = copy.deepcopy(records.items[0])
-    mine["key"]["fingerprint"] = mine["found"]["fingerprint"] = "0123456789ab"
-    mine["found"]["label"] = "mine.py:build, ELBO"
-    mine["found"]["settings"]["pair_sha256"] = "of the file"
-    assert tabled.arrange(changed, [mine, *records.items])[-1] == mine  # a pair of the user's own stays
-    again = copy.deepcopy(mine)
-    again["key"]["fingerprint"] = again["found"]["fingerprint"] = "ba9876543210"
-    assert tabled.arrange(changed, [mine, again]) == [again]  # of the file as it is now
-
-
-def test_curves_are_drawn_from_the_records(records):
-    rows = published.rows_of(records.rows)
-    dynamic, fixed = figures.curves(rows).axes
-    assert (dynamic.get_title(), fixed.get_title()) == ("digits, dynamic", "digits, fixed")
-    for axes, row in zip((dynamic, fixed), rows, strict=True):
-        curve = row["results"][0]["curve"]
-        assert [text.get_text() for text in axes.get_legend().get_texts()] == [row["label"]]
-        assert curve["epoch"] == [1, 2] and axes.lines[0].get_ydata().tolist() == curve["train"]
-        assert curve["train"][-1] == row["results"][0]["train_bound"]
-    result = rows[0]["results"][0]
-    result["before"] = {"epochs": 10, "wall": 1.0}
-    result["curve"]["valid"] = [None, None]
-    axes = figures.curves(rows).axes[0]
-    assert axes.lines[0].get_xdata().tolist() == [11, 12] and len(axes.lines) == 1
-    assert "dashed" in dynamic.get_ylabel() and "dashed" not in axes.get_ylabel()
-    result["before"]["epochs"], result["curve"]["epoch"] = 0, [1, 10]
-    assert (axes.get_xscale(), figures.curves(rows).axes[0].get_xscale()) == ("linear", "log")
-
-
-def test_recorded_results_are_of_cells_that_the_tables_have():
-    for name, table in TABLES.items():
-        items = Records(ROOT / "benchmarks" / "results" / f"{name}.json").items
-        assert items and tabled.arrange(table, items) == items
-        for item in items:
-            cell = next(
-                c for c in table.cells(Budget.of(item["key"]["budget"])) if c.fingerprint == item["key"]["fingerprint"]
-            )
-            assert item["found"]["label"] == cell.label
-            assert item["found"]["published"] == (None if cell.published is None else asdict(cell.published))

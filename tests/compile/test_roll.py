@@ -10,7 +10,8 @@ from steppers import assert_same_steps, steppers
 from torch import nn
 
 from pyrovae.compile.graph import trace_graph
-from pyrovae.compile.roll import compile_rolled, merge_products
+from pyrovae.compile.products import merge_products
+from pyrovae.compile.roll import compile_rolled
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 

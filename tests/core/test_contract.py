@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pyrovae.core.contract import check
-from pyrovae.core.pair import adopt, parameters, running
+from pyrovae.core.pair import adopt, parameter_scope, parameters
 from pyrovae.errors import ContractError, DataError, NonFiniteError
 
 X = torch.randn(12, 4)
@@ -232,6 +232,6 @@ def test_pairs_of_plain_functions_do_not_share_parameters():
         check((model, guide), {"x": X})
     values = [parameters(*pair)["param.loc"] for pair in pairs]
     assert [v.item() for v in values] == [1.0, 2.0]
-    with running(*pairs[0]):
+    with parameter_scope(*pairs[0]):
         assert pyro.param("loc").item() == 1.0
     assert "loc" not in pyro.get_param_store()

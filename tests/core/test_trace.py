@@ -10,7 +10,8 @@ import torch
 from pyro import poutine
 from torch import nn
 
-from pyrovae.core.trace import fixed, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.errors import ContractError
 
 
@@ -45,7 +46,7 @@ def test_vectorized_particles_score_as_looped_ones(name):
         latents = {site: draws[k] for site, draws in together.latents.items()}
         total = 0.0
         for program, sign in ((pair.model, 1), (pair.guide, -1)):
-            trace = run_program(program, pair.batch, replay=fixed(latents))
+            trace = run_program(program, pair.batch, replay=latents_trace(latents))
             total = total + sign * sum(s["fn"].log_prob(s["value"]) for s in sample_sites(trace).values())
         torch.testing.assert_close(together.log_weight[k], total, rtol=1e-4, atol=1e-5)
 

@@ -14,7 +14,8 @@ from torch.autograd.functional import jacobian
 
 import pyrovae as pv
 from pyrovae.core.pair import parameters
-from pyrovae.core.trace import run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import run_program, trace_pair
 from pyrovae.data import DataSpec
 from pyrovae.distributions import flows
 from pyrovae.errors import ContractError
@@ -48,7 +49,7 @@ def make(name, amortized=True, latent_dim=D, num_flows=3, spread=0.7):
     return flow
 
 
-def law(flow, features, shape=(B,)):
+def flow_distribution(flow, features, shape=(B,)):
     base = dist.Normal(torch.zeros(*shape, D), 1.0).to_event(1)
     return flows.FlowDistribution(base, flow.transforms(features))
 
@@ -66,7 +67,7 @@ def test_log_q_is_the_jacobians(double, name, amortized):
     """log q at (E, K, B) draws, each datum with parameters of its own, against |det| of autograd."""
     flow = make(name, amortized)
     features = torch.randn(B, flow.num_features)
-    q = law(flow, features).expand([2, 4, B])
+    q = flow_distribution(flow, features).expand([2, 4, B])
     z = q.rsample()
     log_q = q.log_prob(z)
     assert z.shape == (2, 4, B, D) and log_q.shape == (2, 4, B)
@@ -92,7 +93,7 @@ def test_log_q_is_the_jacobians(double, name, amortized):
 def test_densities_integrate_to_one(name):
     """E_q[p(z) / q(z)] = 1 for a p that is narrower than q's tails: an importance estimate of p's own integral."""
     flow = make(name, spread=0.3)
-    q = law(flow, 0.3 * torch.randn(B, flow.num_features)).expand([100_000, B])
+    q = flow_distribution(flow, 0.3 * torch.randn(B, flow.num_features)).expand([100_000, B])
     with torch.no_grad():
         z = q.sample()
         target = dist.Normal(z.mean(0), 0.3 * z.std(0)).to_event(1)
@@ -106,22 +107,24 @@ def test_densities_integrate_to_one(name):
 def test_flows_with_inverse_score_any_value(double, name, amortized):
     flow = make(name, amortized, spread=0.2)
     features = torch.randn(B, flow.num_features, requires_grad=True)
-    q = law(flow, features).expand([4, B])
+    q = flow_distribution(flow, features).expand([4, B])
     z = q.rsample()
     own = q.log_prob(z)
     given = z.detach().clone()
     torch.testing.assert_close(q.log_prob(given), own)
-    torch.testing.assert_close(law(flow, features).log_prob(given), own)  # another law of the same parameters
-    pieces = torch.stack([law(flow, features).log_prob(row) for row in given])
+    torch.testing.assert_close(
+        flow_distribution(flow, features).log_prob(given), own
+    )  # another distribution of the same parameters
+    pieces = torch.stack([flow_distribution(flow, features).log_prob(row) for row in given])
     torch.testing.assert_close(pieces, own)
     weight = next(p for p in flow.parameters() if p.dim() == 2)  # the score, by finite differences
-    (grad,) = torch.autograd.grad(law(flow, features).log_prob(given).sum(), weight)
+    (grad,) = torch.autograd.grad(flow_distribution(flow, features).log_prob(given).sum(), weight)
     index = tuple(int(i) for i in (grad.abs() == grad.abs().max()).nonzero()[0])
     values = []
     for step in (1e-5, -2e-5):
         with torch.no_grad():
             weight[index] += step
-            values.append(law(flow, features).log_prob(given).sum())
+            values.append(flow_distribution(flow, features).log_prob(given).sum())
     assert float((values[0] - values[1]).detach() / 2e-5) == pytest.approx(float(grad[index]), rel=1e-4)
     grid = torch.linspace(-9, 9, 241)
     flat = make(name, amortized=False, latent_dim=2, spread=0.3)
@@ -132,7 +135,7 @@ def test_flows_with_inverse_score_any_value(double, name, amortized):
 
 @pytest.mark.parametrize("name", ONE_WAY)
 def test_flows_without_inverse_score_their_own_draws_only(name):
-    q = law(make(name), torch.randn(B, make(name).num_features))
+    q = flow_distribution(make(name), torch.randn(B, make(name).num_features))
     z = q.rsample()
     assert q.log_prob(z).shape == (B,)
     for other in (z.detach(), z.clone(), torch.zeros(B, D)):

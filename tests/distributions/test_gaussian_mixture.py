@@ -37,21 +37,21 @@ def closed(logits, loc, scale, a):
 @pytest.mark.parametrize("dims", [1, 3])
 def test_density_and_moments_are_those_of_torch_and_integrate_to_one(dims):
     logits, loc, scale = mixture(dims)
-    law = GaussianMixture(loc, scale, logits)
+    made = GaussianMixture(loc, scale, logits)
     same = MixtureSameFamily(Categorical(logits=logits), Independent(Normal(loc, scale), 1))
     z = 2 * torch.randn(50, dims, dtype=torch.float64)
     own = GaussianMixture(*(v.expand(50, *v.shape) for v in (loc, scale, logits)))  # components of each datum
-    assert own.has_rsample and not law.has_rsample
-    torch.testing.assert_close((law.log_prob(z), own.log_prob(z)), (same.log_prob(z), same.log_prob(z)))
-    torch.testing.assert_close((law.mean, law.variance), (same.mean, same.variance))
+    assert own.has_rsample and not made.has_rsample
+    torch.testing.assert_close((made.log_prob(z), own.log_prob(z)), (same.log_prob(z), same.log_prob(z)))
+    torch.testing.assert_close((made.mean, made.variance), (same.mean, same.variance))
     torch.testing.assert_close((own.mean[7], own.variance[7]), (same.mean, same.variance))
-    draws = law.sample((20_000,))
-    assert ((draws.mean(0) - law.mean).abs() < 4.5 * (law.variance / 20_000).sqrt()).all()
-    wide = law.expand(torch.Size([4, 5]))
+    draws = made.sample((20_000,))
+    assert ((draws.mean(0) - made.mean).abs() < 4.5 * (made.variance / 20_000).sqrt()).all()
+    wide = made.expand(torch.Size([4, 5]))
     assert wide.sample().shape == (4, 5, dims) and wide.log_prob(z[:5]).shape == (4, 5)
     if dims == 1:
         grid = torch.linspace(-12, 12, 20_001, dtype=torch.float64)
-        assert float(torch.trapezoid(law.log_prob(grid.unsqueeze(1)).exp(), grid).detach()) == pytest.approx(1, abs=1e-8)
+        assert float(torch.trapezoid(made.log_prob(grid.unsqueeze(1)).exp(), grid).detach()) == pytest.approx(1, abs=1e-8)
 
 
 @pytest.mark.parametrize("dims", [1, 3])
@@ -88,12 +88,12 @@ def test_the_gradient_of_the_bound_is_that_of_its_integral(objective):
     pair = exact.linear_gaussian(1, 2, rows=1)
     torch.manual_seed(1)
     guide = GaussianMixtureGuide(Free(0.7 * torch.randn(GaussianMixtureGuide.num_features(1, 3))), 3)
-    features, law = guide.encoder.features, pair.model.law
+    features, factors = guide.encoder.features, pair.model.factor_analysis
     grid = torch.linspace(-9, 9, 8001).unsqueeze(1)
     logits, loc, log_scale = features[:3], features[3:6].unsqueeze(1), features[6:].unsqueeze(1)
     log_q = GaussianMixture(loc, log_scale.exp(), logits).log_prob(grid)
-    mean = grid @ law.weight.T + law.loc
-    log_p = dist.Normal(0.0, 1.0).log_prob(grid[:, 0]) + dist.Normal(mean, law.scale).log_prob(pair.batch["x"]).sum(1)
+    mean = grid @ factors.weight.T + factors.loc
+    log_p = dist.Normal(0.0, 1.0).log_prob(grid[:, 0]) + dist.Normal(mean, factors.scale).log_prob(pair.batch["x"]).sum(1)
     elbo = torch.trapezoid(log_q.exp() * (log_p - log_q), grid[:, 0])
     (truth,) = torch.autograd.grad(elbo, features)
     bound = pv.objectives.get(objective, num_particles=2000)

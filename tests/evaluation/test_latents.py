@@ -39,8 +39,8 @@ def laplace_guide(x):
 def shifted_guide(x):
     """Without closed mean: 1 + 2 N(x, 1)."""
     with pyro.plate("data", x.shape[0], dim=-1):
-        law = dist.TransformedDistribution(dist.Normal(x, 1.0), dist.transforms.AffineTransform(1.0, 2.0))
-        pyro.sample("z", law.to_event(1))
+        q_z = dist.TransformedDistribution(dist.Normal(x, 1.0), dist.transforms.AffineTransform(1.0, 2.0))
+        pyro.sample("z", q_z.to_event(1))
 
 
 def chain_model(x):
@@ -136,7 +136,7 @@ def test_moments_of_the_exact_posterior():
     pair = linear_gaussian(DataSpec("toy", (3,), "real"), latent_dim=2)
     moments = posterior_moments(pair, X)["z"]
     with torch.no_grad():
-        loc, tril = pair.model.law.posterior(X)
+        loc, tril = pair.model.factor_analysis.posterior(X)
     assert torch.allclose(moments.mean, loc, atol=1e-5)
     assert torch.allclose(moments.scale, tril.square().sum(-1).sqrt().expand(230, 2), atol=1e-5)
 

@@ -68,7 +68,7 @@ def test_hmc_leaves_the_posterior_as_it_is():
     x = pair.batch["x"][:2]
     with torch.no_grad():
         target = Target(pair.model, pair.guide, {"x": x})
-        loc, tril = pair.model.law.posterior(x)
+        loc, tril = pair.model.factor_analysis.posterior(x)
         path, one = path_from(target, "prior"), torch.ones(2)
         point, rates = at(path, target.draw(20_000, "guide")), []
         for _ in range(20):
@@ -379,7 +379,7 @@ def test_bdmc_holds_exact_log_p_between_its_bounds(name):
 def test_bridge_sampling_is_near_the_truth_with_errors_that_cover(name):
     """Also from the guide that is three times too narrow, where importance weights have no variance."""
     values, errors, truth, evidence = repeated(
-        name, 200, method="bridge", num_chains=32, num_draws=15, warm_up=40, num_steps=100, seed=1
+        name, 200, method="bridge", num_chains=32, num_draws=15, num_warmup=40, num_steps=100, seed=1
     )
     assert evidence.bound == "estimate" and (values - truth).mean(0).abs().max() < 0.01
     covered = ((values - truth).abs() < 1.96 * errors).double().mean()

@@ -20,7 +20,7 @@ QUICK = {
     "importance": {"num_samples": 50},
     "ais": {"num_chains": 4, "num_distributions": 5},
     "smc": {"num_chains": 4, "num_distributions": 5},
-    "bridge": {"num_chains": 4, "num_draws": 5, "warm_up": 5, "num_steps": 5},
+    "bridge": {"num_chains": 4, "num_draws": 5, "num_warmup": 5, "num_steps": 5},
     "exact": {},
 }
 
@@ -47,9 +47,9 @@ def test_every_method_prints_plots_and_exports(method, tmp_path):
 def test_the_error_of_the_mean_counts_data_and_monte_carlo():
     """Over 300 repeats on fresh data: the stated 95% interval of the mean covers E_x[log p(x)] about 95% of the time."""
     pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
-    law = pair.model.law
+    factors = pair.model.factor_analysis
     with torch.no_grad():
-        marginal = torch.distributions.LowRankMultivariateNormal(law.loc, law.weight, law.scale.square())
+        marginal = torch.distributions.LowRankMultivariateNormal(factors.loc, factors.weight, factors.scale.square())
         truth = -marginal.entropy()
         x = marginal.sample((300 * 40,))
     evidence = pv.log_evidence(pair, x, num_samples=300, batch_size=2000, max_rows=10**6)
@@ -121,8 +121,8 @@ def test_chains_broken_off_within_a_batch_continue_to_the_same_numbers(method, c
         return pv.log_evidence(pair, x, method=method, checkpoint=checkpoint, **options).value
 
     monkeypatch.setattr(ais, "transition", counted)
-    monkeypatch.setattr("pyrovae.evidence.keeper.EVERY", 0.0)
-    whole, pilot = estimate(), annealing.WARM_UP + annealing.LEAST_PILOT + 1
+    monkeypatch.setattr("pyrovae.evidence.keeper.SAVE_EVERY_SECONDS", 0.0)
+    whole, pilot = estimate(), annealing.WARMUP_TRANSITIONS + annealing.MIN_PILOT_TEMPERATURES + 1
     for stop in (counts[0] - 2, pilot + 1):  # with two transitions to go; with one
         most = stop
         with pytest.raises(KeyboardInterrupt):
@@ -164,7 +164,7 @@ def test_gaps_are_those_of_a_gaussian_posterior():
     """p(z | x) = N(m, P^-1): the best diagonal Gaussian has precision diag P, and loses (sum log P_ii - log |P|) / 2."""
     pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
     truth = pair.log_evidence().detach().double()
-    _, tril = pair.model.law.posterior(pair.batch["x"])
+    _, tril = pair.model.factor_analysis.posterior(pair.batch["x"])
     precision = torch.cholesky_inverse(tril).detach().double()
     approximation = 0.5 * (precision.diagonal().log().sum() - precision.logdet())
     found = gaps(pair, pair.batch, num_samples=4000, ais={"num_chains": 16, "num_distributions": 30})

@@ -51,8 +51,8 @@ def linear():
     torch.manual_seed(1)
     pair = linear_gaussian(DataSpec("toy", (4,), "real"), latent_dim=2)
     with torch.no_grad():
-        pair.model.law.loc.copy_(torch.tensor([1.0, -1.0, 0.0, 2.0]))
-        pair.model.law.log_scale.fill_(-0.7)
+        pair.model.factor_analysis.loc.copy_(torch.tensor([1.0, -1.0, 0.0, 2.0]))
+        pair.model.factor_analysis.log_scale.fill_(-0.7)
     return pair
 
 
@@ -60,10 +60,10 @@ def linear():
 @pytest.mark.parametrize("rows", [chunks.ROWS_PER_PASS, 1500])
 def test_x_given_z_has_the_moments_of_the_likelihood(linear, rows, monkeypatch):
     monkeypatch.setattr(chunks, "ROWS_PER_PASS", rows)
-    n, law, z = 20_000, linear.model.law, torch.tensor([1.5, -0.5])
+    n, factors, z = 20_000, linear.model.factor_analysis, torch.tensor([1.5, -0.5])
     drawn = pv.sample(linear, n, given={"z": z})
-    scale = law.scale.detach()
-    exact = (law.weight @ z + law.loc).detach()
+    scale = factors.scale.detach()
+    exact = (factors.weight @ z + factors.loc).detach()
     assert torch.equal(drawn["z"], z.expand(n, 2))
     assert ((drawn["x"].mean(0) - exact) / (scale / n**0.5)).abs().max() < 4
     variance = scale.square().diag()
@@ -146,11 +146,11 @@ def test_values_that_do_not_fit_are_refused(linear):
 
 # ------------------------------------------------------------------------------------------------ decode and encode
 def test_decode_is_the_mean_of_the_likelihood(linear):
-    law, z = linear.model.law, torch.randn(3, 5, 2)
-    wanted = (z @ law.weight.T + law.loc).detach()
+    factors, z = linear.model.factor_analysis, torch.randn(3, 5, 2)
+    wanted = (z @ factors.weight.T + factors.loc).detach()
     torch.testing.assert_close(pv.decode(linear, z), wanted)
     torch.testing.assert_close(pv.decode(linear, {"z": z[0, 0].tolist()}), wanted[0, 0])
-    torch.testing.assert_close(pv.decode(linear, z, "scale"), law.scale.detach().expand(3, 5, 4))
+    torch.testing.assert_close(pv.decode(linear, z, "scale"), factors.scale.detach().expand(3, 5, 4))
 
 
 def test_decode_gives_named_parameters():
@@ -182,7 +182,7 @@ def test_decode_needs_what_x_depends_on_and_no_more():
 
 def test_encode_is_the_posterior_mean(linear):
     x = torch.randn(9, 4)
-    loc, _ = linear.model.law.posterior(x)
+    loc, _ = linear.model.factor_analysis.posterior(x)
     torch.testing.assert_close(pv.encode(linear, x)["z"], loc.detach())
     found = pv.encode(CHAIN, torch.tensor([[3.0, 6.0]]))
     assert found["z1"].tolist() == [[1.0, 2.0]] and found["a"].tolist() == [9.0]

@@ -55,18 +55,18 @@ def linear():
     torch.manual_seed(1)
     pair = linear_gaussian(DataSpec("toy", (4,), "real"), latent_dim=2)
     with torch.no_grad():
-        pair.model.law.loc.copy_(torch.tensor([1.0, -1.0, 0.0, 2.0]))
-        pair.model.law.log_scale.fill_(-0.7)
+        pair.model.factor_analysis.loc.copy_(torch.tensor([1.0, -1.0, 0.0, 2.0]))
+        pair.model.factor_analysis.log_scale.fill_(-0.7)
     return pair
 
 
 # ------------------------------------------------------------------------------------------------ sample
 def test_sample_has_the_moments_of_p_x(linear):
     torch.manual_seed(0)
-    n, law = 20_000, linear.model.law
+    n, factors = 20_000, linear.model.factor_analysis
     x = generate.sample(linear, n)["x"]
-    covariance = (law.weight @ law.weight.T + law.scale.square().diag()).detach()
-    z_mean = (x.mean(0) - law.loc.detach()) / (covariance.diagonal() / n).sqrt()
+    covariance = (factors.weight @ factors.weight.T + factors.scale.square().diag()).detach()
+    z_mean = (x.mean(0) - factors.loc.detach()) / (covariance.diagonal() / n).sqrt()
     variance = covariance.square() + covariance.diagonal().outer(covariance.diagonal())
     z_covariance = (x.T.cov() - covariance) / (variance / n).sqrt()
     assert z_mean.abs().max() < 4
@@ -75,8 +75,8 @@ def test_sample_has_the_moments_of_p_x(linear):
 
 def test_sample_mean_is_the_mean_given_the_latents(linear):
     drawn = generate.sample(linear, 50, mean=True)
-    law = linear.model.law
-    assert torch.allclose(drawn["x"], (drawn["z"] @ law.weight.T + law.loc).detach())
+    factors = linear.model.factor_analysis
+    assert torch.allclose(drawn["x"], (drawn["z"] @ factors.weight.T + factors.loc).detach())
 
 
 @pytest.mark.parametrize("make", [vae, conv_vae])
@@ -122,12 +122,12 @@ def test_posterior_of_plain_functions_with_two_sites():
 def test_reconstruct_is_the_posterior_predictive_mean(linear, rows, monkeypatch):
     monkeypatch.setattr(chunks, "ROWS_PER_PASS", rows)
     torch.manual_seed(0)
-    law, num = linear.model.law, 1000
+    factors, num = linear.model.factor_analysis, 1000
     x = torch.randn(6, 4)
     with torch.no_grad():
-        loc, tril = law.posterior(x)
-        exact = loc @ law.weight.T + law.loc
-        error = ((law.weight @ tril).square().sum(-1) / num).sqrt()
+        loc, tril = factors.posterior(x)
+        exact = loc @ factors.weight.T + factors.loc
+        error = ((factors.weight @ tril).square().sum(-1) / num).sqrt()
     z_score = (generate.reconstruct(linear, x, num_samples=num) - exact) / error
     assert z_score.abs().max() < 4
 
@@ -188,7 +188,7 @@ def test_interpolate_is_linear_between_posterior_means():
 def test_manifold_is_the_prior_quantiles():
     pair = linear_gaussian(DataSpec("toy", (2,), "real"), latent_dim=2)
     with torch.no_grad():
-        pair.model.law.weight.copy_(torch.eye(2))
+        pair.model.factor_analysis.weight.copy_(torch.eye(2))
     pictures = generate.manifold(pair, num=5)
     quantiles = dist.Normal(0.0, 1.0).icdf(torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9]))
     assert torch.allclose(pictures[..., 0], quantiles[:, None].expand(5, 5), atol=1e-6)

@@ -19,7 +19,7 @@ import pyrovae as pv
 from benchmarks.speed.contenders.hand import hand_written
 from benchmarks.speed.rows import Row
 from pyrovae.compile.optimizers import build_optimizer
-from pyrovae.core.pair import adopt, parameters, running
+from pyrovae.core.pair import adopt, parameter_scope, parameters
 from pyrovae.objectives import Given, get
 
 __all__ = ["CONTENDERS", "Contender", "Missing", "Setup", "backend", "registered", "stock_elbos"]
@@ -133,7 +133,7 @@ def fit_eager(setup: Setup) -> Contender:
 
 @contextmanager
 def _in_store(pair: pv.Pair, validation: bool) -> Iterator[None]:
-    with running(pair.model, pair.guide), pyro.validation_enabled(validation):
+    with parameter_scope(pair.model, pair.guide), pyro.validation_enabled(validation):
         yield
 
 

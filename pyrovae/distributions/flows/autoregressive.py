@@ -55,6 +55,7 @@ class IAF(Flow):
         )
 
     def transforms(self, features: Tensor) -> list[Transform]:
+        """T_1, ..., T_n for features, (..., F)."""
         return [ConditionalAffineAutoregressive(net, stable=True).condition(features) for net in self.networks]
 
 
@@ -100,4 +101,5 @@ class Spline(Flow):
         )
 
     def transforms(self, features: Tensor) -> list[Transform]:
+        """T_1, ..., T_n for features, (..., F)."""
         return [step(features if self.num_features else None) for step in self.steps]

@@ -58,7 +58,7 @@ class SylvesterTransform(Transform):
 
 
 class Flow(nn.Module):
-    """A family of flows: ``transforms(features)`` are T_1, ..., T_n for data whose encoder gives those features.
+    """A family of flows: ``transforms(features)`` are T_1, ..., T_n for data whose encoder gives features, (..., F).
 
     Attributes:
         num_features: how many features of a datum it takes; 0 where all data share the transforms.
@@ -108,6 +108,7 @@ class Planar(_Closed):
         super().__init__(latent_dim, num_flows, (1, latent_dim, latent_dim), amortized)
 
     def transform(self, *parameters: Tensor) -> Transform:
+        """T of its parameters, (..., size) each."""
         return ConditionedPlanar(parameters)
 
 
@@ -126,6 +127,7 @@ class Radial(_Closed):
         super().__init__(latent_dim, num_flows, (latent_dim, 1, 1), amortized)
 
     def transform(self, *parameters: Tensor) -> Transform:
+        """T of its parameters, (..., size) each."""
         return ConditionedRadial(parameters)
 
 
@@ -149,6 +151,7 @@ class Sylvester(_Closed):
         super().__init__(latent_dim, num_flows, sizes, amortized)
 
     def transform(self, *parameters: Tensor) -> Transform:
+        """T of its parameters, (..., size) each."""
         entries, r, s, b, vectors = parameters
         entries = entries.unflatten(-1, (self.latent_dim, self.latent_dim))  # above the diagonal R, below it S'
         r = entries.triu(1) + torch.diag_embed(r.tanh())

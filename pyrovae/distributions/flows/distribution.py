@@ -14,7 +14,9 @@ __all__ = ["FlowDistribution"]
 
 
 class FlowDistribution(TorchDistribution):
-    """log q(z) = log q_0(z0) - sum_i log |det dT_i / dz_i-1|, z = T_n(... T_1(z0)), exact, in nats.
+    """A base distribution bent by transforms; its log density is exact, in nats, (*batch_shape).
+
+        log q(z) = log q_0(z0) - sum_i log |det dT_i / dz_i-1|,   z = T_n(... T_1(z0))
 
     A draw is scored by the determinants on its way, with the full gradient. Any other value is scored by inverse transforms,
     where all have one; else NotImplementedError. (Torch's TransformedDistribution would take a value that it has inverted
@@ -44,9 +46,11 @@ class FlowDistribution(TorchDistribution):
         super().__init__(base.batch_shape, base.event_shape, validate_args=validate_args)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> FlowDistribution:
+        """The same distribution with this batch shape."""
         return FlowDistribution(self.base.expand(batch_shape), self.transforms, validate_args=False)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        """Reparameterized draws, (*sample_shape, *batch_shape, *event_shape)."""
         z = self.base.rsample(sample_shape)
         log_prob = self.base.log_prob(z)
         for transform in self.transforms:
@@ -56,6 +60,7 @@ class FlowDistribution(TorchDistribution):
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """log p(value), in nats, (*batch_shape)."""
         if self._drawn is not None:
             drawn, log_prob, has_graph = self._drawn
             if value is drawn and (has_graph or not torch.is_grad_enabled()):

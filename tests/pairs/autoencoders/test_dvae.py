@@ -27,13 +27,13 @@ def test_the_denoising_bound_is_below_that_of_its_mixture_by_their_information_a
     pair = exact.linear_gaussian(1, 3)
     x, log_p = pair.batch["x"].double(), pair.log_evidence().detach().double()
     chosen, probability = masks(3)
-    law = pair.model.law.double()
+    factors = pair.model.factor_analysis.double()
     grid = torch.linspace(-12, 12, 6001, dtype=torch.float64)
 
     with torch.no_grad():
-        likelihood = dist.Normal(grid[:, None] @ law.weight.T + law.loc, law.scale).to_event(1)
+        likelihood = dist.Normal(grid[:, None] @ factors.weight.T + factors.loc, factors.scale).to_event(1)
         log_joint = dist.Normal(0.0, 1.0).log_prob(grid) + likelihood.log_prob(x.unsqueeze(1))  # (B, grid)
-        loc, tril = law.posterior(x.unsqueeze(1) * chosen.double())  # (B, 8, 1)
+        loc, tril = factors.posterior(x.unsqueeze(1) * chosen.double())  # (B, 8, 1)
         scale = tril.expand(*loc.shape)
         each = dist.Normal(loc, scale).log_prob(grid)  # (B, 8, grid)
         mixed = GaussianMixture(loc, scale.expand_as(loc), probability.double().log().expand(len(x), -1))
@@ -44,7 +44,7 @@ def test_the_denoising_bound_is_below_that_of_its_mixture_by_their_information_a
     torch.testing.assert_close(mixture - denoising, information, rtol=1e-6, atol=1e-6)
     assert (denoising < mixture).all() and (mixture < log_p).all() and (information > 1e-4).all()
 
-    law.float()
+    factors.float()
     guide = guides.Denoising(pair.guide)
     x = pair.batch["x"]
     bounds = [

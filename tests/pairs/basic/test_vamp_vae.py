@@ -10,7 +10,8 @@ from exact import quadrature
 
 import pyrovae as pv
 from pyrovae.core.pair import parameters
-from pyrovae.core.trace import fixed, run_program, sample_sites, trace_pair
+from pyrovae.core.sites import sample_sites
+from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import DataSpec
 from pyrovae.distributions.vampprior import PseudoInputs
 from pyrovae.errors import DataError
@@ -34,7 +35,7 @@ def test_the_prior_is_the_mean_of_the_guides_posteriors_at_the_pseudo_inputs():
     pair, _ = small()
     u = pair.model.prior.pseudo_inputs()
     z = torch.randn(9, 1, 2)
-    guide = sample_sites(run_program(pair.guide, {"x": u}, 9, replay=fixed({"z": z.expand(9, 5, 2)})))["z"]
+    guide = sample_sites(run_program(pair.guide, {"x": u}, 9, replay=latents_trace({"z": z.expand(9, 5, 2)})))["z"]
     expected = guide["fn"].log_prob(guide["value"]).logsumexp(1) - torch.tensor(5.0).log()
     torch.testing.assert_close(pair.model.prior().log_prob(z[:, 0]), expected)
 
@@ -129,8 +130,8 @@ def test_pairs_train_by_the_papers_protocol(name):
     assert run.history["valid"].iloc[-1] > run.history["valid"].iloc[0]
     site = "z" if name == "vamp-vae" else "z2"
     draws = pv.sample(pair, 4000)[site]
-    law = pair.model.prior()
-    assert ((draws.mean(0) - law.mean).abs() < 4.5 * (law.variance / 4000).sqrt()).all()
+    prior = pair.model.prior()
+    assert ((draws.mean(0) - prior.mean).abs() < 4.5 * (prior.variance / 4000).sqrt()).all()
     assert len(pv.evaluate(run, data.test.subset(torch.arange(50)), num_samples=10).active_units[site]) == 4
 
 
@@ -140,6 +141,6 @@ def test_networks_in_bf16_leave_the_prior_in_float32():
 
     with bf16_networks(pair.model, pair.guide):
         traced = trace_pair(pair.model, pair.guide, {"x": x}, 3)
-    law = traced.model_sites["z"]["fn"]
-    assert law.scale.dtype == torch.float32 and traced.log_weight.dtype == torch.float32
-    torch.testing.assert_close(law.scale, pair.model.prior().scale, rtol=0.05, atol=0)
+    prior = traced.model_sites["z"]["fn"]
+    assert prior.scale.dtype == torch.float32 and traced.log_weight.dtype == torch.float32
+    torch.testing.assert_close(prior.scale, pair.model.prior().scale, rtol=0.05, atol=0)

@@ -20,12 +20,12 @@ from pyrovae.errors import ContractError, OptionError
 def gaussian(guide="exact"):
     """A linear-Gaussian pair, a mask, and mean and covariance of x."""
     pair = exact.linear_gaussian(2, 4, rows=6, guide=guide)
-    law = pair.model.law
+    factors = pair.model.factor_analysis
     torch.manual_seed(1)
     mask = torch.tensor([[1, 1, 1, 1], [1, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]).float()
     with torch.no_grad():
-        covariance = law.weight @ law.weight.T + law.scale.square().diag()
-    return pair, {"x": pair.batch["x"], "mask": mask}, law.loc.detach(), covariance
+        covariance = factors.weight @ factors.weight.T + factors.scale.square().diag()
+    return pair, {"x": pair.batch["x"], "mask": mask}, factors.loc.detach(), covariance
 
 
 def conditional(x, mask, mean, covariance):

@@ -1,0 +1,127 @@
+"""Commands that draw: samples, analogies, completions, the report."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pyrovae import data as data_sets
+from pyrovae import plots
+from pyrovae.cli.options import parse
+from pyrovae.cli.run_options import first_rows, load_run, run_parser
+from pyrovae.errors import OptionError
+from pyrovae.files import read_json, write_whole
+from pyrovae.generate.ancestral import sample
+from pyrovae.generate.classes import analogies, class_samples
+from pyrovae.generate.completion import HIDDEN, complete, conditional_samples, known_part
+from pyrovae.report.page import write_report
+from pyrovae.train import Run
+
+__all__ = ["draw_analogies", "draw_completions", "draw_samples", "report_run"]
+
+
+def draw_samples(args: list[str]) -> int:
+    """Draw from the model: pyrovae sample runs/vae --num 64 --out samples.png"""
+    parser = run_parser("sample", draw_samples.__doc__ or "")
+    parser.add_argument("--num", type=int, default=64, help="how many")
+    parser.add_argument("--out", type=str, default="samples.png", help="a picture (.png), or the arrays of all sites (.npz)")
+    parser.add_argument(
+        "--by_class", type=bool, default=False, help="--num styles, each in every class, of a pair with a class y"
+    )
+    parser.add_argument(
+        "--given", type=dict[str, Any] | None, default=None, help='values of sites that are held, as in --given "{y: 3}"'
+    )
+    parser.add_argument("--mean", type=bool, default=True, help="E[x | z] (usual in pictures) in place of a draw of x")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    options = parse(parser, args)
+    if not options.out.endswith((".png", ".npz")):
+        raise OptionError(f"out is {options.out!r}; expected a name that ends in .png or .npz.")
+    run = load_run(options, with_data=False)
+    torch.manual_seed(options.seed)
+    like = _like(run)
+    if options.by_class and options.given:
+        raise OptionError("by_class draws every class; leave out one of --by_class and --given.")
+    if options.by_class:
+        drawn = {"x": class_samples(run, options.num, like=like).flatten(0, 1)}
+    else:
+        drawn = sample(run, options.num, given=options.given, like=like, mean=options.mean)
+    if options.out.endswith(".npz"):
+        content = io.BytesIO()
+        np.savez_compressed(content, **{name: value.cpu().numpy() for name, value in drawn.items()})
+        write_whole(Path(options.out), content.getvalue())
+    else:
+        x = drawn["x"] if "x" in drawn else list(drawn.values())[-1]
+        columns = options.num if options.by_class else None
+        plots.save(plots.image_grid(x, columns, vmin=min(0.0, float(x.min())), vmax=max(1.0, float(x.max()))), options.out)
+    print(f"{len(drawn['x'])} samples in {options.out}")
+    return 0
+
+
+def _like(run: Run) -> dict[str, torch.Tensor] | None:
+    """What a model of data with missing values takes beside x: a mask, on which no draw depends."""
+    spec = data_sets.DataSpec.from_json(run.config["data"]["spec"])
+    if "c" in spec.covariates:
+        raise OptionError(f"{run.path} draws x given a condition: pyrovae complete {run.path}.")
+    key = spec.roles.get("missing")
+    return None if key is None else {key: torch.ones(1, *spec.shape)}
+
+
+def draw_analogies(args: list[str]) -> int:
+    """Every class in the style of test images: pyrovae analogies runs/m2 --num 10 --out analogies.png"""
+    parser = run_parser("analogies", draw_analogies.__doc__ or "")
+    parser.add_argument("--num", type=int, default=10, help="how many test images")
+    parser.add_argument("--out", type=str, default="analogies.png", help="a picture (.png)")
+    options = parse(parser, args)
+    run = load_run(options)
+    rows = first_rows(run, options.num)
+    plots.save(plots.analogies(analogies(run, rows), rows["x"]), options.out)
+    print(f"{len(rows['x'])} images in every class in {options.out}")
+    return 0
+
+
+def draw_completions(args: list[str]) -> int:
+    """Complete images: pyrovae complete runs/vae --mask lower-half --out completions.png"""
+    parser = run_parser("complete", draw_completions.__doc__ or "")
+    hidden = ", ".join(HIDDEN)
+    parser.add_argument(
+        "--mask",
+        type=str | None,
+        default=None,
+        help=f"the part to hide: {hidden}; by default the data's own missing values or condition",
+    )
+    parser.add_argument("--num", type=int, default=8, help="how many test images")
+    parser.add_argument("--num_samples", type=int, default=6, help="completions of each")
+    parser.add_argument("--num_steps", type=int, default=500, help="length of the Markov chains (not of conditional pairs)")
+    parser.add_argument("--out", type=str, default="completions.png", help="a picture (.png)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    options = parse(parser, args)
+    run = load_run(options)
+    rows = first_rows(run, options.num)
+    torch.manual_seed(options.seed)
+    if "c" in rows and options.mask is None:
+        known, draws = rows["given"], conditional_samples(run, rows, options.num_samples)
+        seen = None if known.any() else rows["c"]
+    else:
+        if options.mask is not None:
+            rows["mask"] = known_part(options.mask, run.data.spec.shape).expand_as(rows["x"])
+        elif "mask" not in rows:
+            raise OptionError(f"what is to be completed? Give --mask, one of {hidden}.")
+        known, seen = rows["mask"], None
+        draws = complete(run, rows, options.num_samples, options.num_steps)
+    whole = options.mask is not None or "c" in rows
+    plots.save(plots.completions(rows["x"], known, draws, seen, whole), options.out)
+    print(f"{options.num_samples} completions of {len(rows['x'])} images in {options.out}")
+    return 0
+
+
+def report_run(args: list[str]) -> int:
+    """Write pictures and one self-contained report.html: pyrovae report runs/vae"""
+    options = parse(run_parser("report", report_run.__doc__ or ""), args)
+    run = load_run(options)
+    figures = Path(options.run) / "evaluation.json"
+    print(write_report(run, evaluation=read_json(figures) if figures.exists() else None))
+    return 0

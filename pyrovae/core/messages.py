@@ -1,0 +1,51 @@
+"""Why a pair cannot be used as asked, in one sentence; None where it can."""
+
+from __future__ import annotations
+
+from pyrovae.core.pair import Program, describe
+from pyrovae.core.trace import PairTrace
+from pyrovae.distributions.density import is_density
+
+__all__ = ["mismatch_message", "no_density"]
+
+
+def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = False) -> str | None:
+    """Why the pair has no log p(x): its first site that is a point or an energy; None where all are densities.
+
+    Of the guide's sites nothing is asked with ``model_only``, of the observed ones nothing with ``latent_only``.
+    """
+    for name, site in traced.guide_sites.items():
+        if not is_density(site["fn"]) and not model_only:
+            return (
+                f"latent site {name!r} of the guide is a point and no density (a deterministic encoder), so the pair has no "
+                "weights p(x, z) / q(z | x) and no log p(x); relax it to a Gaussian around the encoder, as the autoencoders' "
+                "recipes do with relax=0.1, or train a VAE."
+            )
+    for name, site in traced.model_sites.items():
+        if not is_density(site["fn"]) and not site["is_observed"]:
+            return f"latent site {name!r} has no prior density in the model, so the pair has no log p(x); give it one."
+        if not is_density(site["fn"]) and not latent_only:
+            return (
+                f"site {name!r} is an energy ({type(site['fn']).__name__} of grey pixels), not a density, so the pair has no "
+                "log p(x); binarize the data, or use likelihood 'continuous-bernoulli', 'gaussian' or "
+                "'discretized-logistic'."
+            )
+    return None
+
+
+def mismatch_message(model: Program, guide: Program, traced: PairTrace) -> str | None:
+    """The message for latent sites that only one of the programs has; None when the names match."""
+    sites = {name: site for name, site in traced.model_sites.items() if not site["is_observed"]}
+    latent = {n for n, s in sites.items() if n in traced.guide_sites or s["infer"].get("enumerate") != "parallel"}
+    for names, who, other in (
+        (latent - traced.guide_sites.keys(), model, guide),
+        (traced.guide_sites.keys() - latent, guide, model),
+    ):
+        if names:
+            name = sorted(names)[0]
+            there = sorted(traced.guide_sites if who is model else latent) or ["none"]
+            return (
+                f"latent site {name!r} of {describe(who)} has no counterpart in {describe(other)}, whose latent sites are "
+                f"{', '.join(there)}; give the site the same name in both programs."
+            )
+    return None

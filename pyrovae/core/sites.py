@@ -1,0 +1,131 @@
+"""Sample sites of a Pyro program: which there are, their scores and their scale, and how a misplaced one is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from pyro import poutine
+from pyro.distributions.util import is_identically_zero
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+
+from pyrovae.errors import ContractError
+
+__all__ = [
+    "ScaleOf",
+    "Scores",
+    "Site",
+    "common_scale",
+    "is_reparameterized",
+    "mask_scores",
+    "placement_message",
+    "sample_sites",
+]
+
+PARTICLES = "particles"
+DATA = "data"
+Site = dict[str, Any]
+
+
+def sample_sites(trace: poutine.Trace) -> dict[str, Site]:
+    """The sample sites of a trace by name, without the plates."""
+    nodes: dict[str, Any] = trace.nodes
+    return {n: s for n, s in nodes.items() if s["type"] == "sample" and not site_is_subsample(s)}
+
+
+class Scores(Mapping[str, Tensor]):
+    """log densities of sites by name, each computed when it is first asked for: what nobody asks for needs no density."""
+
+    def __init__(self, names: Iterable[str], score: Callable[[str], Tensor]) -> None:
+        self._names, self._score = list(names), score
+        self._known: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._known:
+            if name not in self._names:
+                raise KeyError(name)
+            self._known[name] = self._score(name)
+        return self._known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # Mapping's own would score the site
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class ScaleOf(Messenger):
+    """Within it, programs run; :attr:`value` is then the one scale of their sites."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scales: list[tuple[str, float | Tensor]] = []
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if not site_is_subsample(msg):
+            self.scales.append((msg["name"], msg["scale"]))
+
+    @property
+    def value(self) -> float | Tensor:
+        """The scale; errors when sites differ."""
+        return common_scale(self.scales)
+
+
+def common_scale(scales: Iterable[tuple[str, float | Tensor]]) -> float | Tensor:
+    """The one scale of sites, given by name; errors when they differ."""
+    values = [(name, _common(name, scale)) for name, scale in scales]
+    first = values[0][1] if values else 1.0
+    for name, value in values:
+        if value is not first and value != first:
+            raise ContractError(
+                f"site {name!r} is scaled by {float(value):g}, other sites by {float(first):g}: beta and warmup belong "
+                "to the objective (fit(..., kl_warmup=...)), not into poutine.scale."
+            )
+    return first
+
+
+def _common(name: str, scale: float | Tensor) -> float | Tensor:
+    """A site's scale as one number."""
+    if not isinstance(scale, Tensor) or scale.numel() == 1:
+        return scale
+    if not bool((scale == scale.flatten()[0]).all()):
+        raise ContractError(f"site {name!r} scales its data unequally; weight data with a mask, or outside.")
+    return scale.flatten()[0]
+
+
+def is_reparameterized(site: Site) -> bool:
+    """Whether the draw of a site is differentiable with respect to its parameters."""
+    return bool(site["fn"].has_rsample)
+
+
+def mask_scores(site: Site, scores: Tensor) -> Tensor:
+    """Scores with the site's ``poutine.mask`` applied, its scale not."""
+    mask = site["mask"]
+    if mask is None or mask is True:
+        return scores
+    if is_identically_zero(scores):
+        return scores
+    mask = torch.as_tensor(mask, device=scores.device)
+    return torch.where(mask, scores, scores.new_zeros(()))
+
+
+def placement_message(program: str, site: Site, came: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """The message for a site that does not score as (K, B)."""
+    name, fn = site["name"], site["fn"]
+    if not any(frame.name == DATA for frame in site["cond_indep_stack"]):
+        return (
+            f"site {name!r} of the {program} lies outside the data plate: it scores as {came}, expected (K, B) = "
+            f'{expected}; move it under `with pyro.plate("data", x.shape[0]):` (a latent that all data share has no score '
+            "per datum)."
+        )
+    return (
+        f"site {name!r} of the {program} scores as {came}, expected (K, B) = {expected}: its distribution has batch "
+        f"shape {tuple(fn.batch_shape)} and event shape {tuple(fn.event_shape)}, its value {tuple(site['value'].shape)}; "
+        "declare the dimensions of one datum with .to_event(n)."
+    )
