@@ -264,8 +264,9 @@ def test_m2_learns_the_digits_from_five_labels_a_class_better_than_a_classifier_
     accuracy = {}
     for name, objective in {"m2": {"base": "meanfield", "alpha": 1.0}, "alone": {"alpha": 1e4}}.items():
         torch.manual_seed(0)
-        pair = pv.pairs.m2(data.spec, latent_dim=10, hidden=[100])
-        pv.fit(pair, data, {"name": "semisupervised", **objective}, epochs=40, lr=3e-3, validate=False, progress=False)
+        pair = pv.pairs.m2(data.spec, latent_dim=10, hidden=[60])
+        options = {"epochs": 25, "lr": 1e-2, "batch_size": 200, "validate": False, "progress": False}
+        pv.fit(pair, data, {"name": "semisupervised", **objective}, **options)
         with torch.no_grad():
             accuracy[name] = float((pair.guide.classifier(data.test["x"]).argmax(-1) == data.test["y"]).float().mean())
     assert accuracy["m2"] > 0.85 > accuracy["alone"] + 0.04, accuracy

@@ -1,0 +1,120 @@
+"""Named sets: their sizes, forms and damages."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from data_sets import ROWS, one_sentence, write_idx
+from scipy.io import savemat
+
+from pyrovae.data import DATASETS, DataSpec, load, named, names
+from pyrovae.errors import DataError
+
+
+def test_spec_round_trips_through_json():
+    spec = DataSpec("toy", (3, 4), "levels", levels=256, classes=10, binarization="none")
+    assert DataSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_names_and_descriptions():
+    assert set(names()) == set(DATASETS) == {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces"}
+    assert "binarization: dynamic" in DATASETS["mnist"]
+
+
+def test_digits(digits):
+    assert [len(part) for part in (digits.train, digits.valid, digits.test)] == [1297, 250, 250]
+    assert digits.spec == DataSpec("digits", (8, 8), "binary", None, 10, "dynamic")
+    assert repr(digits).count("\n") == 0 and "1,297 train" in repr(digits)
+    grey = load("digits", binarization="none")
+    assert grey.spec == DataSpec("digits", (8, 8), "levels", 17, 10, "none")
+    assert torch.equal((grey.test["x"] * 16).round() / 16, grey.test["x"]) and grey.test["x"].max() == 1
+    assert torch.equal(grey.test["y"], digits.test["y"])
+
+
+@pytest.mark.parametrize("name", ["mnist", "frey-faces", "binary-mnist"])
+def test_named_sizes(sets, name):
+    data = load(name)
+    expected = sets["frey-faces"] if name == "frey-faces" else sets["mnist"]
+    if name == "binary-mnist" and len(data.train) == ROWS["train"]:
+        expected = (ROWS["train"], ROWS["valid"], ROWS["test"])
+    assert (len(data.train), len(data.valid), len(data.test)) == expected
+    assert data.spec.shape == ((28, 20) if name == "frey-faces" else (28, 28))
+    assert data.spec.kind == ("levels" if name == "frey-faces" else "binary")
+    assert data.train.keys == (("x", "y") if name == "mnist" else ("x",))
+    assert load(**json.loads(json.dumps(data.source))).fingerprint() == data.fingerprint()
+
+
+def test_mnist_with_all_training_images(sets):
+    data, parts = load("mnist-60k", binarization="none"), load("mnist", binarization="none")
+    cut = len(parts.train)
+    assert data.valid is None and len(data.train) == cut + len(parts.valid)
+    assert torch.equal(data.train[cut:]["x"], parts.valid["x"]) and torch.equal(data.train[:5]["y"], parts.train[:5]["y"])
+    assert torch.equal(data.test["x"], parts.test["x"])
+
+
+def test_mnist_pixels(sets):
+    data = load("mnist", binarization="none")
+    assert data.spec == DataSpec("mnist", (28, 28), "levels", 256, 10, "none")
+    assert float(data.train["x"].mean()) == pytest.approx(sets["mean"], abs=0.01)
+    assert data.train["y"].dtype == torch.int64 and data.spec.classes == 10
+
+
+def test_other_forms_of_the_files(tiny):
+    before = {name: load(name).fingerprint() for name in ("mnist", "binary-mnist")}
+    faces = np.load(tiny / "FreyFaces/frey_faces.npz")["images"]
+    raw = tiny / "MNIST/raw/train-images-idx3-ubyte.gz"
+    raw.with_suffix("").write_bytes(gzip.decompress(raw.read_bytes()))
+    raw.unlink()
+    for packed in (tiny / "BinaryMNIST").glob("*.npz"):
+        np.savetxt(packed.with_suffix(".amat"), np.unpackbits(np.load(packed)["packed"], axis=1), fmt="%d")
+        packed.unlink()
+    savemat(tiny / "FreyFaces/frey_rawface.mat", {"ff": faces.reshape(len(faces), -1).T})
+    (tiny / "FreyFaces/frey_faces.npz").unlink()
+    assert {name: load(name).fingerprint() for name in before} == before
+    assert np.array_equal(named.read_frey_faces(None)[""]["x"], faces)
+
+
+def write_over(path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "MNIST/raw/train-images-idx3-ubyte.gz": [lambda path: write_over(path, path.read_bytes()[:500])],
+    "MNIST/raw/t10k-labels-idx1-ubyte.gz": [
+        lambda path: write_over(path, b"nonsense"),
+        lambda path: write_idx(path, np.zeros(5, np.uint8)),
+        lambda path: write_over(path, gzip.compress(b"\0")),
+    ],
+    "BinaryMNIST/binarized_mnist_valid.npz": [
+        lambda path: write_over(path, path.read_bytes()[:300]),
+        lambda path: np.savez(path, packed=np.zeros((3, 98), np.uint8)),
+        lambda path: np.savez(path, x=np.zeros((10, 784), np.uint8)),
+    ],
+    "FreyFaces/frey_faces.npz": [
+        lambda path: np.savez(path, images=np.zeros((30, 20, 28), np.uint8)),
+        lambda path: np.savez(path, images=np.array([{}], dtype=object)),
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "number"), [(name, i) for name, each in DAMAGES.items() for i in range(len(each))])
+def test_damaged_named_files(tiny, name, number):
+    DAMAGES[name][number](tiny / name)
+    data_set = {"MNIST": "mnist", "BinaryMNIST": "binary-mnist", "FreyFaces": "frey-faces"}[name.split("/")[0]]
+    with pytest.raises(DataError, match=re.escape(str(tiny / name))) as caught:
+        load(data_set, root=tiny)
+    assert one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("text", ["0 1 2", "0 1", "0.5 1"])
+def test_damaged_amat(tiny, text):
+    path = tiny / "BinaryMNIST/binarized_mnist_test.npz"
+    path.unlink()
+    path.with_suffix(".amat").write_text(text)
+    with pytest.raises(DataError, match=r"binarized_mnist_test\.amat holds"):
+        load("binary-mnist")
