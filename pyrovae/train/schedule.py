@@ -38,14 +38,14 @@ def cosine(start: float, end: float) -> Callable[[float], float]:
     return lambda t: end + (start - end) * (1 + math.cos(math.pi * t)) / 2
 
 
-def cyclical(start: float, end: float, cycles: int = 4, ramp: float = 0.5) -> Callable[[float], float]:
-    """From start to end linearly in the first ``ramp`` of each of so many cycles, then end.
+def cyclical(start: float, end: float, cycles: int = 4, rise: float = 0.5) -> Callable[[float], float]:
+    """From start to end linearly in the first ``rise`` of each of so many cycles, then end.
 
     References: Fu et al., Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing, 2019, Eq. (6) and (7).
     """
-    if not (cycles >= 1 and 0 < ramp <= 1):
-        raise OptionError(f"a cyclical schedule has cycles={cycles!r}, ramp={ramp!r}; expected at least 1, and a part of one.")
-    return lambda t: end if t >= 1 else start + (end - start) * min(1.0, (t * cycles % 1.0) / ramp)
+    if not (cycles >= 1 and 0 < rise <= 1):
+        raise OptionError(f"a cyclical schedule has cycles={cycles!r}, rise={rise!r}; expected at least 1, and a part of one.")
+    return lambda t: end if t >= 1 else start + (end - start) * min(1.0, (t * cycles % 1.0) / rise)
 
 
 SCHEDULES: dict[str, Callable[..., Callable[[float], float]]] = {
