@@ -211,3 +211,10 @@ def test_public_names_are_listed_and_no_module_bears_the_name_of_a_function(pack
     assert all(hasattr(room, name) for name in names)
     functions = {name for name in names if inspect.isfunction(getattr(room, name))}
     assert not functions & modules, "a module would hide a function, or a function its module"
+
+
+@pytest.mark.parametrize("verb", [pv.log_evidence, pv.evaluate, pv.check])
+def test_a_guide_in_the_models_place_is_refused(verb, digits):
+    pair = pv.pairs.vae(digits.spec, latent_dim=2, hidden=[5])
+    with pytest.raises(ContractError, match=r"observes nothing; give a site obs=x, or swap the two programs"):
+        verb((pair.guide, pair.model), digits.test[:5])

@@ -165,7 +165,8 @@ def _provenance(rows: Sequence[dict[str, Any]]) -> list[str]:
         where = f"{on['processor']}, {on['cores']} cores, {on['memory_gib']} GiB{gpu}; {threads}{several}; {versions}"
         note = notes.setdefault(where, {"dates": [], "commands": []})
         note["dates"].append(result["date"])
-        note["commands"].append(f"\n  - `{result['command']}`")
+        command = result["command"].replace("python -m benchmarks run ", "python -m benchmarks ")  # as before there was a door
+        note["commands"].append(f"\n  - `{command.replace('python -m benchmarks ', 'python -m benchmarks run ')}`")
     found = []
     for where, note in notes.items():
         dates = " to ".join(sorted({min(note["dates"]), max(note["dates"])}))

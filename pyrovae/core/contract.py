@@ -149,8 +149,6 @@ def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace
             _check_shape(label, site, rows)
     if message := mismatch_message(model, guide, traced):
         raise ContractError(message)
-    if not traced.observed:
-        raise ContractError(f"{describe(model)} observes nothing; give a site obs=x.")
     for name in traced.observed:
         if name not in batch:
             raise ContractError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrovae.core.pair import Program, describe
+from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.density import is_density
 
@@ -34,7 +35,11 @@ def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = 
 
 
 def mismatch_message(model: Program, guide: Program, traced: PairTrace) -> str | None:
-    """The message for latent sites that only one of the programs has; None when the names match."""
+    """The message for a model that observes nothing, or latent sites that only one program has; None when the names match."""
+    if not traced.observed:
+        swapped = any(site["is_observed"] for site in sample_sites(traced.guide).values())
+        hint = ", or swap the two programs: a pair is (model, guide)" if swapped else ""
+        return f"{describe(model)} observes nothing; give a site obs=x{hint}."
     sites = {name: site for name, site in traced.model_sites.items() if not site["is_observed"]}
     latent = {n for n, s in sites.items() if n in traced.guide_sites or s["infer"].get("enumerate") != "parallel"}
     for names, who, other in (

@@ -45,7 +45,7 @@ def mask_distribution(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:
         mask: (B, *event).
 
     >>> normal = dist.Normal(torch.zeros(2, 3), 1.0).to_event(1)
-    >>> masked(normal, torch.tensor([[True, False, True], [False] * 3])).log_prob(torch.zeros(2, 3))
+    >>> mask_distribution(normal, torch.tensor([[True, False, True], [False] * 3])).log_prob(torch.zeros(2, 3))
     tensor([-1.8379,  0.0000])
     """
     if not isinstance(fn, torch.distributions.Independent) or fn.base_dist.event_shape:

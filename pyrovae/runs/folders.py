@@ -59,6 +59,8 @@ def load(
     Raises:
         RunError: no run folder, a missing, corrupt or unfitting checkpoint.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise RunError(f"load and resume take a run's folder, such as 'runs/vae'; got {type(path).__name__}.")
     folder = Path(path)
     config = read_json(folder / CONFIG)
     try:

@@ -46,7 +46,8 @@ def rebuild(recipe: Mapping[str, Any], data: DataSpec, folder: Path) -> Pair:
     """
     file, name = split_spec(recipe["file"])
     path, spec = Path(file), recipe.get("module", recipe["file"])
-    mend = f"to run it as it is now, give pair=... (on the command line --pair {recipe.get('module', f'{path.name}:{name}')})"
+    own = recipe.get("module", f"{path.name}:{name}")
+    mend = f"open it with pyrovae.load(folder, pair=...), or on the command line with --pair {own}"
     if not path.is_file():
         raise RunError(f"{folder} was trained on the pair of {path}, which is gone; put it back, or {mend}.")
     if _sha256(path) != recipe["sha256"]:

@@ -128,8 +128,6 @@ def test_peers_that_are_not_installed_are_said_to_be_missing(tmp_path, capsys):
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_the_hand_written_loop_estimates_what_log_evidence_does(precision, monkeypatch):
-    from types import SimpleNamespace
-
     from benchmarks.speed import evidence
 
     monkeypatch.setattr(evidence, "BATCH", 5)
@@ -138,8 +136,7 @@ def test_the_hand_written_loop_estimates_what_log_evidence_does(precision, monke
     pair = pv.pairs.vae(data.spec, latent_dim=3, hidden=[20])
     with torch.no_grad():
         pair.guide.encoder.mlp[-1].weight.mul_(0.3)  # a guide near the prior: light weights
-    run = SimpleNamespace(model=pair.model, guide=pair.guide)
     x = data.test["x"][:10].float()
-    ours, hand = (kind(run, 1000, precision, compile=False)(x) for kind in (evidence.Ours, evidence.Hand))
+    ours, hand = (kind(pair, 1000, precision, compile=False)(x) for kind in (evidence.Ours, evidence.Hand))
     assert ours[0] > 0 and hand[0] > 0
     assert abs(ours[1] - hand[1]).max() < 0.5 and abs((ours[1] - hand[1]).mean()) < 0.15

@@ -159,7 +159,7 @@ def test_a_users_file_is_run_again_only_as_it_was(here, monkeypatch, capsys, tmp
     def refused(message):
         code, out = run_main("sample runs/own --num 1", here, monkeypatch, capsys)
         assert code == 2 and message in out.err and "--pair own.py:build" in out.err and out.err.count("\n") == 1
-        with pytest.raises(RunError, match="give pair="):
+        with pytest.raises(RunError, match=r"pyrovae.load\(folder, pair="):
             load(mine)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "of another user"))
