@@ -27,7 +27,8 @@ setup(
         "torch>=2.4",
         "pyro-ppl>=1.9.1",
         "numpy>=1.24",
-        "pandas>=1.5",
+        "pandas>=2.1",
+        "h5py>=3.8",  # through which ArviZ writes netCDF
         "arviz>=0.18,<1.0",  # 1.0 replaced InferenceData by xarray's DataTree
         "matplotlib>=3.7",
         "safetensors>=0.4.3",
