@@ -97,8 +97,8 @@ def _rebuilt(recipe: dict[str, Any], spec: DataSpec, folder: Path) -> Pair:
         return rebuild(recipe, spec, folder)
     made_by = recipe.get("file") or recipe.get("model")
     raise RunError(
-        f"{folder} was trained on a pair of your own ({made_by}), and reading a run never executes what lies in it: give "
-        f"pair=... (on the command line --pair {recipe.get('file', 'my_pair.py:build')})."
+        f"{folder} was trained on a pair of your own ({made_by}), and reading a run never executes what lies in it: open "
+        f"it with pyrovae.load(folder, pair=...), or on the command line with --pair {recipe.get('file', 'my_pair.py:build')}."
     )
 
 

@@ -223,7 +223,9 @@ def test_two_processes_move_all_three_groups_alike(digits, tmp_path):
             sums = torch.stack([p.double().sum() for p in state(pair).values()])
             every = fabric.all_gather(sums)
             if fabric.global_rank == 0:
-                print(json.dumps({{"same": bool(torch.equal(every[0], every[1])), "history": run.records}}))
+                print(json.dumps({{"same": bool(torch.equal(every[0], every[1])), "history": run.records}}), flush=True)
+            fabric.barrier()
+            torch.distributed.destroy_process_group()
         """)
     )
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)

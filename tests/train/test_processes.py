@@ -137,7 +137,9 @@ SCRIPT = """
     told = fabric.all_reduce(torch.tensor([float(number) for number in numbers]), reduce_op="sum").tolist()
     raised = [fabric.broadcast(raised, src=rank) for rank in (0, 1)]
     if fabric.global_rank == 0:
-        print(json.dumps({"told": told[:2], "early": told[2:], "raised": raised}))
+        print(json.dumps({"told": told[:2], "early": told[2:], "raised": raised}), flush=True)
+    fabric.barrier()
+    torch.distributed.destroy_process_group()
 """
 
 
