@@ -1,7 +1,9 @@
 """A pair on a batch as densities of one flat, unconstrained vector a datum: what annealing, HMC and bridges work on.
 
-The continuous latent sites, several, dependent, constrained, are packed as u, (K, B, D), z = T(u) by Pyro's transform
-``biject_to(support)`` of each site, whose log |dT/du| every density here includes. Discrete sites are summed out exactly.
+The continuous latent sites, several, dependent, constrained, are packed as u, (K, B, D), z = T(u) by a bijection from the
+reals onto the set where each site has its mass, whose log |dT/du| every density here includes. Discrete sites are summed out
+exactly. Masks on latent sites are left out, in both programs: where x does not depend on what is masked, the integral is the
+same, and no axis is left without a density.
 """
 
 from __future__ import annotations
@@ -14,16 +16,17 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-from torch.distributions import biject_to, constraints
 from torch.distributions.transforms import Transform
 
 from pyrovae.core.contract import find_non_finite
 from pyrovae.core.pair import Program, batch_size
-from pyrovae.core.sites import Site, mask_scores, sample_sites
+from pyrovae.core.sites import Site, sample_sites, without_mask
 from pyrovae.core.trace import PairTrace, latents_trace, run_program
+from pyrovae.distributions.density import log_density
+from pyrovae.distributions.supports import from_reals, inside, true_support
 from pyrovae.errors import ContractError, NonFiniteError
 
-__all__ = ["Densities", "Target", "support_check"]
+__all__ = ["Densities", "Target"]
 
 
 class Densities(NamedTuple):
@@ -87,14 +90,15 @@ class Target:
         """log q(z | x), (K, B), -inf outside the guide's support."""
         try:
             if self.only_site is not None:
-                return _score(self.only_site, latents[self.only_site["name"]]).expand(shape)
+                return _score(without_mask(self.only_site), latents[self.only_site["name"]]).expand(shape)
             with poutine.enum(first_available_dim=-3), _Values(None):
                 trace = run_program(self.guide, self.batch, shape[0], replay=latents_trace(latents))
-            sites = _latent_sites(trace)
+            sites = {name: without_mask(site) for name, site in _latent_sites(trace).items()}
             return _sum_out(sum(_score(s, s["value"]) for s in sites.values())).expand(shape)  # type: ignore[arg-type]
         except NotImplementedError as error:
             raise ContractError(
-                "the guide cannot score draws that are not its own (a transform without an inverse); start from the prior."
+                f"the guide's site {' or '.join(map(repr, latents))} cannot score draws that are not its own ({error}); start "
+                "from the prior, or use method 'importance' without defensive."
             ) from error
 
     def draw(self, num_particles: int, start: str = "prior") -> Tensor:
@@ -123,13 +127,13 @@ class Target:
                 _refuse_endless(site)
                 continue
             value, transform = site["value"], _transform(site)
-            inside = site["fn"].support.check(value)
+            lies = inside(site["fn"], value)
             u = transform.inv(value).flatten(2) if value.dim() > 2 else transform.inv(value).unsqueeze(-1)
-            if not bool(inside.all() & torch.isfinite(u).all()):
+            if not bool(torch.isfinite(u).all()) or (lies is not None and not bool(lies.all())):
                 raise ContractError(
-                    f"draws of site {name!r} leave the support {site['fn'].support} that it has in the model (values from "
-                    f"{float(value.min()):g} to {float(value.max()):g}); give the guide a distribution on that support, start "
-                    "from the prior, or use method 'importance', whose weights are zero there."
+                    f"draws of site {name!r} leave the support {true_support(site['fn'])} that it has in the model (values "
+                    f"from {float(value.min()):g} to {float(value.max()):g}); give the guide a distribution on that support, "
+                    "start from the prior, or use method 'importance', whose weights are zero there."
                 )
             parts.append(u)
         if parts:
@@ -157,12 +161,13 @@ class _Values(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if msg["is_observed"] or site_is_subsample(msg):
             return
+        msg.update(without_mask(msg))
         if _is_discrete(msg):
             _refuse_endless(msg)
             msg["infer"] = {**msg["infer"], "enumerate": "parallel"}
         elif self.u is not None:
             z, jacobian = self._take(msg)
-            self.jacobians.append(mask_scores(msg, jacobian))
+            self.jacobians.append(jacobian)
             self.latents[msg["name"]] = z
             msg["value"], msg["done"] = z, True
 
@@ -205,27 +210,17 @@ def _refuse_endless(site: Site) -> None:
 
 def _transform(site: Site) -> Transform:
     try:
-        transform: Transform = biject_to(site["fn"].support)
+        return from_reals(site["fn"])
     except NotImplementedError as error:
         raise ContractError(
-            f"site {site['name']!r} lies on {site['fn'].support}, to which Pyro has no transform from the reals; use method "
+            f"site {site['name']!r} lies on {site['fn'].support}, to which there is no bijection from the reals; use method "
             "'importance'."
         ) from error
-    return transform
-
-
-def support_check(site: Site, value: Tensor) -> Tensor | None:
-    """Whether values lie in a site's support, (K, B); None where every real does."""
-    support = site["fn"].support
-    inner = support.base_constraint if isinstance(support, constraints.independent) else support
-    return None if inner is constraints.real else support.check(value)
 
 
 def _score(site: Site, value: Tensor) -> Tensor:
-    score, inside = site["fn"].log_prob(value), support_check(site, value)
-    if inside is not None:
-        score = torch.where(inside, score, -torch.inf)
-    return mask_scores(site, score)
+    score, lies = log_density(site["fn"], value), inside(site["fn"], value)
+    return score if lies is None else torch.where(lies, score, -torch.inf)
 
 
 def _sum_out(scores: Tensor) -> Tensor:

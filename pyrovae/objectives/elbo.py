@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from pyro.infer import config_enumerate
 from torch import Tensor
-from torch.distributions import kl_divergence
 
+from pyrovae.core.divergence import site_kl
 from pyrovae.core.pair import Program, describe, inputs
-from pyrovae.core.sites import mask_scores
+from pyrovae.core.sites import site_masks
 from pyrovae.core.trace import PairTrace
+from pyrovae.distributions.divergence import analytic_kl
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled
@@ -179,7 +180,7 @@ class MeanField(ELBO):
         guide, model = traced.guide_sites[name], traced.model_sites[name]
         if name not in traced.enumerated and not crosses(traced, name):
             try:
-                kl = mask_scores(guide, kl_divergence(guide["fn"], model["fn"]))
+                kl = site_kl(guide, model)
                 return kl.expand(torch.broadcast_shapes(kl.shape, traced.shape))
             except NotImplementedError:
                 pass
@@ -197,7 +198,12 @@ class MeanField(ELBO):
             raise ContractError(f"site {name!r} is no product over its dimensions; use free_bits_per='site'.")
         if traced.enumerated:
             raise ContractError(f"free bits per dimension of {name!r} given enumerated sites: use free_bits_per='site'.")
-        kl = kl_divergence(guide, model)
+        if any(site_masks(sites[name]) for sites in (traced.guide_sites, traced.model_sites)):
+            raise ContractError(f"site {name!r} is masked, so no KL per dimension is right; use free_bits_per='site'.")
+        try:
+            kl = analytic_kl(guide, model)
+        except NotImplementedError as error:
+            raise ContractError(f"site {name!r} has no KL per dimension ({error}); use free_bits_per='site'.") from error
         return kl.flatten(-event_dim).expand(*traced.shape, -1).mean(0)
 
 
