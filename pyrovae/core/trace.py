@@ -22,6 +22,7 @@ from pyro import poutine
 from pyro.poutine.enum_messenger import EnumMessenger
 from torch import Tensor
 
+from pyrovae.core.enumeration import EnumerateVectors
 from pyrovae.core.pair import Program, batch_size, inputs
 from pyrovae.core.sites import (
     PARTICLES,
@@ -271,13 +272,14 @@ def trace_pair(
     # the model's enumerated dimensions go left of the guide's: its messenger keeps the allocator as the guide left it
     over_guide = poutine.enum(first_available_dim=-3) if enumerate_sites else nullcontext()
     over_model = EnumMessenger() if enumerate_sites else nullcontext()
-    with over_guide:
+    vectors = EnumerateVectors() if enumerate_sites else nullcontext()
+    with over_guide, vectors:
         guide_trace = run_program(guide, batch, num_particles)
     seen = None
     if through is not None:
         draws = {n: s for n, s in sample_sites(guide_trace).items() if not s["is_observed"]}
         seen = {n: s["value"] if "_enumerate_dim" in s["infer"] else through(s) for n, s in draws.items()}
-    with over_model:
+    with over_model, vectors:
         model_trace = run_program(model, batch, num_particles, replay=guide_trace if seen is None else latents_trace(seen))
 
     def rerun(latents: Mapping[str, Tensor]) -> poutine.Trace:

@@ -121,10 +121,13 @@ def stream(
     precision: str = "float32",
     compile: bool | None = None,
 ) -> dict[str, Tensor]:
-    """A method's columns for all data, (N,) each, batch by batch; arguments and errors of :func:`log_evidence`."""
+    """A method's columns for all data, (N,) each, batch by batch; arguments and errors of :func:`log_evidence`.
+
+    ``data`` may also be an object with ``batches``, ``fingerprint`` and a length, which is read as it is.
+    """
     require("batch_size", batch_size, 1)
     require("max_rows", max_rows, 1)
-    split = as_split(data)
+    split = data if hasattr(data, "batches") and hasattr(data, "fingerprint") else as_split(data)
     size = method.batch_size(batch_size, max_rows)
     parts: list[dict[str, Tensor]] = []
     held, keeper = None, None

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.distributions.transforms import Transform
 
 from pyrovae.core.contract import find_non_finite
+from pyrovae.core.enumeration import EnumerateVectors, is_enumerable
 from pyrovae.core.pair import Program, batch_size
 from pyrovae.core.sites import Site, sample_sites, without_mask
 from pyrovae.core.trace import PairTrace, latents_trace, run_program
@@ -72,7 +73,7 @@ class Target:
         """All densities at u from one pass of the model, differentiable in u."""
         shape = (u.shape[0], self.size)
         values = _Values(u)
-        with poutine.enum(first_available_dim=-3), values:
+        with poutine.enum(first_available_dim=-3), EnumerateVectors(), values:
             trace = self._run(shape[0])
         traced = PairTrace(trace, poutine.Trace(), shape)
         latents = {n: s for n, s in traced.log_p.items() if not traced.model_sites[n]["is_observed"]}
@@ -91,7 +92,7 @@ class Target:
         try:
             if self.only_site is not None:
                 return _score(without_mask(self.only_site), latents[self.only_site["name"]]).expand(shape)
-            with poutine.enum(first_available_dim=-3), _Values(None):
+            with poutine.enum(first_available_dim=-3), EnumerateVectors(), _Values(None):
                 trace = run_program(self.guide, self.batch, shape[0], replay=latents_trace(latents))
             sites = {name: without_mask(site) for name, site in _latent_sites(trace).items()}
             return _sum_out(sum(_score(s, s["value"]) for s in sites.values())).expand(shape)  # type: ignore[arg-type]
@@ -143,7 +144,7 @@ class Target:
 
     def refuse_non_finite(self, u: Tensor) -> None:
         """NonFiniteError that names the site and row where a log density at u is NaN."""
-        with poutine.enum(first_available_dim=-3), _Values(u):
+        with poutine.enum(first_available_dim=-3), EnumerateVectors(), _Values(u):
             trace = run_program(self.model, self.batch, u.shape[0])
         message = find_non_finite(PairTrace(trace, poutine.Trace(), (u.shape[0], self.size)))
         raise NonFiniteError(message or "the log density of the guide is nan at draws of the model; look at the guide.")
@@ -201,7 +202,7 @@ def _is_discrete(site: Site) -> bool:
 
 
 def _refuse_endless(site: Site) -> None:
-    if not site["fn"].has_enumerate_support:
+    if not is_enumerable(site["fn"]):
         raise ContractError(
             f"latent site {site['name']!r} ({site['fn']}) is discrete and cannot be enumerated, so this method, which moves "
             "through continuous latents, cannot sum it out; use method 'importance', or declare a site of few values."
