@@ -18,7 +18,7 @@ __all__ = ["EnumerateVectors", "is_enumerable"]
 MAX_COMBINATIONS = 4096
 
 
-def is_enumerable(fn: dist.TorchDistribution) -> bool:
+def is_enumerable(fn: Any) -> bool:
     """Whether all values of a distribution can be written down.
 
     >>> is_enumerable(dist.Bernoulli(torch.zeros(3)).to_event(1)), is_enumerable(dist.Poisson(1.0))
@@ -45,18 +45,19 @@ class Combinations(dist.Independent):
         index = torch.cartesian_prod(*[torch.arange(len(values), device=values.device)] * event.numel())
         found = values[index.reshape(-1, *event)]
         found = found.reshape(len(found), *[1] * len(batch), *event, *own)
-        return found.expand(len(found), *batch, *event, *own) if expand else found
+        all_values: Tensor = found.expand(len(found), *batch, *event, *own) if expand else found
+        return all_values
 
 
 class EnumerateVectors(Messenger):
     """Within it, sites that ask to be enumerated may be vectors; to be entered inside Pyro's own enumeration."""
 
     def _pyro_sample(self, msg: Any) -> None:
-        fn = msg["fn"]
+        fn: Any = msg["fn"]
         asks = msg["infer"].get("enumerate") == "parallel" and not msg["done"] and not site_is_subsample(msg)
         if not asks or msg["is_observed"] or not isinstance(fn, torch.distributions.Independent):
             return
-        inner = unmasked(fn)
+        inner: Any = unmasked(msg["fn"])
         elements = inner.base_dist.batch_shape[len(inner.batch_shape) :].numel()
         if not is_enumerable(inner) or not fn.reinterpreted_batch_ndims:
             return

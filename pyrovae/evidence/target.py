@@ -16,10 +16,11 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-from torch.distributions.transforms import Transform
+from torch.distributions.transforms import Transform, identity_transform
 
 from pyrovae.core.contract import find_non_finite
 from pyrovae.core.enumeration import EnumerateVectors, is_enumerable
+from pyrovae.core.inference import private_random
 from pyrovae.core.pair import Program, batch_size
 from pyrovae.core.sites import Site, sample_sites, without_mask
 from pyrovae.core.trace import PairTrace, latents_trace, run_program
@@ -28,6 +29,10 @@ from pyrovae.distributions.supports import from_reals, inside, true_support
 from pyrovae.errors import ContractError, NonFiniteError
 
 __all__ = ["Densities", "Target"]
+
+
+DRAWS_FOR_ENDS, MAX_SHARE_AT_ENDS = 2000, 2e-3  # draws that tell the share of p(x) that is lost, and what may be
+TINY = torch.finfo(torch.float32).tiny  # which torch puts in the place of positive draws that are smaller
 
 
 class Densities(NamedTuple):
@@ -141,6 +146,35 @@ class Target:
             return torch.cat(parts, -1)
         drawn: Tensor = next(iter(sample_sites(trace).values()))["value"]
         return drawn.new_zeros(drawn.shape[0] if drawn.dim() > 1 else 1, self.size, 0, dtype=torch.get_default_dtype())
+
+    def refuse_ends(self, start: str) -> None:
+        """ContractError where a share of the draws of f_0 lies where float32 ends, beyond which a site's mass is lost.
+
+        There z = T(u) no longer moves with u, as at 1 - 6e-8 in (0, 1).
+        """
+        sites = _latent_sites(run_program(self.model, self.batch, 1)).values()
+        if all(_is_discrete(site) or _transform(site) == identity_transform for site in sites):
+            return
+        passes, device = self.passes, next(iter(self.batch.values())).device
+        with private_random(0, device):
+            u = self.draw(-(-DRAWS_FOR_ENDS // self.size), start)
+        here, down, up = (self._values(u + step) for step in (0.0, -1.0, 1.0))
+        self.passes = passes
+        for name, value in here.items():
+            stuck = (value == down[name]) | (value == up[name]) | (value.abs() <= TINY)
+            share = float(stuck.flatten(2).any(-1).float().mean() if stuck.dim() > 2 else stuck.float().mean())
+            if share > MAX_SHARE_AT_ENDS:
+                raise ContractError(
+                    f"{share:.1%} of the {start}'s draws of site {name!r} lie where float32 ends (values from "
+                    f"{float(value.min()):g} to {float(value.max()):g}), and the mass beyond is lost to this method; give the "
+                    "site a distribution with less mass at the ends of its support, or use method 'importance'."
+                )
+
+    def _values(self, u: Tensor) -> dict[str, Tensor]:
+        """The continuous latent sites' values at u."""
+        with _Values(u) as values:
+            self._run(u.shape[0])
+        return values.latents
 
     def refuse_non_finite(self, u: Tensor) -> None:
         """NonFiniteError that names the site and row where a log density at u is NaN."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from pyrovae.core.divergence import site_kl
 from pyrovae.core.enumeration import is_enumerable
 from pyrovae.core.pair import Program, describe, inputs
-from pyrovae.core.sites import Site, site_masks
+from pyrovae.core.sites import site_masks
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.divergence import analytic_kl
 from pyrovae.errors import ContractError, OptionError
@@ -231,7 +231,7 @@ class Enum(ELBO):
         return super().trace(replace(given, model=_Marked(given.model), guide=_Marked(given.guide)), batch)
 
 
-def _mark(site: Site) -> dict[str, Any]:
+def _mark(site: Any) -> Any:
     """What a site is told: to be enumerated where it can be."""
     taken = site["type"] != "sample" or site["is_observed"] or "enumerate" in site["infer"]
     if taken or site_is_subsample(site) or not is_enumerable(site["fn"]):
