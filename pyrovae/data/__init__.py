@@ -6,7 +6,7 @@ from pyrovae.data.dataset import Data
 from pyrovae.data.labelled import LabelledSplit
 from pyrovae.data.loading import as_data, as_split, load, names
 from pyrovae.data.named import DATASETS
-from pyrovae.data.spec import DataSpec
+from pyrovae.data.spec import DataSpec, KeySpec
 from pyrovae.data.split import Split
 from pyrovae.data.stream import Stream
 from pyrovae.data.transforms import TRANSFORMS, corrupt, few_labels, holes, low_resolution, missing, quadrants, transform
@@ -16,6 +16,7 @@ __all__ = [
     "TRANSFORMS",
     "Data",
     "DataSpec",
+    "KeySpec",
     "LabelledSplit",
     "Split",
     "Stream",

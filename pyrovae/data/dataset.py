@@ -37,8 +37,7 @@ class Data:
 
     def fingerprint(self) -> str:
         """sha256 (hex) of spec and raw rows; of bounded samples of rows where the data are not in memory."""
-        spec = {key: value for key, value in self.spec.to_json().items() if key != "roles"}  # covariates tell all of it
-        digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(self.spec.identity(), sort_keys=True).encode())
         for name, part in self._parts().items():
             digest.update(f"{name} {part.fingerprint() if part is not None else None};".encode())
         return digest.hexdigest()

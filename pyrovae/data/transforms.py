@@ -14,6 +14,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from pyrovae.data.dataset import Data
 from pyrovae.data.labelled import LabelledSplit, choose_labels
 from pyrovae.data.seeds import MASKS, generator
+from pyrovae.data.spec import KeySpec
 from pyrovae.data.split import RowTransform, Split, Uniform
 from pyrovae.data.store import Arrays
 from pyrovae.errors import DataError, OptionError, nearest
@@ -51,7 +52,7 @@ def _enter(name: str) -> Callable[[Callable[..., Data]], Callable[..., Data]]:
 
 def _each(data: Data, change: Callable[[Split, int], Split], covariates: Sequence[str] = ()) -> Data:
     """The data with each part changed, and new covariates of x's shape."""
-    spec = replace(data.spec, covariates={**data.spec.covariates, **dict.fromkeys(covariates, data.spec.shape)})
+    spec = data.spec.with_keys(dict.fromkeys(covariates, KeySpec(data.spec.shape, "real")))
     parts: dict[str, Any] = {"train": data.train, "valid": data.valid, "test": data.test}
     made = {name: part and change(part, number).with_(spec=spec) for number, (name, part) in enumerate(parts.items())}
     return replace(data, spec=spec, **made)

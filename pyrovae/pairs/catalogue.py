@@ -9,11 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import torch
-
 from pyrovae.core.pair import Pair, as_pair, remember
 from pyrovae.data import DataSpec
-from pyrovae.data.spec import KINDS
+from pyrovae.data.spec import GREY_KINDS
 from pyrovae.distributions.likelihoods import LIKELIHOODS
 from pyrovae.effects.missing import observed_part
 from pyrovae.errors import OptionError, UnusedOptionError
@@ -154,7 +152,7 @@ def recipe(
     sites: Sequence[str] = ("z",),
     objective: str | Mapping[str, Any] = "elbo",
     density: bool | str | Mapping[str, Any] = True,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] = GREY_KINDS,
     needs: Sequence[Need] = (),
     only: Mapping[str, str | Mapping[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Pair]]:
@@ -178,8 +176,7 @@ def recipe(
             pair = replace(pair, recipe={"name": known.name, "options": options})
             if spec.roles.get("missing"):
                 pair = observed_part(pair)
-            shapes = {"x": spec.shape, **spec.covariates}
-            remember(pair.model, {key: torch.zeros(1, *shape) for key, shape in shapes.items()})
+            remember(pair.model, spec.zeros(1))
             return pair
 
         del build.__wrapped__

@@ -186,11 +186,7 @@ def _settings(
 def _initialize(pair: Pair, spec: DataSpec, device: str) -> None:
     """Adopt the pair and run it once, so that parameters that the programs make themselves exist."""
     adopt(pair.model, pair.guide)
-    batch = {"x": torch.zeros(2, *spec.shape, device=device), "index": torch.arange(2, device=device)}
-    if spec.classes:
-        batch["y"] = torch.zeros(2, dtype=torch.long, device=device)
-    for key, shape in spec.covariates.items():
-        batch[key] = torch.zeros(2, *shape, device=device)
+    batch = {**spec.zeros(2, device), "index": torch.arange(2, device=device)}
     for program in (pair.model, pair.guide):
         if isinstance(program, torch.nn.Module):
             program.to(device)

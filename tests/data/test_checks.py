@@ -54,7 +54,7 @@ REFUSED = {
     "row outside": (lambda: as_split(GOOD)[[10]], r"0\.\.9"),
     "float rows": (lambda: as_split(GOOD)[torch.ones(2)], "torch.float32"),
     "length of a stream": (lambda: len(as_split(DataLoader(Endless()))), "__len__"),
-    "levels": (lambda: DataSpec("a", (2,), "unit", levels=3), "levels=3"),
+    "levels": (lambda: DataSpec("a", (2,), "unit", levels=3), "size=3"),
     "name": (lambda: load("mnits"), "did you mean 'mnist'"),
     "binarization": (lambda: load("digits", binarization="dinamic"), "did you mean 'dynamic'"),
     "binarization of arrays": (lambda: as_data(GOOD, binarization="dinamic"), "did you mean 'dynamic'"),
