@@ -11,7 +11,7 @@ import torch
 from data_sets import GOOD, NAN, grey_images, one_sentence
 
 from pyrovae.data import DataSpec, as_data, as_split, load
-from pyrovae.data.store import Mapped
+from pyrovae.data.columns import Mapped
 from pyrovae.errors import DataError
 
 
