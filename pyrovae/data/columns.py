@@ -150,6 +150,8 @@ def as_column(value: Any, where: str) -> Column:
     """A tensor, array, memory map or sparse matrix as a column (N, ...); refuses what has no rows, or no numbers or names."""
     if isinstance(value, (Lazy, Text, Table)):
         column: Any = value
+    elif isinstance(value, (list, tuple)) and value and all(isinstance(each, str) for each in value):
+        column = Text.of(value)
     elif scipy.sparse.issparse(value):
         column = Sparse(matrix=value.tocsr())
     elif isinstance(value, Tensor):

@@ -75,6 +75,11 @@ def describe(
     """
     if found.columns:
         return _table(found, told, kinds or {})
+    if "text" in found.types and not classes:
+        raise DataError(
+            f"{found.where}: {found.key} holds names, and it is not known which classes they are; give a pair that was fitted "
+            "to data with such names, or numbers, as numpy.unique(..., return_inverse=True)[1] has them."
+        )
     shape = _event(found)
     if told is not None:
         verdict = _as_told(found, told, shape)

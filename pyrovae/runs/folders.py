@@ -13,9 +13,10 @@ import torch
 from pyrovae import data as data_sets
 from pyrovae import objectives, pairs
 from pyrovae.core.inference import inference, private_random
-from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, remember, set_folder_opener
+from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, remember, remember_spec, set_folder_opener
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
+from pyrovae.effects import observed_part
 from pyrovae.errors import OptionError, RunError, nearest
 from pyrovae.files import load_state, read_json, write_json
 from pyrovae.runs.user_file import rebuild, warn_of_change
@@ -92,7 +93,8 @@ def load(
 def _rebuilt(recipe: dict[str, Any], spec: DataSpec, folder: Path) -> Pair:
     """The pair that a run's configuration names."""
     if recipe.get("name") in pairs.CATALOGUE:
-        return pairs.get(recipe["name"]).rebuild(spec, recipe["options"])
+        pair = pairs.get(recipe["name"]).rebuild(spec, recipe["options"])
+        return observed_part(pair) if recipe.get("observed_part") else pair
     if "sha256" in recipe:
         return rebuild(recipe, spec, folder)
     made_by = recipe.get("file") or recipe.get("model")
@@ -186,6 +188,7 @@ def _settings(
 def _initialize(pair: Pair, spec: DataSpec, device: str) -> None:
     """Adopt the pair and run it once, so that parameters that the programs make themselves exist."""
     adopt(pair.model, pair.guide)
+    remember_spec(pair, spec)
     batch = {**spec.zeros(2, device), "index": torch.arange(2, device=device)}
     for program in (pair.model, pair.guide):
         if isinstance(program, torch.nn.Module):

@@ -17,7 +17,7 @@ import torch
 from pyrovae import objectives
 from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
 from pyrovae.core.contract import check_batch
-from pyrovae.core.pair import Pair, Program, adopt, as_pair, modules
+from pyrovae.core.pair import Pair, Program, adopt, as_pair, modules, remember_spec
 from pyrovae.data import Data, as_data
 from pyrovae.errors import OptionError
 from pyrovae.files import make_folder, write_json
@@ -132,6 +132,7 @@ def fit(
     settings = replace(settings, device=resolve_device(device if processes is None else processes.device))
     _check_together(settings, objective, data)
     adopt(pair.model, pair.guide)
+    remember_spec(pair, data.spec)
     prepare(pair, data, objective, settings)
     config = _configuration(pair, data, settings, describe_objective(objective, chosen), processes)
     run = Run(pair, data, config)
