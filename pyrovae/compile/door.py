@@ -86,9 +86,7 @@ def compile_step(
     adopt(model, guide)
     device = device_of(model, guide)
     examples = _examples(pair, data, objective.num_batches)
-    batches = [
-        {key: value.to(device) for key, value in batch.items()} for batch in _examples(pair, data, objective.num_batches)
-    ]
+    batches = [{key: value.to(device) for key, value in batch.items()} for batch in examples]
     held = list(buffers(model, guide).values())
     with preserve_tensors(held):
         prepare_objective(objective, model, guide, batches[0])  # parameters that programs make themselves exist from here on

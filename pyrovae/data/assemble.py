@@ -19,7 +19,7 @@ from pyrovae.data.intake import Intake, take_in
 from pyrovae.data.kinds import Verdict, describe, parse_kind
 from pyrovae.data.missing import blank, with_role
 from pyrovae.data.seeds import SPLIT, generator, mix
-from pyrovae.data.sources import Columns, as_store
+from pyrovae.data.sources import Columns, as_store, known_columns
 from pyrovae.data.spec import BINARIZATIONS, DataSpec, KeySpec
 from pyrovae.data.split import Split
 from pyrovae.data.store import Arrays, Store
@@ -44,6 +44,7 @@ class Reading:
         binarization: of x.
         seed: of the split and of what is drawn once.
         sizes: rows of valid and test, where these are cut here.
+        known: whether what the data are needs no saying, as of a named set.
     """
 
     columns: Columns | None = None
@@ -53,6 +54,7 @@ class Reading:
     binarization: str = "none"
     seed: int = 0
     sizes: tuple[int, int] | None = None
+    known: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", {key: parse_kind(key, told) for key, told in self.kinds.items()})
@@ -67,7 +69,8 @@ def assemble(name: str, parts: Mapping[str, Any], where: str, how: Reading, sour
     for part, obj in parts.items():
         here = f"{where} ({part})" if part else where
         loader = isinstance(obj, DataLoader)
-        raw[part] = obj if obj is None or loader else as_store(obj, here, how.columns, how.missing)
+        columns = how.columns or known_columns(obj, how.like)
+        raw[part] = obj if obj is None or loader else as_store(obj, here, columns, how.missing)
         if loader and (how.columns is not None or how.missing is not None):
             raise OptionError(f"{here} is a DataLoader; columns and missing are for rows in memory: do it in its Dataset.")
         if obj is not None:
@@ -78,7 +81,8 @@ def assemble(name: str, parts: Mapping[str, Any], where: str, how: Reading, sour
         raw = _cut(raw[""], how.seed, where, how.sizes)
     keys = _describe(name, found, how)
     intakes = {key: Intake(key, known, name, own=how.like is None) for key, known in keys.items()}
-    spec, grey = _binarized(DataSpec(name, keys=keys), how)
+    columns = how.columns or (how.like.columns if how.like is not None else {})
+    spec, grey = _binarized(DataSpec(name, keys=keys, columns=columns), how)
     if how.missing is not None or (how.like is not None and how.like.roles and "mask" in keys):
         spec = with_role(spec)
     made: dict[str, Split | Stream | None] = {"valid": None, "test": None}
@@ -158,7 +162,7 @@ def _describe(name: str, found: dict[str, Scan], how: Reading) -> dict[str, KeyS
         said.append(f"{key} {_in_words(verdict)}")
         if verdict.warning:
             log.warning("%s: %s", name, verdict.warning)
-    if said:
+    if said and not how.known:
         log.info("%s: %s.", name, "; ".join(said))
     if "mask" in found and how.missing is None and not (how.like is not None and how.like.roles):
         log.warning(
@@ -221,7 +225,9 @@ def read_rows(obj: Any, like: DataSpec | None, index: Tensor | None = None) -> S
     """
     known = {} if like is None else dict(like.keys)
     loader = isinstance(obj, DataLoader)
-    store = obj if loader else as_store(obj, "data")
+    if not loader:
+        missing = None if like is None or index is not None else like.roles.get("missing")
+        store = as_store(obj, "data", known_columns(obj, like), missing)
     if loader:
         found = scan_loader(obj, "data", ())
         names = tuple(found)
@@ -230,7 +236,9 @@ def read_rows(obj: Any, like: DataSpec | None, index: Tensor | None = None) -> S
         found = scan(store, "data", (), [key for key in names if key not in known])
     main = "x" if "x" in names else names[0]
     keys = {key: known[key] if key in known else describe(found[key], None, key == main, classes=False).spec for key in names}
-    intakes = {key: Intake(key, each, "data", key not in known, index is not None) for key, each in keys.items()}
+    intakes = {
+        key: Intake(key, each, "data", key not in known, True if index is not None else None) for key, each in keys.items()
+    }
     spec = DataSpec("data", keys=keys) if like is None else replace(like, keys=keys, roles=_roles(like, keys))
     grey = Grey(spec.levels)
     if loader:

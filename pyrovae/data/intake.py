@@ -31,14 +31,15 @@ class Intake:
         where: begins the messages.
         own: whether the description was made of these data, so that numbers outside its range are none of it. New data that
             a pair meets later may leave it, where its likelihood lets them, but not come in another scale.
-        numbered: whether classes come as their numbers 0..C-1, as in a batch, and not as the user calls them.
+        numbered: whether classes come as their numbers 0..C-1, as in a batch, and not as the user calls them; None where that
+            is not known, which is warned of if both make sense.
     """
 
     key: str
     spec: KeySpec
     where: str
     own: bool = True
-    numbered: bool = False
+    numbered: bool | None = False
 
     def __call__(self, raw: Any, place: str = "") -> Tensor:
         """The values, (B, *shape); ``place`` says which part of the data they are."""
@@ -96,7 +97,7 @@ class Intake:
         if bool(bad.any()):
             text = ", ".join(map(str, labels[:10])) + (", ..." if size > 10 else "")
             raise self._refuse(place, f"holds label {int(whole[bad][0])}", f"one of {text}, or -1; {MORE_CLASSES}")
-        if not self.own and bool((whole < size).all()):
+        if self.numbered is None and bool((whole < size).all()):
             log.warning(
                 "%s: %s is read as labels %s..%s of the data that the pair knows, not as class numbers 0..%d; give rows of a "
                 "data set with their index for those.",

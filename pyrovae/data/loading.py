@@ -94,6 +94,8 @@ def load(
                 f"root is {os.fspath(root)!r}, a folder of named sets, but the data are in memory; leave it out."
             )
         return reduce(transform, transforms, _load_object(name, "data", how, inherited))
+    if how.missing is None and like is not None and not transforms and os.fspath(name) not in NAMED:
+        how = replace(how, missing=like.roles.get("missing"))
     folder = None if root is None else str(Path(root).expanduser().resolve())
     data = _load_name(os.fspath(name), folder, how, inherited)
     return reduce(transform, transforms, data)
@@ -113,7 +115,7 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
                 "authors drew it: load 'mnist' to choose."
             )
         kinds = {} if named.levels is None else {"x": f"levels:{named.levels}"}
-        how = replace(how, binarization=binarization, kinds=kinds, sizes=named.sizes)
+        how = replace(how, binarization=binarization, kinds=kinds, sizes=named.sizes, known=True)
         source = {"name": name, "root": root, "binarization": binarization, "seed": how.seed}
         return assemble(name, named.read(root), name, how, source)
     if not (name.endswith(tuple(FORMATS)) or os.sep in name or Path(name).exists()):
@@ -160,6 +162,8 @@ def _load_object(obj: Any, name: str, how: Reading, binarization: str | None) ->
             if getattr(how, option):
                 raise OptionError(f"{option} is given for data that are loaded already; give it where they are loaded.")
         return obj if isinstance(obj, Data) else Data(obj, None, None, obj.spec)
+    if how.missing is None and how.like is not None and not isinstance(obj, DataLoader):
+        how = replace(how, missing=how.like.roles.get("missing"))
     parts: dict[str, Any] | None = parts_of(obj)
     if isinstance(obj, (tuple, list)):
         if len(obj) not in (2, 3) or obj[0] is None:

@@ -14,10 +14,11 @@ from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from pyrovae.data.columns import Table, Text, as_column, of_series
 from pyrovae.data.missing import hide_missing
+from pyrovae.data.spec import DataSpec
 from pyrovae.data.store import Arrays, Items, Store
 from pyrovae.errors import DataError, OptionError, nearest
 
-__all__ = ["Columns", "as_store", "parts_of"]
+__all__ = ["Columns", "as_store", "known_columns", "parts_of"]
 
 Columns = Mapping[str, "str | Sequence[str]"]
 PARTS = ("train", "valid", "test")
@@ -178,6 +179,20 @@ def _array(values: Any, where: str) -> np.ndarray:
         return np.asarray(made, dtype=object) if isinstance(made[0], str) else np.stack(made)
     except ValueError as error:
         raise DataError(f"{where} has rows of several shapes; expected one: pad, crop or resize them.") from error
+
+
+def known_columns(obj: Any, like: DataSpec | None) -> Columns | None:
+    """The columns of new data that make the keys of those that ``like`` describes; None where the keys are there by name."""
+    if like is None or (isinstance(obj, Mapping) and like.main in obj):
+        return None
+    if not isinstance(obj, pandas.DataFrame):
+        return dict(like.columns) if like.columns and not isinstance(obj, (Tensor, np.ndarray, Dataset)) else None
+    chosen: dict[str, Any] = {key: tuple(known.columns) for key, known in like.keys.items() if known.columns}
+    for key in like.keys:
+        name = like.columns.get(key, key)
+        if key not in chosen and isinstance(name, str) and name in obj:
+            chosen[key] = name
+    return chosen or None
 
 
 def parts_of(obj: Any) -> dict[str, Any] | None:

@@ -107,6 +107,7 @@ class DataSpec:
         roles: what keys do beyond their names, by role: {"missing": "mask"} where that key is 1 where x is observed, which
             makes recipes build pairs of the observed part of x.
         mean: of x over the training data (up to 10,000 rows of it), (*shape); decoders start from it. No part of the JSON.
+        columns: key -> the columns of the user's table that it was made of, where the user named them.
 
     >>> spec = DataSpec("toy", (28, 28), "levels", levels=256, classes=10)
     >>> spec.shape, spec.keys["y"].kind
@@ -118,6 +119,7 @@ class DataSpec:
     binarization: str
     roles: Mapping[str, str]
     mean: Tensor | None = field(compare=False, repr=False)
+    columns: Mapping[str, Any] = field(compare=False, repr=False)
 
     def __init__(
         self,
@@ -131,6 +133,7 @@ class DataSpec:
         mean: Tensor | None = None,
         roles: Mapping[str, str] | None = None,
         keys: Mapping[str, KeySpec] | None = None,
+        columns: Mapping[str, Any] | None = None,
     ) -> None:
         described = dict(keys or {})
         if shape is not None or kind is not None:
@@ -144,8 +147,8 @@ class DataSpec:
             described["y"] = KeySpec((), "category", size=classes)
         for key, of in (covariates or {}).items():
             described[key] = KeySpec(tuple(of), "real")
-        values = {"name": name, "keys": described, "binarization": binarization, "roles": dict(roles or {}), "mean": mean}
-        for attribute, value in values.items():
+        values = {"name": name, "keys": described, "binarization": binarization, "roles": dict(roles or {})}
+        for attribute, value in {**values, "mean": mean, "columns": dict(columns or {})}.items():
             object.__setattr__(self, attribute, value)
         self._refuse()
 
@@ -214,7 +217,9 @@ class DataSpec:
     def to_json(self) -> dict[str, Any]:
         """The spec as a dict of plain JSON values."""
         keys = {key: known.to_json() for key, known in self.keys.items()}
-        return {"name": self.name, "keys": keys, "binarization": self.binarization, "roles": dict(self.roles)}
+        values = {"name": self.name, "keys": keys, "binarization": self.binarization, "roles": dict(self.roles)}
+        columns = {key: names if isinstance(names, str) else list(names) for key, names in self.columns.items()}
+        return {**values, "columns": columns} if columns else values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DataSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,6 +34,7 @@ from pyrovae.train.training import Training
 
 __all__ = ["load", "resume"]
 
+log = logging.getLogger("pyrovae")
 OBJECTS = ("objective", "optimizer", "optimizers", "scheduler", "schedule")  # which a run may be given as such
 
 
@@ -74,9 +76,11 @@ def load(
         pair = _rebuilt(recipe, spec, folder) if pair is None else as_pair(pair)
     warn_of_change(pair, recipe, folder)
     if data is not None:
-        data = as_data(data)
+        data = as_data(data, like=spec)
     elif with_data and source is not None:
-        data = data_sets.load(**source)
+        data = data_sets.load(**source, like=spec)
+        if data.fingerprint() != config["data"].get("fingerprint"):
+            log.warning("the data of %s have changed since it was trained (their fingerprints differ).", folder)
     state = load_state(folder / CHECKPOINT)
     _initialize(pair, spec, resolve_device(device))
     if weights not in (None, "best", "last"):
