@@ -17,7 +17,7 @@ from tqdm import tqdm
 from pyrovae.compile import Code
 from pyrovae.core.inference import inference, private_random
 from pyrovae.core.messages import masks_differ, mismatch_message, no_density
-from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, parameters, remember
+from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, known_spec, parameters, remember
 from pyrovae.core.sites import sample_sites, site_masks
 from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import as_split
@@ -127,7 +127,7 @@ def stream(
     """
     require("batch_size", batch_size, 1)
     require("max_rows", max_rows, 1)
-    split = data if hasattr(data, "batches") and hasattr(data, "fingerprint") else as_split(data)
+    split = data if hasattr(data, "batches") and hasattr(data, "fingerprint") else as_split(data, known_spec(pair))
     size = method.batch_size(batch_size, max_rows)
     parts: list[dict[str, Tensor]] = []
     held, keeper = None, None
