@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyrovae.errors import ContractError
 
-__all__ = ["is_density", "is_point", "mask_distribution"]
+__all__ = ["is_density", "is_factor", "is_point", "mask_distribution"]
 
 
 def is_density(fn: TorchDistribution) -> bool:
@@ -21,7 +21,7 @@ def is_density(fn: TorchDistribution) -> bool:
     """
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
-    return getattr(fn, "is_density", not is_point(fn))
+    return getattr(fn, "is_density", not (is_point(fn) or is_factor(fn)))
 
 
 def is_point(fn: TorchDistribution) -> bool:
@@ -33,6 +33,17 @@ def is_point(fn: TorchDistribution) -> bool:
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
     return isinstance(fn, dist.Delta)
+
+
+def is_factor(fn: TorchDistribution) -> bool:
+    """Whether a site is ``pyro.factor``: a term of the log density that belongs to no variable.
+
+    >>> is_factor(dist.Unit(torch.zeros(3)))
+    True
+    """
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return isinstance(fn, dist.Unit)
 
 
 def mask_distribution(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyrovae.compile import Code
+from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import inference
 from pyrovae.core.messages import mismatch_message, no_density
 from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, parameters, remember
@@ -217,6 +218,7 @@ def _explain(error: Exception, job: Job) -> Exception:
 def _check(job: Job, method: Method) -> None:
     """Refuse pairs that have no log p(x), or whose guide cannot estimate it."""
     model, guide, batch = job.model, job.guide, job.batch
+    note_energies(model, batch)
     traced = trace_pair(model, guide, batch)
     if message := mismatch_message(model, guide, traced):
         raise ContractError(message)
