@@ -57,19 +57,25 @@ def classes_of(found: Scan, size: int | None) -> Verdict:
     _refuse_negative(found)
     labels = sorted((label for label in found.labels if label != -1), key=lambda label: (str(type(label)), label))
     labels = list(found.order or labels)
+    if odd := [label for label in labels if not isinstance(label, (str, int, float))]:
+        raise DataError(f"{found.where}: {found.key} holds {type(odd[0]).__name__} as a name; expected strings or numbers.")
     shape = () if found.shape == (1,) else found.shape or ()
     if size is not None and labels == [label for label in labels if label in range(size)]:
         return Verdict(KeySpec(shape, "category", size=size), f"classes 0..{size - 1}")
+    if size is not None and len(labels) != size:
+        raise DataError(
+            f"{found.where}: {found.key} is told to have {size} classes and has {len(labels)} names or numbers of some."
+        )
     if not labels:
         return Verdict(KeySpec(shape, "category", size=1), "no label is known")
     spec = KeySpec(shape, "category", size=len(labels))
     shown = ", ".join(map(str, labels[:3])) + (f", ... {labels[-1]}" if len(labels) > 3 else "")
+    unknown = "; -1 for an unknown label" if "text" not in found.types and found.low < 0 else ""
     if labels == list(range(len(labels))):
         alone = (
             f"{found.key} has one class, {labels[0]}, beside -1, which stands for an unknown label." if found.low < 0 else ""
         )
-        return Verdict(spec, f"classes {shown}", alone if len(labels) == 1 else "")
-    unknown = ", and -1 stands for an unknown label" if "text" not in found.types and found.low < 0 else ""
+        return Verdict(spec, f"classes {shown}{unknown}", alone if len(labels) == 1 else "")
     said = f"{found.key} has {len(labels)} classes, {shown}: numbered from 0 in this order{unknown}."
     bools = found.types <= {"bool"}
     return Verdict(

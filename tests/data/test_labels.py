@@ -6,6 +6,7 @@ import json
 import logging
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -59,6 +60,18 @@ def test_new_labels_that_are_not_known_are_refused_and_doubtful_ones_warned_of(c
     with caplog.at_level(logging.WARNING, logger="pyrovae"):
         assert as_split({"x": X[:2], "y": np.array([1, 2])}, like=spec)["y"].tolist() == [0, 1]
     assert "read as labels 1..3" in caplog.text
+
+
+def test_names_that_are_told_otherwise_or_are_none():
+    with pytest.raises(DataError, match="told to have 5 classes and has 3"):
+        load({"x": X, "y": np.array(["ape", "bee", "cat"])[CODES]}, kinds={"y": "category:5"})
+    assert load({"x": X, "y": CODES}, kinds={"y": "category:5"}).spec.classes == 5
+    whole = pandas.Series(CODES + 7, dtype="category")
+    data = load({"x": X, "y": whole})
+    assert data.spec.keys["y"].labels == (7, 8, 9) and json.dumps(data.spec.to_json())
+    assert as_split({"x": X, "y": CODES + 7}, like=data.spec)["y"].tolist() == CODES.tolist()
+    with pytest.raises(DataError, match="y holds Timestamp as a name"):
+        load({"x": X, "y": pandas.Series([pandas.Timestamp("2020-01-01")] * 60, dtype="category")})
 
 
 def test_rows_without_a_description_keep_their_numbers():
