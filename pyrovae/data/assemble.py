@@ -228,7 +228,7 @@ def read_rows(obj: Any, like: DataSpec | None, index: Tensor | None = None) -> S
     loader = isinstance(obj, DataLoader)
     if not loader:
         missing = None if like is None or index is not None else like.roles.get("missing")
-        store = as_store(obj, "data", known_columns(obj, like), missing)
+        store = as_store(obj, "data", known_columns(obj, like), missing, whole=False)
     if loader:
         found = scan_loader(obj, "data", ())
         names = tuple(found)

@@ -75,7 +75,7 @@ def describe(
         verdict = classes_of(found, None) if found.shape == () else words_of(found)
     else:
         verdict = _by_values(found, shape)
-    return _in_float32(found, _keep_type(found, verdict, main))
+    return _in_float32(found, _keep_type(found, verdict, main or told is not None))
 
 
 def channels_last(shape: tuple[int, ...]) -> bool:
@@ -216,10 +216,10 @@ def _column(found: Scan, told: Told | None) -> Verdict:
 
 
 # ------------------------------------------------------------------------------------------------ types
-def _keep_type(found: Scan, verdict: Verdict, main: bool) -> Verdict:
-    """Keys that are not modelled keep the integers that they are."""
+def _keep_type(found: Scan, verdict: Verdict, floats: bool) -> Verdict:
+    """Keys beside x, of which nobody said otherwise, keep the integers that they are."""
     spec = verdict.spec
-    if main or not found.integer or spec.kind not in ("binary", "real"):
+    if floats or not found.integer or spec.kind not in ("binary", "real"):
         return verdict
     dtype = next(iter(found.types)) if len(found.types) == 1 else "int64"
     changed = KeySpec(spec.shape, spec.kind, {"integer": "int64"}.get(dtype, dtype), spec.size, spec.labels)

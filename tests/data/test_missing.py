@@ -48,6 +48,12 @@ def test_missing_values_are_refused_or_left_out(form):
     assert torch.equal(again["x"], batch["x"]) and torch.equal(again["mask"], batch["mask"])
 
 
+def test_new_rows_that_miss_nothing_get_no_mask():
+    spec = load(HOLES, missing="mask").spec
+    assert "mask" not in as_split(X, like=spec).keys
+    assert (load((X, X), missing="mask").train["mask"] == 1).all()
+
+
 def test_files_with_missing_values(tmp_path):
     np.savez(tmp_path / "holes.npz", x=HOLES)
     pandas.DataFrame(HOLES, columns=list("abc")).to_csv(tmp_path / "holes.csv", index=False)
