@@ -80,7 +80,7 @@ def missing(data: Data, *, rate: float = 0.5, parts: str = "all", seed: int = 0)
 def hide_missing(raw: Mapping[str, Any], where: str, option: str | None, whole: bool = True) -> dict[str, Any]:
     """Raw columns without NaN and masked arrays: with "mask" a key ``mask`` says what x misses; None refuses masked arrays.
 
-    With ``whole`` there is such a key also where no value is missing. What stands in for a missing value is another value of its
+    With ``whole`` there is such a key also where no value is missing. What stands in for a missing one is another value of its
     column, so that it is of the same kind; no batch shows it.
     """
     if option is not None and option not in MASKS_OF_X:
