@@ -12,7 +12,7 @@ from torch.nn.functional import linear, softplus
 
 from pyrovae.registry import Registry
 
-__all__ = ["ACTIVATIONS", "BranchedMLP", "JointMLP", "MLP", "MLPDecoder", "MLPEncoder", "as_floats", "loc_and_scale"]
+__all__ = ["ACTIVATIONS", "BranchedMLP", "JointMLP", "MLP", "MLPDecoder", "MLPEncoder", "loc_and_scale"]
 
 
 MIN_SCALE = 1e-3
@@ -57,11 +57,6 @@ def loc_and_scale(features: Tensor) -> tuple[Tensor, Tensor]:
     return loc, softplus(raw) + MIN_SCALE
 
 
-def as_floats(x: Tensor) -> Tensor:
-    """x, which may be integers of counts or classes, as a network takes it."""
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
-
-
 class MLP(nn.Sequential):
     """(..., in) -> (..., out) through hidden layers of the given sizes.
 
@@ -101,7 +96,7 @@ class JointMLP(MLP):
         """The output of the module, of the shape that its class states."""
         first, *rest = self
         weights = first.weight.split([math.prod(shape) for shape in self.shapes], 1)
-        parts = zip(map(as_floats, inputs), self.shapes, weights, strict=True)
+        parts = zip(inputs, self.shapes, weights, strict=True)
         h = first.bias + sum(linear(u.flatten(-len(shape)), weight) for u, shape, weight in parts)
         for layer in rest:
             h = layer(h)
@@ -158,7 +153,7 @@ class MLPEncoder(nn.Module):
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         """The output of the module, of the shape that its class states."""
-        return self.mlp(x, *others) if others else self.mlp(as_floats(x).flatten(-len(self.shape)))
+        return self.mlp(x, *others) if others else self.mlp(x.flatten(-len(self.shape)))
 
 
 class MLPDecoder(nn.Module):
