@@ -93,7 +93,7 @@ def assemble(name: str, parts: Mapping[str, Any], where: str, how: Reading, sour
     assert train is not None
     if isinstance(train, Split) and spec.kind not in ("category", "tokens"):
         spec = replace(spec, mean=_mean(train))
-    return Data(train, made["valid"], made["test"], spec, source)  # type: ignore[arg-type]
+    return Data(train, made["valid"], made["test"], spec, source, "" in parts and not how.known)  # type: ignore[arg-type]
 
 
 def _part(

@@ -258,6 +258,15 @@ def test_a_run_reads_other_files_as_its_own_and_says_when_its_own_have_changed(t
         pv.resume(tmp_path / "run", epochs=2, progress=False)
 
 
+def test_a_file_that_is_read_in_part_is_said_to_be(tmp_path, caplog):
+    np.savez(tmp_path / "one.npz", x=RNG.random((40, 3)))
+    np.savez(tmp_path / "parts.npz", x_train=RNG.random((40, 3)), x_test=RNG.random((9, 3)))
+    with caplog.at_level(logging.WARNING, logger="pyrovae"):
+        assert len(as_split(tmp_path / "parts.npz")) == 9 and len(as_split("digits")) == 250 and not caplog.text
+        assert len(as_split(tmp_path / "one.npz")) == 4
+    assert "one is one set of rows and is split 80/10/10: its test part has 4" in caplog.text
+
+
 def test_keys_beside_x_ride_along_through_fit_save_load_and_resume(tmp_path):
     """A guide that reads a key of whole numbers beside x."""
 
