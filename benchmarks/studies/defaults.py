@@ -1,11 +1,11 @@
 """Does every recipe, with its defaults, learn more than the simplest baseline?
 
-Each pair of the catalogue is trained with its default options and objective, Adam 1e-3, for so many seconds, on the form of the
-digits that its recipe names first. Held against it, on the test data:
+Each pair of the catalogue is trained with its default options and objective, Adam 1e-3, for so many seconds, on the form of
+the digits that its recipe names first. Held against it, on the test data:
 
 - squared error of a value: of the reconstruction, beside that of the mean of the training data;
-- log p(x) by importance sampling, nats per datum: beside that of independent values, Bernoulli of the training means for binary
-  data and Gaussian of the training means and variances for others. Where part of x is given, that of the rest.
+- log p(x) by importance sampling, nats per datum: beside that of independent values, Bernoulli of the training means for
+  binary data and Gaussian of the training means and variances for others. Where part of x is given, that of the rest.
 
 A recipe beats them where its squared error is at most 0.9 of the mean's and its log p(x) is the larger one; what does not
 learns nothing with its defaults, which is a fault of theirs.
