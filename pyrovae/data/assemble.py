@@ -18,7 +18,7 @@ from pyrovae.data.dataset import Data
 from pyrovae.data.grey import Grey
 from pyrovae.data.intake import Intake, take_in
 from pyrovae.data.kinds import describe, parse_kind
-from pyrovae.data.missing import blank, with_role
+from pyrovae.data.missing_values import blank, with_role
 from pyrovae.data.seeds import SPLIT, generator, mix
 from pyrovae.data.sources import Columns, as_store, known_columns
 from pyrovae.data.spec import BINARIZATIONS, DataSpec, KeySpec

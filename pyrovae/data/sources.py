@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from pyrovae.data.columns import Table, Text, as_column, of_series
-from pyrovae.data.missing import hide_missing
+from pyrovae.data.missing_values import hide_missing
 from pyrovae.data.spec import DataSpec
 from pyrovae.data.store import Arrays, Items, Store
 from pyrovae.errors import DataError, OptionError, nearest
