@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -214,7 +215,7 @@ def as_split(obj: Any, like: DataSpec | None = None) -> Split | Stream:
             warn_of_cut(data)
         return data.test
     index = None
-    if isinstance(obj, Mapping) and _are_row_numbers(obj):
+    if isinstance(obj, Mapping) and not issparse(obj) and _are_row_numbers(obj):
         index = obj["index"]
         obj = {key: value for key, value in obj.items() if key != "index"}
     return read_rows(obj, like, index)
