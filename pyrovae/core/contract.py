@@ -11,6 +11,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
 from pyrovae.core.inference import device_of
 from pyrovae.core.messages import masks_differ, mismatch_message
@@ -76,6 +77,7 @@ def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Re
     return check_batch(pair, batch, num_particles)
 
 
+@alone()
 def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CHECK_PARTICLES) -> Report:
     """:func:`check` on a batch as it is, which lies on the pair's device."""
     model, guide = pair.model, pair.guide

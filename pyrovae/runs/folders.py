@@ -18,17 +18,17 @@ from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, remember, remember
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
 from pyrovae.effects import observed_part
-from pyrovae.errors import OptionError, RunError, nearest
-from pyrovae.files import load_state, read_json, write_json
+from pyrovae.errors import OptionError, PyrovaeError, RunError, nearest
+from pyrovae.files import clear_temporary, locked, read_json, write_json
 from pyrovae.runs.user_file import rebuild, warn_of_change
 from pyrovae.train.callbacks import Callback
-from pyrovae.train.checkpoints import best_of
+from pyrovae.train.checkpoints import read_checkpoint
 from pyrovae.train.compilation import compile_if_worthwhile
 from pyrovae.train.early_stopping import EarlyStopping
 from pyrovae.train.fitting import prepare, resolve_device
 from pyrovae.train.loop import Loop
 from pyrovae.train.processes import Processes
-from pyrovae.train.run import CHECKPOINT, CONFIG, Run, load_tensors
+from pyrovae.train.run import CHECKPOINT, CONFIG, METRICS, Run, load_tensors
 from pyrovae.train.settings import FitSettings
 from pyrovae.train.training import Training
 
@@ -69,9 +69,13 @@ def load(
     try:
         spec = DataSpec.from_json(config["data"]["spec"])
         saved, recipe, source = config["fit"], config["pair"], config["data"]["source"]
-    except (KeyError, TypeError) as error:
+        settings, recipe = FitSettings.from_json(saved), dict(recipe)
+    except PyrovaeError:
+        raise
+    except KeyError as error:
         raise RunError(f"{folder / CONFIG} is no configuration of a run: it lacks {error}.") from error
-    settings = FitSettings.from_json(saved)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder / CONFIG} is no configuration of a run: {error}.") from error
     with private_random(0):  # building draws first parameters, which nobody needs
         pair = _rebuilt(recipe, spec, folder) if pair is None else as_pair(pair)
     warn_of_change(pair, recipe, folder)
@@ -81,11 +85,13 @@ def load(
         data = data_sets.load(**source, like=spec)
         if data.fingerprint() != config["data"].get("fingerprint"):
             log.warning("the data of %s have changed since it was trained (their fingerprints differ).", folder)
-    state = load_state(folder / CHECKPOINT)
+    if not (folder / CHECKPOINT).exists():
+        raise RunError(f"{folder} has no {CHECKPOINT}: its run died before the first one; train into it again.")
+    state = read_checkpoint(folder / CHECKPOINT)
     _initialize(pair, spec, resolve_device(device))
     if weights not in (None, "best", "last"):
         raise OptionError(f"weights is {weights!r}; expected 'best' or 'last'.")
-    best = best_of(state)
+    best = state["best"]
     chosen = weights or ("best" if settings.stops_early and best["tensors"] else "last")
     tensors = best["tensors"] if chosen == "best" else state["tensors"]
     if not tensors:
@@ -157,11 +163,14 @@ def resume(
             f"{path} is at step {run.step} already, beyond the {training.total_steps} asked for (an epoch has "
             f"{training.epoch_steps}); give more epochs or steps."
         )
-    if processes is None or processes.rank == 0:
-        write_json(run.path / CONFIG, run.config)
-    else:
+    if processes is not None and processes.rank != 0:
         run.path = None
-    return loop.train()
+        return loop.train()
+    with locked(run.path):
+        loop.checkpoints.refuse_change()
+        clear_temporary(run.path, CHECKPOINT, CONFIG, METRICS)
+        write_json(run.path / CONFIG, run.config)
+        return loop.train()
 
 
 def _settings(
