@@ -109,6 +109,8 @@ def require_writable(path: str | os.PathLike[str]) -> None:
     try:
         if path.is_dir():
             raise RunError(f"cannot write {path}: it is a folder; give the name of a file.")
+        if not path.parent.is_dir():
+            raise RunError(f"folder {path.parent} does not exist; make it before saving {path.name} there.")
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:

@@ -72,12 +72,13 @@ def _train(args: list[str]) -> int:
     group.add_argument("--threads", type=int | None, default=None, help="CPU threads of torch")
     options = parse(parser, args)
     set_threads(options.threads)
+    names = [each.name for each in fields(FitSettings) if each.name != "callbacks"]
+    FitSettings(**{name: options[name] for name in names})  # refuses what is none, before anything is read or drawn
     data = load_data(options)
     say(data)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)  # the seed also draws the first parameters
         pair = builder.pair(options, data.spec)
-    names = [each.name for each in fields(FitSettings) if each.name != "callbacks"]
     out = options.out or _new_folder(builder.spec)
     stage_options = {} if options.stage_epochs is None else {"epochs": options.stage_epochs}
     if builder.own:

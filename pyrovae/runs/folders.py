@@ -13,6 +13,7 @@ import torch
 
 from pyrovae import data as data_sets
 from pyrovae import objectives, pairs
+from pyrovae.core.alone import alone
 from pyrovae.core.inference import inference, private_random
 from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, remember, remember_spec, set_folder_opener
 from pyrovae.core.trace import trace_pair
@@ -38,6 +39,7 @@ log = logging.getLogger("pyrovae")
 OBJECTS = ("objective", "optimizer", "optimizers", "scheduler", "schedule")  # which a run may be given as such
 
 
+@alone()
 def load(
     path: str | os.PathLike[str],
     *,
@@ -86,7 +88,9 @@ def load(
         if data.fingerprint() != config["data"].get("fingerprint"):
             log.warning("the data of %s have changed since it was trained (their fingerprints differ).", folder)
     if not (folder / CHECKPOINT).exists():
-        raise RunError(f"{folder} has no {CHECKPOINT}: its run died before the first one; train into it again.")
+        raise RunError(
+            f"{folder / CHECKPOINT} is missing: the run died before its first one, or it is gone; train into {folder} anew."
+        )
     state = read_checkpoint(folder / CHECKPOINT)
     _initialize(pair, spec, resolve_device(device))
     if weights not in (None, "best", "last"):
@@ -114,6 +118,7 @@ def _rebuilt(recipe: dict[str, Any], spec: DataSpec, folder: Path) -> Pair:
     )
 
 
+@alone()
 def resume(
     path: str | os.PathLike[str],
     *,

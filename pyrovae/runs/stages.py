@@ -87,9 +87,7 @@ def _refuse_other(folder: Path, stage: Pair, data: Data, options: Mapping[str, A
     if stage.recipe is not None and config.get("pair", {}).get("options") != dict(stage.recipe).get("options"):
         found.append(("the pair's options", config.get("pair", {}).get("options"), dict(stage.recipe).get("options")))
     if config.get("data", {}).get("fingerprint") != data.fingerprint():
-        raise RunError(
-            f"{folder} is a stage trained on other data (their fingerprints differ); give another out, or remove it."
-        )
+        raise RunError(f"{folder} is a stage trained on other data (fingerprints differ); give another out, or remove it.")
     if found:
         name, was, now = found[0]
         raise RunError(f"{folder} is a stage trained with {name} {was!r}, not {now!r}; give another out, or remove it.")

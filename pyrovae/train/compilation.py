@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pyrovae.compile import CompiledStep
-from pyrovae.core.alone import alone
 from pyrovae.train.training import Training
 
 __all__ = ["compile_if_worthwhile"]
@@ -12,7 +11,6 @@ LONG_STEPS = 3_000  # from which a run earns back the seconds of its compilation
 LONG_WORK = 2_000_000  # or from so many steps x data x particles
 
 
-@alone()
 def compile_if_worthwhile(training: Training) -> None:
     """Compile the step as asked for, or as the run that is continued did; records how in the run's configuration."""
     config, stepper, settings = training.run.config, training.stepper, training.settings

@@ -17,6 +17,7 @@ import torch
 
 from pyrovae import objectives
 from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
+from pyrovae.core.alone import alone
 from pyrovae.core.contract import check_batch
 from pyrovae.core.pair import Pair, Program, adopt, as_pair, known_spec, modules, remember_spec
 from pyrovae.data import Data, as_data
@@ -37,6 +38,7 @@ __all__ = ["fit"]
 log = logging.getLogger("pyrovae")
 
 
+@alone()
 def fit(
     pair: Pair | tuple[Program, Program],
     data: Any,

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 
 import pyro
 
-from pyrovae.core.alone import alone
 from pyrovae.core.pair import parameter_scope
 from pyrovae.files import random_states, set_random_states
 from pyrovae.train.callbacks import CallbackError, Callbacks
@@ -42,7 +41,6 @@ class Loop:
         self._done = False  # whether the last checkpoint is written, and the pair may have its best parameters
         training.wishes = lambda: (self.signals.received, self.checkpoints.due())
 
-    @alone()
     def train(self) -> Run:
         """The run, trained; the checkpoint at its end holds the last parameters, the pair perhaps the best ones."""
         run, training, failed = self.run, self.training, None

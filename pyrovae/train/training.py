@@ -14,7 +14,6 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from pyrovae.compile import CompiledStep, PyroStep
 from pyrovae.compile.graph import preserve_tensors
 from pyrovae.compile.optimizers import build_optimizers, build_scheduler
-from pyrovae.core.alone import alone
 from pyrovae.core.pair import Batch, buffers, parameter_scope, parameters
 from pyrovae.data import Stream
 from pyrovae.data.seeds import mix
@@ -105,7 +104,6 @@ class Training:
         except DataError:
             return None
 
-    @alone()
     def _survey(self, moved: Mapping[str, list[Tensor]]) -> Survey:
         """What the objective's updates are, found out on a few rows; refuses what it cannot have of these data."""
         if self.objective.num_batches > 1 and isinstance(self.train_data, Stream):
