@@ -5,6 +5,7 @@ from benchmarks.speed import earlier, fit, m2, steps
 from benchmarks.speed import evidence as evidence_speed
 from benchmarks.studies import (
     class_gradients,
+    defaults,
     evidence,
     exact,
     gradient_snr,
@@ -30,6 +31,7 @@ STUDIES = (
     evidence,
     exact,
     m2_evidence,
+    defaults,
     kills,
     source,
 )

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyrovae.data.checks import Scan, merge_scans, scan
+from pyrovae.data.classes import Verdict
 from pyrovae.data.dataset import Data
 from pyrovae.data.grey import Grey
 from pyrovae.data.intake import Intake, take_in
-from pyrovae.data.kinds import Verdict, describe, parse_kind
+from pyrovae.data.kinds import describe, parse_kind
 from pyrovae.data.missing import blank, with_role
 from pyrovae.data.seeds import SPLIT, generator, mix
 from pyrovae.data.sources import Columns, as_store, known_columns
@@ -90,9 +91,9 @@ def assemble(name: str, parts: Mapping[str, Any], where: str, how: Reading, sour
         made[part] = None if rows is None else _part(rows, part, number, spec, grey, intakes, how)
     train = made["train"]
     assert train is not None
-    if isinstance(train, Split) and spec.keys[spec.main].dtype == "float32":
+    if isinstance(train, Split) and spec.kind not in ("category", "tokens"):
         spec = replace(spec, mean=_mean(train))
-    return Data(train, made["valid"], made["test"], spec, source)  # type: ignore[arg-type]
+    return Data(train, made["valid"], made["test"], spec, source, "" in parts and not how.known)  # type: ignore[arg-type]
 
 
 def _part(
@@ -211,7 +212,7 @@ def _mean(split: Split) -> Tensor:
     """The mean of what is seen of x over evenly spaced rows, fewer where each row runs a user's code."""
     most = _MEAN_ROWS if isinstance(split.store, Arrays) else _MEAN_ROWS // 10
     batch = split[torch.linspace(0, len(split) - 1, min(len(split), most)).long()]
-    x = batch[split.spec.main]
+    x = batch[split.spec.main].to(torch.float32)
     if not split.spec.roles.get("missing"):
         return x.mean(0)
     return x.sum(0) / batch["mask"].sum(0).clamp_min(1)
@@ -227,7 +228,7 @@ def read_rows(obj: Any, like: DataSpec | None, index: Tensor | None = None) -> S
     loader = isinstance(obj, DataLoader)
     if not loader:
         missing = None if like is None or index is not None else like.roles.get("missing")
-        store = as_store(obj, "data", known_columns(obj, like), missing)
+        store = as_store(obj, "data", known_columns(obj, like), missing, whole=False)
     if loader:
         found = scan_loader(obj, "data", ())
         names = tuple(found)
