@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pyro.distributions as dist
 import torch
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are imported from the repository's root
 from benchmarks.studies.structures import Structure, combinations, interval, plane, positive, reals, tails
 
 T = dist.transforms

@@ -11,6 +11,7 @@ from pyro import poutine
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import device_of, evaluation_mode
@@ -79,6 +80,7 @@ def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Re
     return check_batch(pair, batch, num_particles)
 
 
+@alone()
 def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CHECK_PARTICLES) -> Report:
     """:func:`check` on a batch as it is, which lies on the pair's device."""
     model, guide = pair.model, pair.guide

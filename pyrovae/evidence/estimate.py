@@ -33,7 +33,7 @@ from pyrovae.evidence.exact import Exact
 from pyrovae.evidence.importance import Importance
 from pyrovae.evidence.keeper import Keeper
 from pyrovae.evidence.method import Job, Method, require
-from pyrovae.files import load_state, save_state
+from pyrovae.files import clear_temporary, load_state, save_state
 from pyrovae.registry import Registry
 
 __all__ = ["METHODS", "log_evidence", "stream"]
@@ -273,7 +273,10 @@ def _resume(path: Path, identity: dict[str, Any]) -> tuple[list[dict[str, Tensor
             path, {"identity": identity, "parts": [], "run": None, "products": {}}
         )  # a folder that is not there is known at once
         return [], None, {}
+    clear_temporary(path.parent, path.name)
     state = load_state(path)
+    if not isinstance(state, dict) or not {"identity", "parts", "run", "products"} <= state.keys():
+        raise RunError(f"{path} is no checkpoint of an estimate; give another path.")
     for name, value in identity.items():
         if state["identity"].get(name) != value:
             what = "another pair or other data" if name == "of" else f"{name}={state['identity'].get(name)!r}, not {value!r}"
