@@ -10,10 +10,10 @@ from torch.distributions import constraints
 from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid
 
-__all__ = ["DiscretizedLogistic", "LevelsCategorical"]
+__all__ = ["DiscretizedLogistic", "Levels", "LevelsCategorical"]
 
 
-class _Levels(constraints.Constraint):
+class Levels(constraints.Constraint):
     """The grid {0, 1/(levels-1), ..., 1}."""
 
     is_discrete = True
@@ -22,6 +22,7 @@ class _Levels(constraints.Constraint):
         self.levels = levels
 
     def check(self, value: Tensor) -> Tensor:
+        """Which values lie on the grid."""
         index = value * (self.levels - 1)
         return (value >= 0) & (value <= 1) & ((index - index.round()).abs() < 1e-2)
 
@@ -59,7 +60,7 @@ class DiscretizedLogistic(TorchDistribution):
     @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> constraints.Constraint:
         """Where the density is not zero."""
-        return _Levels(self.levels)
+        return Levels(self.levels)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> DiscretizedLogistic:
         """The same distribution with this batch shape."""
@@ -118,7 +119,7 @@ class LevelsCategorical(TorchDistribution):
     @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> constraints.Constraint:
         """Where the density is not zero."""
-        return _Levels(self.levels)
+        return Levels(self.levels)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> LevelsCategorical:
         """The same distribution with this batch shape."""

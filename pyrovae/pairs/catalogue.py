@@ -14,7 +14,7 @@ import torch
 from pyrovae.core.pair import Pair, as_pair, remember
 from pyrovae.data import DataSpec
 from pyrovae.data.spec import KINDS
-from pyrovae.distributions.likelihoods import LIKELIHOODS
+from pyrovae.distributions.likelihoods import named
 from pyrovae.effects.missing import observed_part
 from pyrovae.errors import OptionError, UnusedOptionError
 from pyrovae.pairs.needs import Need
@@ -89,7 +89,7 @@ class Recipe:
     def has_density(self, options: Mapping[str, Any]) -> bool:
         """Whether the pair of these options has a log p(x)."""
         likelihood = options.get("likelihood")
-        if likelihood is not None and not LIKELIHOODS[likelihood].is_density:
+        if likelihood is not None and not named(likelihood).is_density:
             return False
         if isinstance(self.density, Mapping):
             return all({**self.defaults, **options}[option] == value for option, value in self.density.items())

@@ -8,14 +8,13 @@ from typing import Literal, Protocol, TypeVar
 
 from torch import Tensor
 
-from pyrovae.distributions.likelihoods import LIKELIHOODS, Likelihood, Scale, build
+from pyrovae.distributions.likelihoods import Likelihood, Scale, build
 from pyrovae.nets import ACTIVATIONS, ConvDecoder, ConvEncoder, JointMLP, MLPDecoder, MLPEncoder
 from pyrovae.parts.options import Options
 
-__all__ = ["Activation", "Convolutional", "Dense", "LikelihoodName", "Networks", "Size"]
+__all__ = ["Activation", "Convolutional", "Dense", "Networks", "Size"]
 
 Activation = Literal[(*ACTIVATIONS, "gated")]  # type: ignore[valid-type]
-LikelihoodName = Literal[tuple(LIKELIHOODS)]  # type: ignore[valid-type]
 Size = int | Sequence[int]
 
 
@@ -33,12 +32,13 @@ class Networks(Options):
     """What every decoder has: a likelihood.
 
     Attributes:
-        likelihood: distribution of x given the latents; by default bernoulli for binary data, gaussian for grey levels and
-            real data, continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
+        likelihood: distribution of x given the latents, by its name (`pyrovae list` has them), alone or with options, as in
+            'negative-binomial:dispersion=predicted'; by default bernoulli for binary data, gaussian for grey levels and real
+            data, continuous-bernoulli for other data in [0, 1], negative-binomial for counts.
+        scale: of a gaussian, student-t or log-normal (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
     """
 
-    likelihood: LikelihoodName | None = None
+    likelihood: str | None = None
     scale: Scale = "shared"
 
     def start(self, make: Callable[[int], D], usual: str | None = None) -> tuple[D, Likelihood]:
