@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from torch.distributions import kl_divergence
+from pyro.distributions import MaskedDistribution
+from torch.distributions import Independent, kl_divergence
 
 from pyrovae.core.messages import no_density
 from pyrovae.core.sites import Site, is_reparameterized
@@ -49,7 +50,7 @@ class Report:
 def family_name(site: Site) -> str:
     """The name of the distribution that a site draws from, under what reshapes it."""
     fn = site["fn"]
-    while hasattr(fn, "base_dist"):
+    while isinstance(fn, (Independent, MaskedDistribution)):
         fn = fn.base_dist
     return type(fn).__name__
 

@@ -2,6 +2,7 @@
 
 from pyrovae.distributions import flows, gaussian_kl, likelihoods
 from pyrovae.distributions.colours import ColourMixture
+from pyrovae.distributions.columns import Columns
 from pyrovae.distributions.continuous import Beta, Gamma, LogNormal, StudentT
 from pyrovae.distributions.counts import Multinomial, NegativeBinomial, Poisson
 from pyrovae.distributions.density import is_density, is_point, mask_distribution
@@ -15,6 +16,7 @@ from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
 __all__ = [
     "Beta",
     "ColourMixture",
+    "Columns",
     "DiscretizedLogistic",
     "Flat",
     "Flow",

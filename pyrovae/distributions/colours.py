@@ -61,7 +61,7 @@ class ColourMixture(TorchDistribution):
             value = getattr(self, name)
             setattr(new, name, value if value is None else value.expand(*batch_shape, *value.shape[-dims:]))
         new.levels = self.levels
-        super(ColourMixture, new).__init__(batch_shape, self.event_shape, validate_args=False)
+        super(ColourMixture, new).__init__(torch.Size(batch_shape), self.event_shape, validate_args=False)
         return new
 
     def _channels(self, loc: Tensor, scale: Tensor) -> DiscretizedLogistic:

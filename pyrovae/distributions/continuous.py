@@ -108,7 +108,7 @@ class Gamma(TorchDistribution):
         """The same distribution with this batch shape."""
         new = self._get_checked_instance(Gamma, _instance)
         new._mean, new.concentration = self._mean.expand(batch_shape), self.concentration.expand(batch_shape)
-        super(Gamma, new).__init__(batch_shape, validate_args=False)
+        super(Gamma, new).__init__(torch.Size(batch_shape), validate_args=False)
         return new
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ class Beta(TorchDistribution):
         """The same distribution with this batch shape."""
         new = self._get_checked_instance(Beta, _instance)
         new.logits, new.precision = self.logits.expand(batch_shape), self.precision.expand(batch_shape)
-        super(Beta, new).__init__(batch_shape, validate_args=False)
+        super(Beta, new).__init__(torch.Size(batch_shape), validate_args=False)
         return new
 
     def _sides(self) -> tuple[Tensor, Tensor]:

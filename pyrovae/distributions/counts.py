@@ -16,6 +16,11 @@ from pyrovae.distributions.saddle_point import deviance, stirling_error
 __all__ = ["Multinomial", "NegativeBinomial", "Poisson"]
 
 
+def _smallest(mean: Tensor) -> float:
+    """A mean that stands for zero, whose logarithm and its gradient are finite."""
+    return 1e6 * torch.finfo(mean.dtype).tiny
+
+
 class Poisson(dist.Poisson):
     """P(x) = rate^x exp(-rate) / x!; ``log_prob`` is in nats, (*batch_shape), exact for large x (torch's errs by 0.1 at 10^5).
 
@@ -37,7 +42,7 @@ class Poisson(dist.Poisson):
         """log P(value), in nats, (*batch_shape)."""
         if self._validate_args:
             self._validate_sample(value)
-        rate, value = broadcast_all(self.rate, value)
+        rate, value = broadcast_all(self.rate.clamp_min(_smallest(self.rate)), value)
         x = value.where(value > 0, 1.0)
         positive = -deviance(x, rate) - 0.5 * (2 * math.pi * x).log() - stirling_error(x)
         return torch.where(value > 0, positive, -rate)
@@ -52,7 +57,7 @@ class NegativeBinomial(TorchDistribution):
     :func:`~pyrovae.distributions.saddle_point.deviance`, so that nothing cancels where x or r is large.
 
     Args:
-        mean, dispersion: positive, of any common batch shape.
+        mean: at least 0; dispersion: positive; of any common batch shape.
 
     References: Lopez et al., Deep Generative Modeling for Single-cell Transcriptomics, 2018, Methods; Loader, Fast and
     Accurate Computation of Binomial Probabilities, 2000.
@@ -61,7 +66,7 @@ class NegativeBinomial(TorchDistribution):
     -2.0
     """
 
-    arg_constraints = {"mean": constraints.positive, "dispersion": constraints.positive}
+    arg_constraints = {"mean": constraints.nonnegative, "dispersion": constraints.positive}
     support = constraints.nonnegative_integer
 
     def __init__(self, mean: Tensor, dispersion: Tensor, validate_args: bool | None = None) -> None:
@@ -82,14 +87,14 @@ class NegativeBinomial(TorchDistribution):
         """The same distribution with this batch shape."""
         new = self._get_checked_instance(NegativeBinomial, _instance)
         new._mean, new.dispersion = self._mean.expand(batch_shape), self.dispersion.expand(batch_shape)
-        super(NegativeBinomial, new).__init__(batch_shape, validate_args=False)
+        super(NegativeBinomial, new).__init__(torch.Size(batch_shape), validate_args=False)
         return new
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log P(value), in nats, (*batch_shape)."""
         if self._validate_args:
             self._validate_sample(value)
-        mean, r, value = broadcast_all(self.mean, self.dispersion, value)
+        mean, r, value = broadcast_all(self.mean.clamp_min(_smallest(self.mean)), self.dispersion, value)
         x = value.where(value > 0, 1.0)
         share = (r + x) / (r + mean)
         exponent = deviance(x, share * mean) + deviance(r, share * r)
@@ -134,7 +139,7 @@ class Multinomial(TorchDistribution):
         """The same distribution with this batch shape."""
         new = self._get_checked_instance(Multinomial, _instance)
         new.logits, new.total = self.logits.expand(*batch_shape, -1), self.total.expand(batch_shape)
-        super(Multinomial, new).__init__(batch_shape, self.event_shape, validate_args=False)
+        super(Multinomial, new).__init__(torch.Size(batch_shape), self.event_shape, validate_args=False)
         return new
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -14,20 +14,20 @@ __all__ = ["DiscretizedLogistic", "Levels", "LevelsCategorical"]
 
 
 class Levels(constraints.Constraint):
-    """The grid {0, 1/(levels-1), ..., 1}."""
+    """The grid {0, 1/(levels-1), ..., 1} times its top."""
 
     is_discrete = True
 
-    def __init__(self, levels: int) -> None:
-        self.levels = levels
+    def __init__(self, levels: int, top: float = 1.0) -> None:
+        self.levels, self.top = levels, top
 
     def check(self, value: Tensor) -> Tensor:
         """Which values lie on the grid."""
-        index = value * (self.levels - 1)
-        return (value >= 0) & (value <= 1) & ((index - index.round()).abs() < 1e-2)
+        index = value / self.top * (self.levels - 1)
+        return (value >= 0) & (value <= self.top) & ((index - index.round()).abs() < 1e-2)
 
     def __repr__(self) -> str:
-        return f"levels k/{self.levels - 1}"
+        return f"levels k/{self.levels - 1}" if self.top == 1 else f"levels 0, ..., {self.top:g}"
 
 
 class DiscretizedLogistic(TorchDistribution):

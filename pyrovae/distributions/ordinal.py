@@ -16,13 +16,14 @@ __all__ = ["Ordinal"]
 class Ordinal(TorchDistribution):
     """L levels in their order; ``log_prob`` is in nats, (*batch_shape).
 
-        P(x <= k/(L-1)) = sigmoid(threshold_k - loc),   k = 0, ..., L-2
+        P(x <= k top/(L-1)) = sigmoid(threshold_k - loc),   k = 0, ..., L-2
 
     Computed without cancellation by F(b) - F(a) = F(b) F(-a) (1 - exp(a - b)).
 
     Args:
         loc: (...): the larger, the higher the level.
         thresholds: increasing, (..., L-1).
+        top: the highest level; L-1 makes the levels their numbers.
 
     References: McCullagh, Regression Models for Ordinal Data, 1980, Eq. (2.1).
 
@@ -33,23 +34,23 @@ class Ordinal(TorchDistribution):
 
     arg_constraints = {"loc": constraints.real, "thresholds": constraints.independent(constraints.real, 1)}
 
-    def __init__(self, loc: Tensor, thresholds: Tensor, validate_args: bool | None = None) -> None:
+    def __init__(self, loc: Tensor, thresholds: Tensor, top: float = 1.0, validate_args: bool | None = None) -> None:
         batch_shape = torch.broadcast_shapes(loc.shape, thresholds.shape[:-1])
         self.loc, self.thresholds = loc.expand(batch_shape), thresholds.expand(*batch_shape, -1)
-        self.levels = thresholds.shape[-1] + 1
+        self.levels, self.top = thresholds.shape[-1] + 1, top
         super().__init__(batch_shape, validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> constraints.Constraint:
         """Where the density is not zero."""
-        return Levels(self.levels)
+        return Levels(self.levels, self.top)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> Ordinal:
         """The same distribution with this batch shape."""
         new = self._get_checked_instance(Ordinal, _instance)
         new.loc, new.thresholds = self.loc.expand(batch_shape), self.thresholds.expand(*batch_shape, -1)
-        new.levels = self.levels
-        super(Ordinal, new).__init__(batch_shape, validate_args=False)
+        new.levels, new.top = self.levels, self.top
+        super(Ordinal, new).__init__(torch.Size(batch_shape), validate_args=False)
         return new
 
     @property
@@ -64,7 +65,7 @@ class Ordinal(TorchDistribution):
         """log P(value), in nats, (*batch_shape)."""
         if self._validate_args:
             self._validate_sample(value)
-        index = (value * (self.levels - 1)).round().long().clamp(0, self.levels - 1).unsqueeze(-1)
+        index = (value / self.top * (self.levels - 1)).round().long().clamp(0, self.levels - 1).unsqueeze(-1)
         log_probs = self.log_probs
         shape = torch.broadcast_shapes(index.shape[:-1], log_probs.shape[:-1])
         return log_probs.expand(*shape, -1).gather(-1, index.expand(*shape, 1)).squeeze(-1)
@@ -73,9 +74,9 @@ class Ordinal(TorchDistribution):
         """Draws, (*sample_shape, *batch_shape), without gradient."""
         with torch.no_grad():
             drawn = torch.distributions.Categorical(logits=self.log_probs, validate_args=False).sample(sample_shape)
-            return drawn.to(self.loc.dtype) / (self.levels - 1)
+            return drawn.to(self.loc.dtype) * (self.top / (self.levels - 1))
 
     @property
     def mean(self) -> Tensor:
-        """E[x] = 1/(L-1) sum_{k=0}^{L-2} P(x > k/(L-1)), (*batch_shape)."""
-        return torch.sigmoid(self.loc.unsqueeze(-1) - self.thresholds).sum(-1) / (self.levels - 1)
+        """E[x] = top/(L-1) sum_{k=0}^{L-2} P(x > k top/(L-1)), (*batch_shape)."""
+        return torch.sigmoid(self.loc.unsqueeze(-1) - self.thresholds).sum(-1) * (self.top / (self.levels - 1))

@@ -166,12 +166,14 @@ class OrdinalLevels(Likelihood):
     Args:
         shape: of x.
         levels: L.
+        top: the value of the highest level.
     """
 
     kinds = ("binary", "levels")
 
-    def __init__(self, shape: tuple[int, ...], levels: int = 256) -> None:
+    def __init__(self, shape: tuple[int, ...], levels: int = 256, top: float = 1.0) -> None:
         super().__init__(shape)
+        self.top = top
         even = torch.logit(torch.arange(1, levels) / levels)
         self.first = nn.Parameter(even[0].expand(*shape, 1).clone())
         self.log_gaps = nn.Parameter(even.diff().log().expand(*shape, levels - 2).clone())
@@ -183,4 +185,4 @@ class OrdinalLevels(Likelihood):
 
     def distribution(self, loc: Tensor) -> TorchDistribution:
         """p(x | parameters), parameters (..., *shape) each."""
-        return Ordinal(loc, self.thresholds)
+        return Ordinal(loc, self.thresholds, self.top)
