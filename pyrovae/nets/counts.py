@@ -9,7 +9,7 @@ __all__ = ["Log1p", "as_float", "float_zeros"]
 
 
 def as_float(x: Tensor) -> Tensor:
-    """x, integers as float32.
+    """x, (...), integers as float32.
 
     >>> as_float(torch.tensor([2]))
     tensor([2.])
@@ -18,7 +18,7 @@ def as_float(x: Tensor) -> Tensor:
 
 
 def float_zeros(x: Tensor, *shape: int) -> Tensor:
-    """Zeros beside x: on its device and of its dtype, float32 where x is of integers.
+    """Zeros, (*shape), on the device of x and of its dtype, float32 where x is of integers.
 
     >>> float_zeros(torch.tensor([2]), 3)
     tensor([0., 0., 0.])
@@ -27,7 +27,7 @@ def float_zeros(x: Tensor, *shape: int) -> Tensor:
 
 
 class Log1p(nn.Module):
-    """log(1 + x), of any shape: counts on a scale that a network can take.
+    """log(1 + x), (...) to (...): counts on a scale that a network can take.
 
     >>> Log1p()(torch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.6931])
