@@ -9,7 +9,7 @@ __all__ = ["Log1p", "as_float", "float_zeros"]
 
 
 def as_float(x: Tensor) -> Tensor:
-    """x, (...), integers as float32.
+    """x, (..., D), integers as float32.
 
     >>> as_float(torch.tensor([2]))
     tensor([2.])
@@ -27,7 +27,7 @@ def float_zeros(x: Tensor, *shape: int) -> Tensor:
 
 
 class Log1p(nn.Module):
-    """log(1 + x), (...) to (...): counts on a scale that a network can take.
+    """log(1 + x), (..., D) to (..., D): counts on a scale that a network can take.
 
     >>> Log1p()(torch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.6931])
