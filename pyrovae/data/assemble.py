@@ -90,7 +90,7 @@ def assemble(name: str, parts: Mapping[str, Any], where: str, how: Reading, sour
         made[part] = None if rows is None else _part(rows, part, number, spec, grey, intakes, how)
     train = made["train"]
     assert train is not None
-    if isinstance(train, Split) and spec.keys[spec.main].dtype == "float32":
+    if isinstance(train, Split) and spec.kind not in ("category", "tokens"):
         spec = replace(spec, mean=_mean(train))
     return Data(train, made["valid"], made["test"], spec, source)  # type: ignore[arg-type]
 
@@ -211,7 +211,7 @@ def _mean(split: Split) -> Tensor:
     """The mean of what is seen of x over evenly spaced rows, fewer where each row runs a user's code."""
     most = _MEAN_ROWS if isinstance(split.store, Arrays) else _MEAN_ROWS // 10
     batch = split[torch.linspace(0, len(split) - 1, min(len(split), most)).long()]
-    x = batch[split.spec.main]
+    x = batch[split.spec.main].to(torch.float32)
     if not split.spec.roles.get("missing"):
         return x.mean(0)
     return x.sum(0) / batch["mask"].sum(0).clamp_min(1)

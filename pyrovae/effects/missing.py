@@ -49,7 +49,7 @@ class ObservedPart(nn.Module):
         """Run the program on a batch of B data."""
         seen = x.where(mask.bool(), x.new_zeros(()))
         with _Masked(mask):
-            return self.program(**inputs(self.program, {"x": seen, **others}))
+            return self.program(**inputs(self.program, {"x": seen, "mask": mask, **others}))
 
 
 def observed_part(pair: Pair) -> Pair:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from pyrovae.distributions.likelihoods import Likelihood, Scale, build
-from pyrovae.nets import ACTIVATIONS, ConvDecoder, ConvEncoder, JointMLP, MLPDecoder, MLPEncoder
+from pyrovae.nets import ACTIVATIONS, ConvDecoder, ConvEncoder, JointMLP, Log1p, MLPDecoder, MLPEncoder
 from pyrovae.parts.options import Options
 
 __all__ = ["Activation", "Convolutional", "Dense", "Networks", "Size"]
@@ -78,6 +79,14 @@ class Dense(Networks):
     def encoder(self, out_features: int, others: Sequence[Size] = ()) -> MLPEncoder:
         """From x, and inputs of other sizes or shapes, to so many features."""
         return MLPEncoder(self.spec.shape, self.hidden, out_features, self.activation, others)
+
+    def count_encoder(self, out_features: int, start: Sequence[float] | None = None) -> nn.Module:
+        """From the logarithms of one more than the counts x to so many features, around ``start`` at first."""
+        encoder = self.encoder(out_features)
+        if start is not None:
+            encoder.mlp[-1].weight.data.mul_(0.1)
+            encoder.mlp[-1].bias.data = torch.tensor(start)
+        return nn.Sequential(Log1p(), encoder)
 
     def decoder(
         self, inputs: int | Sequence[Size], usual: str | None = None, branched: bool = False
