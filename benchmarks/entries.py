@@ -15,12 +15,23 @@ from benchmarks.studies import (
     sigmoid_belief_network,
     source,
 )
-from benchmarks.tables import autoencoders, counts, flows, iwae, iwae_swap, quadrants, rainforth, semisupervised, vampprior
+from benchmarks.tables import (
+    autoencoders,
+    columns,
+    counts,
+    flows,
+    iwae,
+    iwae_swap,
+    quadrants,
+    rainforth,
+    semisupervised,
+    vampprior,
+)
 from benchmarks.worked import examples
 
 __all__ = ["ENTRIES"]
 
-TABLES = (iwae, iwae_swap, rainforth, vampprior, flows, autoencoders, semisupervised, quadrants, counts)
+TABLES = (iwae, iwae_swap, rainforth, vampprior, flows, autoencoders, semisupervised, quadrants, counts, columns)
 STUDIES = (
     objectives,
     precision,
