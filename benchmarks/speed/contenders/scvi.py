@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
@@ -31,18 +32,20 @@ def fit(counts: str, settings: dict[str, Any], plain: bool) -> dict[str, Any]:
     scvi.model.SCVI.setup_anndata(train)
     networks = {"use_batch_norm": "none", "use_layer_norm": "none", "dropout_rate": 0.0} if plain else {}
     sizes = {"n_hidden": settings["hidden"], "n_latent": settings["latent_dim"], "n_layers": 1}
-    model = scvi.model.SCVI(train, gene_likelihood="nb", **sizes, **networks)
+    make = functools.partial(scvi.model.SCVI, train, gene_likelihood="nb", **sizes, **networks)
     quiet = {"enable_progress_bar": False, "logger": False, "enable_model_summary": False, "accelerator": "cpu"}
     plan = {"lr": settings["lr"], "weight_decay": 0.0, "n_epochs_kl_warmup": 1}
-    began = time.perf_counter()
-    model.train(
-        max_epochs=settings["epochs"], batch_size=settings["batch"], train_size=1.0, plan_kwargs=plan, devices=1, **quiet
-    )
-    seconds = time.perf_counter() - began
+    steps = {"batch_size": settings["batch"], "train_size": 1.0, "plan_kwargs": plan, "devices": 1, **quiet}
+    make().train(max_epochs=1, **steps)  # imports and first calls are not timed
+    scvi.settings.seed = settings["seed"]
+    model = make()
+    began = time.process_time()
+    model.train(max_epochs=settings["epochs"], **steps)
+    seconds = time.process_time() - began
     values = model.get_marginal_ll(test, n_mc_samples=settings["samples"], return_mean=False)
     return {
         "values": np.asarray(values, dtype=float).tolist(),
-        "train_s": seconds,
+        "train_cpu_s": seconds,
         "versions": {"scvi-tools": version("scvi-tools")},
     }
 
