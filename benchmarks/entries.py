@@ -6,6 +6,7 @@ from benchmarks.speed import evidence as evidence_speed
 from benchmarks.studies import (
     class_gradients,
     evidence,
+    exact,
     gradient_snr,
     kills,
     m2_evidence,
@@ -39,6 +40,7 @@ STUDIES = (
     sigmoid_belief_network,
     class_gradients,
     evidence,
+    exact,
     m2_evidence,
     photo_patches,
     kills,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyrovae.core.doors import training_batch
 from pyrovae.core.inference import device_of
-from pyrovae.core.messages import mismatch_message
+from pyrovae.core.messages import masks_differ, mismatch_message
 from pyrovae.core.pair import (
     Batch,
     Pair,
@@ -31,7 +31,8 @@ from pyrovae.core.pair import (
 from pyrovae.core.site_report import Report, family_name, report_sites
 from pyrovae.core.sites import DATA, Site, placement_message, sample_sites
 from pyrovae.core.trace import PairTrace, run_program, trace_pair
-from pyrovae.distributions.density import is_point
+from pyrovae.distributions.density import is_point, log_density
+from pyrovae.distributions.supports import is_angle, true_support
 from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError
 
 __all__ = ["check", "check_batch", "find_non_finite"]
@@ -147,7 +148,7 @@ def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace
     for label, sites in (("guide", traced.guide_sites), ("model", traced.model_sites)):
         for site in sites.values():
             _check_shape(label, site, rows)
-    if message := mismatch_message(model, guide, traced):
+    if message := mismatch_message(model, guide, traced) or masks_differ(traced):
         raise ContractError(message)
     for name in traced.observed:
         if name not in batch:
@@ -192,8 +193,10 @@ def _check_shape(label: str, site: Site, rows: int) -> None:
 
 
 def _check_support(what: str, site: Site, value: Tensor) -> None:
+    if site["is_observed"] and is_angle(site["fn"]):
+        return
     try:
-        support = site["fn"].support
+        support = true_support(site["fn"])
     except NotImplementedError:
         return
     valid = support.check(value)
@@ -275,5 +278,5 @@ def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor]) -> di
 def _place_or_score(site: Site) -> Tensor:
     """A site's scores, (B,); of a point, whose score is -inf beside it, the sum of its coordinates."""
     fn = site["fn"]
-    place: Tensor = fn.mean.flatten(1).sum(1) if is_point(fn) else fn.log_prob(site["value"])
+    place: Tensor = fn.mean.flatten(1).sum(1) if is_point(fn) else log_density(fn, site["value"])
     return place

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pyro.distributions import MaskedDistribution
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import Independent
 
+from pyrovae.core.divergence import site_kl
 from pyrovae.core.messages import no_density
 from pyrovae.core.sites import Site, is_reparameterized
 from pyrovae.core.trace import PairTrace
@@ -65,7 +66,7 @@ def report_sites(traced: PairTrace) -> Report:
         analytic = False
         if shared:
             try:
-                kl_divergence(drawn["fn"], site["fn"])
+                site_kl(drawn, site)
                 analytic = True
             except NotImplementedError:
                 analytic = False

@@ -22,6 +22,7 @@ from pyro import poutine
 from pyro.poutine.enum_messenger import EnumMessenger
 from torch import Tensor
 
+from pyrovae.core.enumeration import EnumerateVectors
 from pyrovae.core.pair import Program, batch_size, inputs
 from pyrovae.core.sites import (
     PARTICLES,
@@ -32,7 +33,11 @@ from pyrovae.core.sites import (
     mask_scores,
     placement_message,
     sample_sites,
+    site_masks,
+    without_mask,
 )
+from pyrovae.distributions.density import log_density
+from pyrovae.distributions.supports import inside
 from pyrovae.errors import ContractError
 
 __all__ = ["PairTrace", "latents_trace", "run_program", "trace_pair"]
@@ -142,7 +147,14 @@ class PairTrace:
     def _total_log_p(self) -> Tensor:
         """Sum over the model's sites; one that the model drew itself was proposed by its own distribution, which cancels."""
         own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
-        return self.total({n: self.log_p[n] for n in self.model_sites if n not in own or n in self.summed_out})
+        summed = {n: self.mass("model", n) for n in self.summed_out}
+        return self.total({n: self.log_p[n] for n in self.model_sites if n not in own} | summed)
+
+    def mass(self, program: str, name: str) -> Tensor:
+        """log p or log q of an enumerated site whatever mask is on it: the weights of a sum, which always add up to one."""
+        site = (self.model_sites if program == "model" else self.guide_sites)[name]
+        scores = self.log_p if program == "model" else self.log_q
+        return self._score(program, without_mask(site)) if site_masks(site) else scores[name]
 
     @cached_property
     def log_joint(self) -> Tensor:
@@ -155,13 +167,16 @@ class PairTrace:
     def expect(self, values: Tensor) -> Tensor:
         """sum_y q(y_b | .) values[y, k, b] over enumerated y, (K, B), exact and differentiable in q."""
         if self.enumerated:
-            values = self.total({n: self.log_q[n] for n in self.enumerated}).exp() * values
+            values = self.total({n: self.mass("guide", n) for n in self.enumerated}).exp() * values
         return values.flatten(0, -3).sum(0) if values.dim() > 2 else values.expand(self.shape)
 
     @cached_property
     def log_terms(self) -> Tensor:
         """The terms u whose sum over enumerated values is the weight: log w = log sum_y exp u, (E, K, B) or (K, B)."""
-        return self._total_log_p - self.total({n: self.log_q[n] for n in self.guide_sites if n not in self.enumerated})
+        terms = self._total_log_p - self.total({n: self.log_q[n] for n in self.guide_sites if n not in self.enumerated})
+        for name in (n for n in self.enumerated if site_masks(self.model_sites[n])):
+            terms = terms + self.mass("model", name) - self.log_p[name]
+        return terms
 
     @cached_property
     def log_weight(self) -> Tensor:
@@ -208,12 +223,16 @@ class PairTrace:
 
     def _score(self, program: str, site: Site) -> Tensor:
         try:
-            log_prob = mask_scores(site, site["fn"].log_prob(site["value"]))
+            log_prob = log_density(site["fn"], site["value"])
         except NotImplementedError as error:
             raise ContractError(
                 f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "
                 "takes the draws as they are (elbo, meanfield, iwae), or a flow with an inverse (flow='iaf' or 'spline')."
             ) from error
+        if program == "model" and site["name"] in self.guide_sites and not site["fn"].support.is_discrete:
+            lies = inside(site["fn"], site["value"])  # a prior has no density beyond it, whatever its formula gives there
+            log_prob = log_prob if lies is None else torch.where(lies, log_prob, -torch.inf)
+        log_prob = mask_scores(site, log_prob)
         extra = log_prob.dim() - len(self.shape)
         if tuple(log_prob.shape[max(extra, 0) :]) != self.shape or (extra > 0 and not (self.enumerated or self.summed_out)):
             raise ContractError(placement_message(program, site, tuple(log_prob.shape), self.shape))
@@ -253,13 +272,14 @@ def trace_pair(
     # the model's enumerated dimensions go left of the guide's: its messenger keeps the allocator as the guide left it
     over_guide = poutine.enum(first_available_dim=-3) if enumerate_sites else nullcontext()
     over_model = EnumMessenger() if enumerate_sites else nullcontext()
-    with over_guide:
+    vectors = EnumerateVectors() if enumerate_sites else nullcontext()
+    with over_guide, vectors:
         guide_trace = run_program(guide, batch, num_particles)
     seen = None
     if through is not None:
         draws = {n: s for n, s in sample_sites(guide_trace).items() if not s["is_observed"]}
         seen = {n: s["value"] if "_enumerate_dim" in s["infer"] else through(s) for n, s in draws.items()}
-    with over_model:
+    with over_model, vectors:
         model_trace = run_program(model, batch, num_particles, replay=guide_trace if seen is None else latents_trace(seen))
 
     def rerun(latents: Mapping[str, Tensor]) -> poutine.Trace:
