@@ -38,8 +38,8 @@ def as_frame(x: Tensor, spec: DataSpec, mask: Tensor | None = None) -> pandas.Da
         numbers = values[:, i].cpu().numpy()
         if column.size is not None and column.kind in ("category", "ordinal"):
             numbers = np.array(column.named(numbers.round().astype(int).tolist()), dtype=object)
-        elif column.kind in ("count", "binary") and (numbers == numbers.round()).all():
-            numbers = numbers.astype(np.int64)
+        elif column.kind == "binary" or (column.kind == "count" and (numbers == numbers.round()).all()):
+            numbers = numbers.round().astype(np.int64)
         series = pandas.Series(numbers)
         frame[name] = series if mask is None else series.where(mask[:, i].bool().cpu().numpy())
     return pandas.DataFrame(frame)

@@ -6,22 +6,15 @@ from typing import Any
 
 import pandas
 import torch
-from pyro.distributions import Bernoulli, Categorical
-from torch import Tensor
 
 from pyrovae.core.doors import as_pair_and_rows, batches
-from pyrovae.core.inference import inference
 from pyrovae.core.pair import Batch, PairLike, as_pair, open_run
-from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec
 from pyrovae.data.changes import log_jacobian
 from pyrovae.data.frames import as_frame
-from pyrovae.distributions import Columns, Ordinal
 from pyrovae.errors import OptionError
 from pyrovae.evidence import log_evidence
-from pyrovae.generate import chunks, sample
-from pyrovae.generate.expectation import expectation
-from pyrovae.generate.reconstruction import require_samples
+from pyrovae.generate import impute, reconstruct, sample
 
 __all__ = ["impute_table", "log_evidence_table", "reconstruct_table", "sample_table"]
 
@@ -51,7 +44,7 @@ def reconstruct_table(pair: PairLike, data: Any = None, num_samples: int = 100) 
     """
     spec = _spec(pair, data)
     own, rows = as_pair_and_rows(pair, data, "reconstruct_table")
-    return as_frame(_expected(own, rows, num_samples, weighted=False), spec)
+    return as_frame(reconstruct(own, rows, num_samples).cpu(), spec)
 
 
 def impute_table(pair: PairLike, data: Any = None, num_samples: int = 100) -> pandas.DataFrame:
@@ -75,8 +68,7 @@ def impute_table(pair: PairLike, data: Any = None, num_samples: int = 100) -> pa
         raise OptionError(
             f"{spec.name} has no missing values: its batches have no mask, 1 where x is seen; use reconstruct_table."
         )
-    filled = _expected(own, rows, num_samples, weighted=True)
-    return as_frame(torch.where(whole["mask"].bool(), whole["x"], filled), spec)
+    return as_frame(impute(own, rows, num_samples).cpu(), spec)
 
 
 def log_evidence_table(pair: PairLike, data: Any = None, **options: Any) -> pandas.DataFrame:
@@ -111,33 +103,3 @@ def _spec(pair: PairLike, data: Any) -> DataSpec:
 def _whole(pair: PairLike, rows: Any) -> Batch:
     parts = list(batches(as_pair(pair), rows, 1000))
     return {key: torch.cat([part[key] for part in parts]).cpu() for key in parts[0]}
-
-
-def _expected(pair: Any, rows: Any, num_samples: int, weighted: bool) -> Tensor:
-    """Each column's expectation or most probable class, (N, D), over draws of z, by importance weights or alike."""
-    require_samples(num_samples)
-    found = []
-    with inference(pair):
-        for batch in batches(pair, rows, max(1, chunks.ROWS_PER_PASS // num_samples)):
-            traced = trace_pair(pair.model, pair.guide, batch, num_samples, enumerate_sites=False)
-            log_weight = traced.log_weight if weighted else torch.zeros_like(traced.log_weight)
-            found.append(_average(traced.model_sites["x"]["fn"], log_weight.softmax(0)))
-    return torch.cat(found).cpu()
-
-
-def _average(fn: Any, weights: Tensor) -> Tensor:
-    """Each column's mean, or most probable class, over particles of these weights, (K, B): (B, D)."""
-    inner = fn
-    while hasattr(inner, "base_dist"):
-        inner = inner.base_dist
-    if not isinstance(inner, Columns):
-        return (weights.unsqueeze(-1) * expectation(fn)).sum(0)
-    return torch.stack([_average_column(part, weights) for part in inner.parts], -1)
-
-
-def _average_column(part: Any, weights: Tensor) -> Tensor:
-    if isinstance(part, (Categorical, Ordinal)):
-        probs = part.probs if isinstance(part, Categorical) else part.log_probs.exp()
-        return (weights.unsqueeze(-1) * probs).sum(0).argmax(-1).to(weights.dtype)
-    mean = (weights * part.mean).sum(0)
-    return mean.round() if isinstance(part, Bernoulli) else mean
