@@ -16,7 +16,7 @@ from pyrovae.distributions import Columns, Ordinal
 from pyrovae.distributions.density import unmasked
 from pyrovae.errors import ContractError
 
-__all__ = ["Expectations", "expectation", "factors", "linear_means", "picture_site", "values_of"]
+__all__ = ["Expectations", "expectation", "factors", "has_names", "linear_means", "picture_site", "values_of"]
 
 
 MEAN_DRAWS = 64  # for the mean of a distribution that has no closed one
@@ -68,6 +68,11 @@ def values_of(fn: TorchDistribution, means: Sequence[Tensor]) -> Tensor:
         value = mean if _probabilities(part) is None else mean.argmax(-1)
         values.append(value * (inner.top / (inner.levels - 1)) if isinstance(inner, Ordinal) else value)
     return torch.stack([value.to(torch.float32) for value in values], -1) if isinstance(_bare(fn), Columns) else values[0]
+
+
+def has_names(fn: TorchDistribution) -> bool:
+    """Whether some of the values are names: categories or ordered levels, between which there is no distance."""
+    return any(_probabilities(part) is not None for part in _columns(fn))
 
 
 def _bare(fn: TorchDistribution) -> TorchDistribution:

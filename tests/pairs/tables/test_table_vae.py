@@ -58,7 +58,7 @@ def exact_scores(model, x, seen):
 @torch.no_grad()
 def test_log_p_is_that_of_quadrature_and_its_sum_over_classes_the_closed_form_of_the_real_column():
     pair, model = linear_pair(WHOLE)
-    found = pv.log_evidence(pair, {"x": X}, num_samples=50_000, defensive=0.2)
+    found = pv.log_evidence(pair, {"x": X}, num_samples=5_000, defensive=0.2)
     exact = exact_scores(model, X, torch.ones(3, 2))[0].logsumexp(0)
     torch.testing.assert_close(found.value.double(), exact, rtol=0, atol=float(5 * found.stderr.max()))
     every = torch.tensor([[0.3, float(c)] for c in range(3)])
@@ -73,7 +73,7 @@ def test_log_p_is_that_of_quadrature_and_its_sum_over_classes_the_closed_form_of
 def test_what_is_missing_is_left_out_whatever_stands_there():
     pair, model = linear_pair(GAPS)
     mask = torch.tensor([[1.0, 0], [0, 1], [1, 1]])
-    options = {"num_samples": 20_000, "seed": 0, "defensive": 0.2}
+    options = {"num_samples": 5_000, "seed": 0, "defensive": 0.2}
     found, other = (pv.log_evidence(pair, {"x": x, "mask": mask}, **options) for x in (X, X.where(mask.bool(), 2.0)))
     assert torch.equal(found.value, other.value)
     exact = exact_scores(model, X, mask.double())[0].logsumexp(0)
@@ -90,7 +90,7 @@ def test_imputations_are_the_posteriors_mean_and_most_probable_class():
     weights = scores.softmax(0)
     right = torch.einsum("zb,zc->bc", weights, pet.exp()).argmax(-1)
     rows = Split(Arrays.read({"x": x, "mask": seen}, "rows"), GAPS)
-    frame = pv.impute_table(pair, rows, num_samples=20_000)
+    frame = pv.impute_table(pair, rows, num_samples=5_000)
     assert frame["pet"].tolist() == [PET.labels[c] for c in right]
     assert len(set(right.tolist())) > 1
 
@@ -169,6 +169,18 @@ def test_draws_reconstructions_and_imputations_are_frames_in_the_users_units(tmp
     seen = pv.data.as_frame(data.test["x"], data.spec, data.test["mask"])
     assert (filled == seen).to_numpy()[seen.notna().to_numpy()].all()
     assert (drawn["visits"] == drawn["visits"].round()).all()
+
+
+def test_distances_are_of_what_is_seen_and_refused_of_names():
+    pair, _ = linear_pair(GAPS)
+    with pytest.raises(OptionError, match="x holds names .*between which there is no distance"):
+        pv.reconstruction_error(pair, {"x": X, "mask": torch.ones(3, 2)})
+    spec = DataSpec("rows", keys={"x": KeySpec((2,), "real"), "mask": KeySpec((2,), "binary")}, roles={"missing": "mask"})
+    vae = pv.pairs.vae(spec, latent_dim=1, hidden=[4])
+    mask = torch.tensor([[1.0, 0.0]] * 3)
+    found = pv.reconstruction_error(vae, {"x": X, "mask": mask}, num_samples=500).squared
+    again = pv.reconstruct(vae, {"x": X, "mask": mask}, num_samples=500)
+    torch.testing.assert_close(found, (X - again)[:, 0].square().double(), rtol=0.2, atol=0.02)
 
 
 def test_options_and_data_that_do_not_fit_are_refused_and_plain_units_warned_of(caplog):
