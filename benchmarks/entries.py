@@ -5,6 +5,7 @@ from benchmarks.speed import earlier, fit, m2, steps
 from benchmarks.speed import evidence as evidence_speed
 from benchmarks.studies import (
     class_gradients,
+    defaults,
     evidence,
     exact,
     gradient_snr,
@@ -43,6 +44,7 @@ STUDIES = (
     exact,
     m2_evidence,
     photo_patches,
+    defaults,
     kills,
     source,
 )

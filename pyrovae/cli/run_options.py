@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pyrovae import data as data_sets
 from pyrovae.cli.options import Builder, make_parser
 from pyrovae.core.pair import Pair
+from pyrovae.data.loading import warn_of_cut
 from pyrovae.errors import OptionError, RunError
 from pyrovae.files import read_json
 from pyrovae.runs.folders import load
@@ -55,7 +56,10 @@ def own_pair(options: Namespace) -> Pair | None:
 def load_run(options: Namespace, **more: Any) -> Run:
     """The run that the options name."""
     set_threads(options.threads)
-    return load(options.run, pair=own_pair(options), data=options.data, **more)
+    run = load(options.run, pair=own_pair(options), data=options.data, **more)
+    if options.data is not None:
+        warn_of_cut(run.data)
+    return run
 
 
 def first_rows(run: Run, num: int) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pyro.distributions as dist
@@ -50,10 +51,20 @@ class Combinations(dist.Independent):
 
 
 class EnumerateVectors(Messenger):
-    """Within it, sites that ask to be enumerated may be vectors; to be entered inside Pyro's own enumeration."""
+    """Within it, sites that ask to be enumerated may be vectors; to be entered inside Pyro's own enumeration.
+
+    Args:
+        settled: names of sites whose values come from elsewhere, which are not enumerated.
+    """
+
+    def __init__(self, settled: Collection[str] = ()) -> None:
+        super().__init__()
+        self.settled = settled
 
     def _pyro_sample(self, msg: Any) -> None:
         fn: Any = msg["fn"]
+        if msg["name"] in self.settled:
+            msg["infer"] = {key: value for key, value in msg["infer"].items() if key != "enumerate"}
         asks = msg["infer"].get("enumerate") == "parallel" and not msg["done"] and not site_is_subsample(msg)
         if not asks or msg["is_observed"] or not isinstance(fn, torch.distributions.Independent):
             return

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from pyrovae.core.pair import Program, describe
-from pyrovae.core.sites import sample_sites, site_masks
+from pyrovae.core.sites import family_name, sample_sites, site_masks
 from pyrovae.core.trace import PairTrace
-from pyrovae.distributions.density import is_density
+from pyrovae.distributions.density import is_density, is_factor
 
 __all__ = ["masks_differ", "mismatch_message", "no_density"]
 
@@ -27,11 +27,16 @@ def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = 
     for name, site in traced.model_sites.items():
         if not is_density(site["fn"]) and not site["is_observed"]:
             return f"latent site {name!r} has no prior density in the model, so the pair has no log p(x); give it one."
+        if is_factor(site["fn"]) and not latent_only:
+            return (
+                f"site {name!r} is a factor (pyro.factor), a term of the log density without a normalizer, so the pair has no "
+                "log p(x); write it as the distribution of a site."
+            )
         if not is_density(site["fn"]) and not latent_only:
             return (
-                f"site {name!r} is an energy ({type(site['fn']).__name__} of grey pixels), not a density, so the pair has no "
-                "log p(x); binarize the data, or use likelihood 'continuous-bernoulli', 'gaussian' or "
-                "'discretized-logistic'."
+                f"site {name!r} is an energy ({family_name(site)} of grey pixels, or of other values than it draws), not a "
+                "density, so the pair has no log p(x); binarize the data, or use likelihood 'continuous-bernoulli', "
+                "'gaussian' or 'discretized-logistic'."
             )
     return None
 

@@ -12,20 +12,17 @@ that scores are (E, K, B) there; :attr:`PairTrace.log_weight` sums them out exac
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import pyro
 import torch
 from pyro import poutine
-from pyro.poutine.enum_messenger import EnumMessenger
 from torch import Tensor
 
-from pyrovae.core.enumeration import EnumerateVectors
-from pyrovae.core.pair import Program, batch_size, inputs
+from pyrovae.core.layout import settle_particles
+from pyrovae.core.pair import Program, batch_size
+from pyrovae.core.run import latents_trace, replay_trace, run_program
 from pyrovae.core.sites import (
-    PARTICLES,
     Scores,
     Site,
     common_scale,
@@ -36,36 +33,11 @@ from pyrovae.core.sites import (
     site_masks,
     without_mask,
 )
-from pyrovae.distributions.density import log_density
+from pyrovae.distributions.density import is_factor, log_density
 from pyrovae.distributions.supports import inside
 from pyrovae.errors import ContractError
 
 __all__ = ["PairTrace", "latents_trace", "run_program", "trace_pair"]
-
-
-def run_program(
-    program: Program,
-    batch: Mapping[str, Tensor],
-    num_particles: int | None = None,
-    replay: poutine.Trace | None = None,
-    given: Mapping[str, Tensor] | None = None,
-) -> poutine.Trace:
-    """Trace a program on a batch, under a plate of K particles at dim -2 unless None.
-
-    Latent sites take their values from the trace ``replay``, or as if observed from ``given``, else they are drawn.
-    """
-    run = program if num_particles is None else pyro.plate(PARTICLES, num_particles, dim=-2)(program)
-    run = run if replay is None else poutine.replay(run, trace=replay)
-    run = run if given is None else poutine.condition(run, data=dict(given))
-    return poutine.trace(run).get_trace(**inputs(program, batch))
-
-
-def latents_trace(latents: Mapping[str, Tensor]) -> poutine.Trace:
-    """A trace for ``run_program(program, batch, replay=...)`` that holds latent sites at these values."""
-    trace = poutine.Trace()
-    for name, value in latents.items():
-        trace.add_node(name, name=name, type="sample", value=value, is_observed=False, infer={})
-    return trace
 
 
 @dataclass
@@ -99,6 +71,12 @@ class PairTrace:
     def guide_sites(self) -> dict[str, Site]:
         """The guide's latent sites."""
         return {n: s for n, s in sample_sites(self.guide).items() if not s["is_observed"]}
+
+    @cached_property
+    def guide_factors(self) -> Tensor | None:
+        """Sum of the guide's ``pyro.factor`` terms, (K, B), losses of its own that enter no weight; None where it has none."""
+        sites = {n: s for n, s in sample_sites(self.guide).items() if s["is_observed"] and is_factor(s["fn"])}
+        return self.total({n: self._score("guide", s) for n, s in sites.items()}) if sites else None
 
     @cached_property
     def latents(self) -> dict[str, Tensor]:
@@ -163,6 +141,12 @@ class PairTrace:
         for name in self.summed_out:
             result = result.logsumexp(self.model_sites[name]["infer"]["_enumerate_dim"], keepdim=True)
         return result
+
+    @cached_property
+    def log_likelihood(self) -> Tensor:
+        """Sum over the observed sites, factors of the model among them, less the guide's factors, (K, B) or (E, K, B)."""
+        observed = self.total({n: self.log_p[n] for n in self.observed})
+        return observed if self.guide_factors is None else observed - self.guide_factors
 
     def expect(self, values: Tensor) -> Tensor:
         """sum_y q(y_b | .) values[y, k, b] over enumerated y, (K, B), exact and differentiable in q."""
@@ -269,20 +253,17 @@ def trace_pair(
         ContractError: a program does not take the batch, or a site does not score as (K, B).
     """
     shape = (num_particles, batch_size(batch))
-    # the model's enumerated dimensions go left of the guide's: its messenger keeps the allocator as the guide left it
-    over_guide = poutine.enum(first_available_dim=-3) if enumerate_sites else nullcontext()
-    over_model = EnumMessenger() if enumerate_sites else nullcontext()
-    vectors = EnumerateVectors() if enumerate_sites else nullcontext()
-    with over_guide, vectors:
-        guide_trace = run_program(guide, batch, num_particles)
-    seen = None
+    settle_particles(model, guide, batch)
+    again = "further" if enumerate_sites else None  # the model's enumerated dimensions go left of the guide's
+    guide_trace = run_program(guide, batch, num_particles, enumerated="anew" if enumerate_sites else None)
+    seen, replay = None, guide_trace
     if through is not None:
         draws = {n: s for n, s in sample_sites(guide_trace).items() if not s["is_observed"]}
         seen = {n: s["value"] if "_enumerate_dim" in s["infer"] else through(s) for n, s in draws.items()}
-    with over_model, vectors:
-        model_trace = run_program(model, batch, num_particles, replay=guide_trace if seen is None else latents_trace(seen))
+        replay = replay_trace(guide_trace, seen)
+    model_trace = run_program(model, batch, num_particles, replay=replay, enumerated=again)
 
     def rerun(latents: Mapping[str, Tensor]) -> poutine.Trace:
-        return run_program(guide, batch, num_particles, replay=latents_trace(latents))
+        return run_program(guide, batch, num_particles, replay=replay_trace(guide_trace, latents))
 
     return PairTrace(model_trace, guide_trace, shape, rerun, seen, through, batch)

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyrovae.data.checks import Scan, merge_scans, scan
+from pyrovae.data.classes import Verdict
 from pyrovae.data.dataset import Data
 from pyrovae.data.grey import Grey
 from pyrovae.data.intake import Intake, take_in
-from pyrovae.data.kinds import Verdict, describe, parse_kind
+from pyrovae.data.kinds import describe, parse_kind
 from pyrovae.data.missing import blank, with_role
 from pyrovae.data.seeds import SPLIT, generator, mix
 from pyrovae.data.sources import Columns, as_store, known_columns
@@ -92,7 +93,7 @@ def assemble(name: str, parts: Mapping[str, Any], where: str, how: Reading, sour
     assert train is not None
     if isinstance(train, Split) and spec.kind not in ("category", "tokens"):
         spec = replace(spec, mean=_mean(train))
-    return Data(train, made["valid"], made["test"], spec, source)  # type: ignore[arg-type]
+    return Data(train, made["valid"], made["test"], spec, source, "" in parts and not how.known)  # type: ignore[arg-type]
 
 
 def _part(
@@ -227,7 +228,7 @@ def read_rows(obj: Any, like: DataSpec | None, index: Tensor | None = None) -> S
     loader = isinstance(obj, DataLoader)
     if not loader:
         missing = None if like is None or index is not None else like.roles.get("missing")
-        store = as_store(obj, "data", known_columns(obj, like), missing)
+        store = as_store(obj, "data", known_columns(obj, like), missing, whole=False)
     if loader:
         found = scan_loader(obj, "data", ())
         names = tuple(found)

@@ -122,6 +122,7 @@ class Text:
     def of(cls, values: Any) -> Text:
         """Of a sequence of names; NaN, NaT and NA are none."""
         array = np.asarray(values, dtype=object)
+        array = np.array([v.item() if isinstance(v, np.generic) else v for v in array.ravel()], object).reshape(array.shape)
         return cls(np.where(pandas.isna(array), None, array))
 
 

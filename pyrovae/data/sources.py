@@ -25,7 +25,7 @@ PARTS = ("train", "valid", "test")
 log = logging.getLogger("pyrovae")
 
 
-def as_store(obj: Any, where: str, columns: Columns | None = None, missing: str | None = None) -> Store:
+def as_store(obj: Any, where: str, columns: Columns | None = None, missing: str | None = None, whole: bool = True) -> Store:
     """Rows of what a user holds, checked but not copied.
 
     Args:
@@ -33,15 +33,16 @@ def as_store(obj: Any, where: str, columns: Columns | None = None, missing: str 
         where: begins the messages.
         columns: key -> name, or names that lie side by side, of the object's columns.
         missing: "mask" to make a key ``mask`` of what x misses, 1 where a value is there.
+        whole: make it too where no value is missing.
     """
     if isinstance(obj, Subset):
         rows = np.asarray(obj.indices)
-        return as_store(obj.dataset, where, columns, missing).subset(as_column(rows, where))
+        return as_store(obj.dataset, where, columns, missing, whole).subset(as_column(rows, where))
     raw = _raw_columns(obj, where, columns)
     if raw is None:
         _refuse_options(where, columns, missing)
         return Items.read(obj, where)
-    return Arrays.read(hide_missing(raw, where, missing), where)
+    return Arrays.read(hide_missing(raw, where, missing, whole), where)
 
 
 def _refuse_options(where: str, columns: Any, missing: Any) -> None:
@@ -69,6 +70,10 @@ def _raw_columns(obj: Any, where: str, columns: Columns | None) -> dict[str, Any
         return _of_anndata(obj, where, columns)
     if all(hasattr(obj, name) for name in ("column_names", "features", "with_format")):
         return _of_hugging_face(obj, where, columns)
+    if hasattr(obj, "to_pandas"):  # polars, Arrow
+        return _of_frame(obj.to_pandas(), where, columns)
+    if isinstance(obj, pandas.Series):
+        return {"x": obj}
     if isinstance(obj, Mapping):
         return _select(dict(obj), where, columns)
     if isinstance(obj, (Tensor, np.ndarray)) or scipy.sparse.issparse(obj):

@@ -12,7 +12,7 @@ from torch.distributions import constraints
 
 from pyrovae.errors import ContractError
 
-__all__ = ["is_density", "is_point", "log_density", "mask_distribution", "unmasked"]
+__all__ = ["is_density", "is_factor", "is_point", "log_density", "mask_distribution", "unmasked"]
 
 IMPROPER = (dist.ImproperUniform, dist.Unit)  # which score without a normalizer
 
@@ -102,6 +102,17 @@ def unmasked(fn: TorchDistribution) -> TorchDistribution:
         inner = unmasked(fn.base_dist)
         return fn if inner is fn.base_dist else inner.to_event(fn.reinterpreted_batch_ndims)
     return fn
+
+
+def is_factor(fn: TorchDistribution) -> bool:
+    """Whether a site is ``pyro.factor``: a term of the log density that belongs to no variable.
+
+    >>> is_factor(dist.Unit(torch.zeros(3)))
+    True
+    """
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return isinstance(fn, dist.Unit)
 
 
 def mask_distribution(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:

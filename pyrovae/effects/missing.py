@@ -36,6 +36,7 @@ class ObservedPart(nn.Module):
         quantity: what its evidence is of.
     """
 
+    wraps = True
     quantity = "log p(x_observed)"
 
     def __init__(self, program: Program) -> None:

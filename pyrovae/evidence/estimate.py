@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyrovae.compile import Code
+from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import inference, private_random
 from pyrovae.core.messages import masks_differ, mismatch_message, no_density
 from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, known_spec, parameters, remember
@@ -230,6 +231,7 @@ def _explain(error: Exception, job: Job) -> Exception:
 def _check(job: Job, method: Method) -> bool:
     """Refuse pairs that have no log p(x), or whose guide cannot estimate it; whether latent sites are masked."""
     model, guide, batch = job.model, job.guide, job.batch
+    note_energies(model, batch)
     traced = trace_pair(model, guide, batch)
     if message := mismatch_message(model, guide, traced) or masks_differ(traced):
         raise ContractError(message)

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.distributions.transforms import Transform, identity_transform
 
 from pyrovae.core.contract import find_non_finite
-from pyrovae.core.enumeration import EnumerateVectors, is_enumerable
+from pyrovae.core.enumeration import is_enumerable
 from pyrovae.core.inference import private_random
+from pyrovae.core.layout import settle_particles
 from pyrovae.core.pair import Program, batch_size
 from pyrovae.core.sites import Site, sample_sites, without_mask
 from pyrovae.core.trace import PairTrace, latents_trace, run_program
@@ -69,6 +70,7 @@ class Target:
         self.model, self.guide, self.batch, self.size = model, guide, batch, batch_size(batch)
         self.max_rows, self.chunk = max_rows, max(1, max_rows // self.size)
         self.passes = 0  # of the model, for each datum
+        self.rows = settle_particles(model, guide, batch)
         sites = _latent_sites(run_program(guide, batch))
         # a single continuous site's distribution depends on no draw, so the encoder runs once for all K and T
         first = next(iter(sites.values()), None)
@@ -77,9 +79,8 @@ class Target:
     def densities(self, u: Tensor, guide: bool = False) -> Densities:
         """All densities at u from one pass of the model, differentiable in u."""
         shape = (u.shape[0], self.size)
-        values = _Values(u)
-        with poutine.enum(first_available_dim=-3), EnumerateVectors(), values:
-            trace = self._run(shape[0])
+        values = _Values(u, self.rows)
+        trace = self._run(shape[0], values=values)
         traced = PairTrace(trace, poutine.Trace(), shape)
         latents = {n: s for n, s in traced.log_p.items() if not traced.model_sites[n]["is_observed"]}
         observed = traced.total({n: traced.log_p[n] for n in traced.observed})
@@ -97,8 +98,8 @@ class Target:
         try:
             if self.only_site is not None:
                 return _score(without_mask(self.only_site), latents[self.only_site["name"]]).expand(shape)
-            with poutine.enum(first_available_dim=-3), EnumerateVectors(), _Values(None):
-                trace = run_program(self.guide, self.batch, shape[0], replay=latents_trace(latents))
+            replay = latents_trace(latents)
+            trace = run_program(self.guide, self.batch, shape[0], replay=replay, enumerated="anew", marks=_Discrete())
             sites = {name: without_mask(site) for name, site in _latent_sites(trace).items()}
             return _sum_out(sum(_score(s, s["value"]) for s in sites.values())).expand(shape)  # type: ignore[arg-type]
         except NotImplementedError as error:
@@ -122,9 +123,10 @@ class Target:
         k = next((len(value) for value in latents.values()), 1)
         return self._pack(self._run(k, latents_trace(latents)))
 
-    def _run(self, num_particles: int, replay: poutine.Trace | None = None) -> poutine.Trace:
+    def _run(self, num_particles: int, replay: poutine.Trace | None = None, values: _Values | None = None) -> poutine.Trace:
         self.passes += num_particles
-        return run_program(self.model, self.batch, num_particles, replay=replay)
+        summed = {} if values is None else {"enumerated": "anew", "marks": _Discrete(), "values": values}
+        return run_program(self.model, self.batch, num_particles, replay=replay, **summed)  # type: ignore[arg-type]
 
     def _pack(self, trace: poutine.Trace) -> Tensor:
         parts = []
@@ -172,56 +174,61 @@ class Target:
 
     def _values(self, u: Tensor) -> dict[str, Tensor]:
         """The continuous latent sites' values at u."""
-        with _Values(u) as values:
-            self._run(u.shape[0])
+        values = _Values(u, self.rows)
+        self._run(u.shape[0], values=values)
         return values.latents
 
     def refuse_non_finite(self, u: Tensor) -> None:
         """NonFiniteError that names the site and row where a log density at u is NaN."""
-        with poutine.enum(first_available_dim=-3), EnumerateVectors(), _Values(u):
-            trace = run_program(self.model, self.batch, u.shape[0])
+        trace = self._run(u.shape[0], values=_Values(u, self.rows))
         message = find_non_finite(PairTrace(trace, poutine.Trace(), (u.shape[0], self.size)))
         raise NonFiniteError(message or "the log density of the guide is nan at draws of the model; look at the guide.")
 
 
-class _Values(Messenger):
-    """Gives continuous latent sites their values from u, (K, B, D), and has discrete ones enumerated."""
+class _Discrete(Messenger):
+    """Has the discrete latent sites enumerated."""
 
-    def __init__(self, u: Tensor | None) -> None:
+    def _pyro_sample(self, msg: Any) -> None:
+        if not (msg["is_observed"] or site_is_subsample(msg)) and _is_discrete(msg):
+            _refuse_endless(msg)
+            msg.update(without_mask(msg))
+            msg["infer"] = {**msg["infer"], "enumerate": "parallel"}
+
+
+class _Values(Messenger):
+    """Gives continuous latent sites their values from u, (K, B, D), in K B rows where the program takes particles so."""
+
+    def __init__(self, u: Tensor, rows: bool) -> None:
         super().__init__()
-        self.u, self.used = u, 0
+        self.u, self.shape, self.used = u.flatten(0, 1) if rows else u, u.shape[:2], 0
         self.latents: dict[str, Tensor] = {}
         self.jacobians: list[Tensor] = []
 
     def _pyro_sample(self, msg: Any) -> None:
-        if msg["is_observed"] or site_is_subsample(msg):
+        if msg["is_observed"] or site_is_subsample(msg) or _is_discrete(msg):
             return
         msg.update(without_mask(msg))
-        if _is_discrete(msg):
-            _refuse_endless(msg)
-            msg["infer"] = {**msg["infer"], "enumerate": "parallel"}
-        elif self.u is not None:
-            z, jacobian = self._take(msg)
-            self.jacobians.append(jacobian)
-            self.latents[msg["name"]] = z
-            msg["value"], msg["done"] = z, True
+        z, jacobian = self._take(msg)
+        self.jacobians.append(jacobian.reshape(self.shape))
+        self.latents[msg["name"]] = z.reshape(*self.shape, *msg["fn"].event_shape)
+        msg["value"], msg["done"] = z, True
 
     def _take(self, site: Site) -> tuple[Tensor, Tensor]:
-        """A site's value, (K, B, *event), from the next dimensions of u, and log |dT/du|, (K, B)."""
-        assert self.u is not None
-        transform, shape = _transform(site), torch.Size((*self.u.shape[:2], *site["fn"].event_shape))
+        """A site's value, (*lead, *event), from the next dimensions of u, and log |dT/du|, (*lead)."""
+        lead = len(self.u.shape) - 1
+        transform, shape = _transform(site), torch.Size((*self.u.shape[:-1], *site["fn"].event_shape))
         inner = transform.inverse_shape(shape)
         if transform.forward_shape(inner) != shape:  # the transform's own parameters have more dimensions
             raise ContractError(
                 f"the support of site {site['name']!r} depends on an enumerated site, whose values would need draws of their "
                 "own; use method 'importance'."
             )
-        size = inner[2:].numel()
+        size = inner[lead:].numel()
         u = self.u[..., self.used : self.used + size].reshape(inner)
         self.used += size
         z = transform(u)
         jacobian = transform.log_abs_det_jacobian(u, z)
-        return z, jacobian.flatten(2).sum(2) if jacobian.dim() > 2 else jacobian
+        return z, jacobian.flatten(lead).sum(lead) if jacobian.dim() > lead else jacobian
 
     def log_jacobian(self, shape: tuple[int, int], u: Tensor) -> Tensor:
         return sum(self.jacobians, u.new_zeros(shape))

@@ -66,6 +66,7 @@ class NVIL(ELBO):
     """
 
     weights_kl = False
+    takes_guide_factors = False
     weights: dict[str, float] = {}  # none of the ELBO's
 
     def __init__(self, num_particles: int = 1, baseline: str = "network", hidden: int = 100, decay: float = 0.8) -> None:

@@ -152,6 +152,7 @@ def test_memory_does_not_grow_with_k():
     """100,000 samples of a datum in passes of at most 5,000 rows."""
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
     sizes = []
+    pv.check(pair, pair.batch)  # which finds out, once, how the programs take particles
     pair.model.decoder.register_forward_hook(lambda m, a, out: sizes.append(out.shape[0] * out.shape[1]))
     evidence = pv.log_evidence(pair, {"x": pair.batch["x"][:2]}, num_samples=100_000)
     assert max(sizes) <= 5000 and sum(sizes[1:]) == 200_000 and evidence.num_samples == 100_000
