@@ -18,6 +18,8 @@ from jsonargparse import ArgumentParser, Namespace
 from pyrovae import data as data_sets
 from pyrovae import pairs
 from pyrovae.core.pair import Pair
+from pyrovae.data.paths import FORMATS
+from pyrovae.data.spec import COLUMN_KINDS, KINDS
 from pyrovae.errors import OptionError
 from pyrovae.evidence import METHODS
 from pyrovae.runs.builders import load_builder, takes_spec
@@ -82,8 +84,15 @@ def method_options() -> dict[str, tuple[Any, list[str], str]]:
 def add_data(parser: ArgumentParser) -> None:
     """The options that choose the data."""
     group = parser.add_argument_group("data")
-    names = ", ".join(data_sets.names())
-    group.add_argument("--data", type=str, default="digits", help=f"{names}, or a .npy or .npz file")
+    names, files, kinds = ", ".join(data_sets.names()), ", ".join(FORMATS), dict.fromkeys([*KINDS, *COLUMN_KINDS])
+    group.add_argument("--data", type=str, default="digits", help=f"{names}, or a file ({files}) or a folder of images")
+    group.add_argument(
+        "--columns", type=str, nargs="*", default=[], help="keys of a table's columns, as in x=height,weight y=species"
+    )
+    group.add_argument(
+        "--kinds", type=str, nargs="*", default=[], help=f"kinds of keys or columns, as in x=count: {', '.join(kinds)}"
+    )
+    group.add_argument("--missing", type=str | None, default=None, help="mask, where x has values that are missing (NaN)")
     group.add_argument(
         "--binarization",
         type=str | None,
@@ -102,7 +111,25 @@ def add_data(parser: ArgumentParser) -> None:
 
 def load_data(options: Namespace) -> data_sets.Data:
     """The data that the options of :func:`add_data` choose."""
-    return data_sets.load(options.data, root=options.root, binarization=options.binarization, transforms=options.transforms)
+    columns = {key: names.split(",") for key, names in _pairs("columns", options.columns).items()}
+    return data_sets.load(
+        options.data,
+        columns={key: names if key == "x" or len(names) > 1 else names[0] for key, names in columns.items()} or None,
+        kinds=_pairs("kinds", options.kinds),
+        missing=options.missing,
+        root=options.root,
+        binarization=options.binarization,
+        transforms=options.transforms,
+    )
+
+
+def _pairs(option: str, given: list[str]) -> dict[str, str]:
+    """``KEY=VALUE`` words as a dict."""
+    made = dict(word.split("=", 1) for word in given if "=" in word)
+    for word in given:
+        if "=" not in word or word.startswith("=") or word.endswith("="):
+            raise OptionError(f"--{option} has {word!r}; expected KEY=VALUE, as in x=height,weight.")
+    return made
 
 
 class Builder:

@@ -18,7 +18,7 @@ from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, ma
 from pyrovae.compile.products import merge_products
 from pyrovae.compile.roll import compile_rolled
 from pyrovae.compile.step import Batches, Grads, Step, as_batches
-from pyrovae.compile.update import UPDATES, traceable, update_state
+from pyrovae.compile.update import UPDATES, traceable, update_state, written
 from pyrovae.core.pair import buffers, modules
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.objectives import Update
@@ -284,6 +284,7 @@ class CompiledStep(Step):
                 finite, go = finite & fine, go & fine
                 used = [(p, grad * (self.clip_norm / (norm + 1e-6)).clamp(max=1.0)) for p, grad in used]
             step = UPDATES[type(self.optimizers[update.name])]
+            go = written(go)
             for p, grad in used:
                 state, (index, group) = self._states[update.name, id(p)], self._groups[update.name, id(p)]
                 new, new_state = step(p, grad, state, self._lrs[index], group)

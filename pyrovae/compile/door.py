@@ -13,7 +13,7 @@ from pyrovae.compile.graph import preserve_tensors
 from pyrovae.compile.optimizers import OptimizerLike, build_optimizers
 from pyrovae.core.doors import training_batch
 from pyrovae.core.inference import device_of
-from pyrovae.core.pair import PairLike, adopt, as_pair, buffers, parameter_scope
+from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, buffers, parameter_scope
 from pyrovae.errors import OptionError, nearest
 from pyrovae.objectives import Given, Objective
 from pyrovae.objectives.moves import moved_parameters, prepare_objective, survey
@@ -23,11 +23,11 @@ __all__ = ["compile_step"]
 EXAMPLE_ROWS = 100  # of a data set, that a step is compiled for
 
 
-def _examples(data: Any, count: int) -> list[Mapping[str, Tensor]]:
+def _examples(pair: Pair, data: Any, count: int) -> list[Mapping[str, Tensor]]:
     """As many batches as a step takes: dicts of tensors as they are, of all else the first rows of the data."""
     if isinstance(data, list | tuple) and all(isinstance(batch, Mapping) for batch in data):
         return list(data)
-    return [data if isinstance(data, Mapping) else training_batch(data, EXAMPLE_ROWS)] * count
+    return [data if isinstance(data, Mapping) else training_batch(pair, data, EXAMPLE_ROWS)] * count
 
 
 def compile_step(
@@ -85,7 +85,8 @@ def compile_step(
             raise nearest(f"option of {objective!r} to schedule", name, objective.weights)
     adopt(model, guide)
     device = device_of(model, guide)
-    batches = [{key: value.to(device) for key, value in batch.items()} for batch in _examples(data, objective.num_batches)]
+    examples = _examples(pair, data, objective.num_batches)
+    batches = [{key: value.to(device) for key, value in batch.items()} for batch in examples]
     held = list(buffers(model, guide).values())
     with preserve_tensors(held):
         prepare_objective(objective, model, guide, batches[0])  # parameters that programs make themselves exist from here on

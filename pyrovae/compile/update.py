@@ -9,11 +9,16 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-__all__ = ["UPDATES", "traceable", "update_state"]
+__all__ = ["UPDATES", "traceable", "update_state", "written"]
 
 State = dict[str, Tensor]
 Group = dict[str, Any]
 Update = Callable[[Tensor, Tensor, State, Tensor, Group], tuple[Tensor, State]]
+
+
+def written(values: Tensor) -> Tensor:
+    """The same few numbers, which the compiler writes down once; it would compute them anew for each element they enter."""
+    return torch.as_strided(values, values.shape, values.stride())
 
 
 def adam(p: Tensor, grad: Tensor, state: State, lr: Tensor, group: Group) -> tuple[Tensor, State]:
@@ -30,9 +35,7 @@ def adam(p: Tensor, grad: Tensor, state: State, lr: Tensor, group: Group) -> tup
     m = torch.lerp(state["exp_avg"], grad, 1 - beta1)
     v = state["exp_avg_sq"] * beta2 + (1 - beta2) * grad * grad
     t = step.double()  # 1 - 0.999 has four digits in float32
-    corrections = torch.stack([lr / (1 - beta1**t), (1 - beta2**t).rsqrt()]).float()
-    # as_strided makes the compiler write the two numbers down, which it would compute anew for each element
-    size, rescale = torch.as_strided(corrections, (2,), (1,)).unbind()
+    size, rescale = written(torch.stack([lr / (1 - beta1**t), (1 - beta2**t).rsqrt()]).float()).unbind()
     new = p - size * m / (v.sqrt() * rescale + group["eps"])
     return new, {"step": step, "exp_avg": m, "exp_avg_sq": v}
 

@@ -74,7 +74,7 @@ def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Re
     if num_particles < 1:
         raise OptionError(f"num_particles is {num_particles}; expected at least 1.")
     device = device_of(pair.model, pair.guide)
-    batch = {key: value.to(device) for key, value in training_batch(data, CHECK_ROWS).items()}
+    batch = {key: value.to(device) for key, value in training_batch(pair, data, CHECK_ROWS).items()}
     return check_batch(pair, batch, num_particles)
 
 

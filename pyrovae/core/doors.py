@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pyrovae.core.inference import device_of
-from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, open_run, template
+from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, known_spec, open_run, template
 from pyrovae.data import Data, Split, Stream, as_split
 from pyrovae.errors import ContractError, OptionError
 
@@ -19,7 +19,7 @@ __all__ = ["as_batch", "as_datum", "as_pair_and_rows", "batches", "training_batc
 def batches(pair: Pair, data: Any, rows: int) -> Iterator[Batch]:
     """All rows of the data, so many at a time, on the pair's device."""
     device = device_of(pair.model, pair.guide)
-    for batch in as_split(data).batches(rows):
+    for batch in as_split(data, known_spec(pair)).batches(rows):
         yield {key: value.to(device) for key, value in batch.items()}
 
 
@@ -45,9 +45,9 @@ def as_datum(pair: Pair, data: Any) -> Batch:
     return batch
 
 
-def training_batch(data: Any, rows: int) -> Batch:
+def training_batch(pair: Pair, data: Any, rows: int) -> Batch:
     """The first rows of the data; of a whole Data set those of its training part."""
-    part = data.train if isinstance(data, Data) else as_split(data)
+    part = data.train if isinstance(data, Data) else as_split(data, known_spec(pair))
     batch: Batch = {}
     for some in islice(part.batches(rows), rows):
         batch = {key: torch.cat([batch[key], value]) if batch else value for key, value in some.items()}
@@ -59,7 +59,8 @@ def training_batch(data: Any, rows: int) -> Batch:
 def as_pair_and_rows(source: Any, data: Any, verb: str) -> tuple[Pair, Split | Stream]:
     """The pair, and the data, or where there are none the test part of the run's own."""
     if data is not None:
-        return as_pair(source), as_split(data)
+        pair = as_pair(source)
+        return pair, as_split(data, known_spec(pair))
     source = open_run(source, with_data=True)
     own = getattr(source, "data", None)
     if not isinstance(own, Data):

@@ -20,6 +20,7 @@ import torch
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
+from pyrovae.data.spec import DataSpec
 from pyrovae.errors import ContractError, RunError
 
 __all__ = [
@@ -30,11 +31,13 @@ __all__ = [
     "buffers",
     "innermost",
     "inputs",
+    "known_spec",
     "owned_parameters",
     "set_folder_opener",
     "open_run",
     "parameters",
     "remember",
+    "remember_spec",
     "parameter_scope",
     "set_trainable",
     "template",
@@ -135,6 +138,7 @@ _STORES: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDiction
 _ASKERS: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 _SHAPES: weakref.WeakKeyDictionary[Any, dict[str, tuple[tuple[int, ...], torch.dtype]]] = weakref.WeakKeyDictionary()
 _TOLD: weakref.WeakKeyDictionary[Any, Mapping[str, str]] = weakref.WeakKeyDictionary()
+_SPECS: weakref.WeakKeyDictionary[Any, DataSpec] = weakref.WeakKeyDictionary()
 _SIGNATURES: weakref.WeakKeyDictionary[Any, tuple[frozenset[str], frozenset[str], bool]] = weakref.WeakKeyDictionary()
 
 
@@ -315,6 +319,16 @@ def remember(program: Program, batch: Mapping[str, Tensor]) -> None:
     """Note the shape of a datum, so that :func:`template` can make batches to generate into."""
     taken = inputs(program, batch)
     _SHAPES[_owner(program)] = {key: (tuple(value.shape[1:]), value.dtype) for key, value in taken.items()}
+
+
+def remember_spec(pair: Pair, spec: DataSpec) -> None:
+    """Note what the data of a pair are, so that new data are read as those were."""
+    _SPECS[_owner(pair.model)] = spec
+
+
+def known_spec(pair: Pair) -> DataSpec | None:
+    """What the data were that a pair was built for or fitted to; None of a pair that has seen none."""
+    return _SPECS.get(_owner(pair.model))
 
 
 def template(program: Program, n: int, like: Mapping[str, Tensor] | None = None) -> Batch:

@@ -8,7 +8,7 @@ from typing import Any
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
-from pyrovae.core.pair import Pair, Program, describe, inputs, signature
+from pyrovae.core.pair import Pair, Program, describe, inputs, known_spec, remember_spec, signature
 from pyrovae.distributions.density import mask_distribution
 
 __all__ = ["ObservedPart", "observed_part"]
@@ -62,5 +62,11 @@ def observed_part(pair: Pair) -> Pair:
 
     References: Mattei and Frellsen, MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets, 2019.
     """
+    if isinstance(pair.model, ObservedPart):
+        return pair
     stages = tuple(observed_part(stage) for stage in pair.stages)
-    return Pair(ObservedPart(pair.model), ObservedPart(pair.guide), pair.objective, pair.recipe, stages)
+    recipe = None if pair.recipe is None else {**pair.recipe, "observed_part": True}
+    made = Pair(ObservedPart(pair.model), ObservedPart(pair.guide), pair.objective, recipe, stages)
+    if (spec := known_spec(pair)) is not None:
+        remember_spec(made, spec)
+    return made

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
-from pyrovae.core.pair import PairLike, as_pair, describe
+from pyrovae.core.pair import PairLike, as_pair, describe, known_spec
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import run_program
 from pyrovae.data import as_split
@@ -134,7 +134,8 @@ def classify(pair: PairLike, data: Any, num_samples: int = 20, *, batch_size: in
     >>> classify(pairs.m2(digits.spec), digits.test).to_json()["num_labelled"]
     250
     """
-    pair, split = as_pair(pair), as_split(data)
+    pair = as_pair(pair)
+    split = as_split(data, known_spec(pair))
     labels = torch.cat([batch["y"].cpu() for batch in split.batches(batch_size) if "y" in batch] or [torch.zeros(0)])
     known = labels >= 0
     if not known.any():

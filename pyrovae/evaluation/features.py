@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyrovae.core.pair import Pair, PairLike, as_pair
+from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec
 from pyrovae.data import Data, as_split
 from pyrovae.errors import DataError, OptionError, nearest
 from pyrovae.evaluation.classification import Classification
@@ -112,7 +112,7 @@ def classify_features(pair: PairLike, train: Any, test: Any, classifier: str = "
 
 def _features(pair: Pair, data: Any, site: str) -> tuple[np.ndarray, np.ndarray]:
     """Posterior means (N, d) and labels (N,)."""
-    split = as_split(data)
+    split = as_split(data, known_spec(pair))
     moments = posterior_moments(pair, split)
     if site not in moments or moments[site].mean.dim() != 2:
         raise OptionError(f"site {site!r} is no vector of this guide, which has {', '.join(moments)}; give site=.")

@@ -17,7 +17,7 @@ from pyrovae.compile import Code
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import inference
 from pyrovae.core.messages import mismatch_message, no_density
-from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, parameters, remember
+from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, known_spec, parameters, remember
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import as_split
@@ -124,7 +124,7 @@ def stream(
     """A method's columns for all data, (N,) each, batch by batch; arguments and errors of :func:`log_evidence`."""
     require("batch_size", batch_size, 1)
     require("max_rows", max_rows, 1)
-    split = as_split(data)
+    split = as_split(data, known_spec(pair))
     size = method.batch_size(batch_size, max_rows)
     parts: list[dict[str, Tensor]] = []
     held, keeper = None, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +14,10 @@ import torch
 from pyrovae import data as data_sets
 from pyrovae import objectives, pairs
 from pyrovae.core.inference import inference, private_random
-from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, remember, set_folder_opener
+from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, remember, remember_spec, set_folder_opener
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
+from pyrovae.effects import observed_part
 from pyrovae.errors import OptionError, RunError, nearest
 from pyrovae.files import load_state, read_json, write_json
 from pyrovae.runs.user_file import rebuild, warn_of_change
@@ -32,6 +34,7 @@ from pyrovae.train.training import Training
 
 __all__ = ["load", "resume"]
 
+log = logging.getLogger("pyrovae")
 OBJECTS = ("objective", "optimizer", "optimizers", "scheduler", "schedule")  # which a run may be given as such
 
 
@@ -73,9 +76,11 @@ def load(
         pair = _rebuilt(recipe, spec, folder) if pair is None else as_pair(pair)
     warn_of_change(pair, recipe, folder)
     if data is not None:
-        data = as_data(data)
+        data = as_data(data, like=spec)
     elif with_data and source is not None:
-        data = data_sets.load(**source)
+        data = data_sets.load(**source, like=spec)
+        if data.fingerprint() != config["data"].get("fingerprint"):
+            log.warning("the data of %s have changed since it was trained (their fingerprints differ).", folder)
     state = load_state(folder / CHECKPOINT)
     _initialize(pair, spec, resolve_device(device))
     if weights not in (None, "best", "last"):
@@ -92,7 +97,8 @@ def load(
 def _rebuilt(recipe: dict[str, Any], spec: DataSpec, folder: Path) -> Pair:
     """The pair that a run's configuration names."""
     if recipe.get("name") in pairs.CATALOGUE:
-        return pairs.get(recipe["name"]).rebuild(spec, recipe["options"])
+        pair = pairs.get(recipe["name"]).rebuild(spec, recipe["options"])
+        return observed_part(pair) if recipe.get("observed_part") else pair
     if "sha256" in recipe:
         return rebuild(recipe, spec, folder)
     made_by = recipe.get("file") or recipe.get("model")
@@ -186,11 +192,8 @@ def _settings(
 def _initialize(pair: Pair, spec: DataSpec, device: str) -> None:
     """Adopt the pair and run it once, so that parameters that the programs make themselves exist."""
     adopt(pair.model, pair.guide)
-    batch = {"x": torch.zeros(2, *spec.shape, device=device), "index": torch.arange(2, device=device)}
-    if spec.classes:
-        batch["y"] = torch.zeros(2, dtype=torch.long, device=device)
-    for key, shape in spec.covariates.items():
-        batch[key] = torch.zeros(2, *shape, device=device)
+    remember_spec(pair, spec)
+    batch = {**spec.zeros(2, device), "index": torch.arange(2, device=device)}
     for program in (pair.model, pair.guide):
         if isinstance(program, torch.nn.Module):
             program.to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ import torch
 from pyrovae import objectives
 from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
 from pyrovae.core.contract import check_batch
-from pyrovae.core.pair import Pair, Program, adopt, as_pair, modules
+from pyrovae.core.pair import Pair, Program, adopt, as_pair, known_spec, modules, remember_spec
 from pyrovae.data import Data, as_data
 from pyrovae.errors import OptionError
 from pyrovae.files import make_folder, write_json
@@ -32,6 +33,8 @@ from pyrovae.train.settings import FitSettings
 from pyrovae.train.training import Training
 
 __all__ = ["fit"]
+
+log = logging.getLogger("pyrovae")
 
 
 def fit(
@@ -132,6 +135,8 @@ def fit(
     settings = replace(settings, device=resolve_device(device if processes is None else processes.device))
     _check_together(settings, objective, data)
     adopt(pair.model, pair.guide)
+    _say_of_kinds(pair, data)
+    remember_spec(pair, data.spec)
     prepare(pair, data, objective, settings)
     config = _configuration(pair, data, settings, describe_objective(objective, chosen), processes)
     run = Run(pair, data, config)
@@ -167,6 +172,18 @@ def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: FitSet
     check_batch(pair, batch)
     if isinstance(objective, Objective):
         prepare_objective(objective, pair.model, pair.guide, batch)
+
+
+def _say_of_kinds(pair: Pair, data: Data) -> None:
+    """Warn of data that are of another kind than those that the pair was built for or last fitted to."""
+    known = known_spec(pair)
+    for key in known.keys.keys() & data.spec.keys.keys() if known is not None else ():
+        before, now = known.keys[key].kind, data.spec.keys[key].kind
+        if before != now:
+            log.warning(
+                "%s is %s in %s, and %s in the data that the pair knows; load the data with kinds={%r: %r} for the same.",
+                *(key, now, data.spec.name, before, key, before),
+            )
 
 
 def resolve_device(device: str) -> str:

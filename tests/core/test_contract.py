@@ -207,7 +207,7 @@ def test_dropout_is_no_dependence_between_data():
 
 def test_bad_batches():
     for batch, message in [
-        ({}, "expected 'x' among them"),
+        ({}, "expected one at least, usually x"),
         ({"x": torch.zeros(0, 4)}, "is empty"),
         ({"x": X, "y": torch.zeros(3)}, "rows of x but 3 of y"),
         ({"x": [1, 2]}, "is a list"),
