@@ -12,9 +12,10 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from pyrovae.core.sites import Site
+from pyrovae.distributions.density import is_factor
 from pyrovae.errors import ContractError
 
-__all__ = ["Expectations", "expectation", "factors", "picture_site"]
+__all__ = ["Expectations", "expectation", "factors", "observed_sites", "picture_site"]
 
 
 MEAN_DRAWS = 64  # for the mean of a distribution that has no closed one
@@ -58,7 +59,13 @@ def factors(fn: TorchDistribution) -> TorchDistribution | None:
 
 def picture_site(sites: Mapping[str, Site]) -> str:
     """The observed site that pictures show: x where there is one, else the first."""
-    observed = [name for name, site in sites.items() if site["is_observed"]]
+    observed = observed_sites(sites)
     if not observed:
         raise ContractError(f"the model observes nothing (its sites are {', '.join(sites)}); give a site obs=x.")
     return "x" if "x" in observed else observed[0]
+
+
+def observed_sites(sites: Mapping[str, Site]) -> list[str]:
+    """Names of the sites that are observed, or were before they were drawn; factors are none."""
+    told = {name: site["is_observed"] or site["infer"].get("was_observed") for name, site in sites.items()}
+    return [name for name, site in sites.items() if told[name] and not is_factor(site["fn"])]

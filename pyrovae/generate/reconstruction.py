@@ -11,12 +11,14 @@ from torch import Tensor
 
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
+from pyrovae.core.layout import settle_particles
 from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.core.trace import run_program, trace_pair
 from pyrovae.errors import OptionError
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import Expectations, expectation, picture_site
+from pyrovae.generate.given import example_sites, refuse_own_reading
 
 __all__ = ["encode", "posterior", "posterior_means", "reconstruct"]
 
@@ -39,6 +41,7 @@ def posterior(pair: PairLike, data: Any, num_samples: int = 1) -> dict[str, Tens
     require_samples(num_samples)
     batch = as_batch(pair, data)
     with inference(pair):
+        settle_particles(pair.model, pair.guide, batch)
         return _values(run_program(pair.guide, batch, num_samples))
 
 
@@ -87,6 +90,8 @@ def reconstruct(pair: PairLike, data: Any, num_samples: int = 1, *, compile: boo
 
 def reconstructions(pair: Pair, batch: Batch, num_samples: int, compile: bool = False) -> Tensor:
     """:func:`reconstruct` on a batch as it is."""
+    settle_particles(pair.model, pair.guide, batch)
+    refuse_own_reading(pair.model, batch, picture_site(example_sites(pair.model, batch)))
 
     def mean(part: Mapping[str, Tensor]) -> Tensor:
         return _mean_given_latents(pair, part, num_samples)
