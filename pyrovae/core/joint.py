@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pyro
 import torch
 from pyro import poutine
 from torch import Tensor
@@ -43,7 +44,7 @@ def readers(
         held: values of sites that cannot be drawn.
     """
     few, held = ({key: value[:TRIED_ROWS] for key, value in each.items()} for each in (batch, held or {}))
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.random.fork_rng(), torch.no_grad(), pyro.validation_enabled(False):
         sites = draw_once(model, few, held)
         drawn = {name: site["value"] for name, site in sites.items()}
         found: dict[str, str] = {}
@@ -114,7 +115,7 @@ def is_ordered(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, T
         starts.append({k: _others(v)[other] if k in keys and v.is_floating_point() else v for k, v in few.items()})
     results = []
     for start in starts:
-        with torch.random.fork_rng(), torch.no_grad():
+        with torch.random.fork_rng(), torch.no_grad(), pyro.validation_enabled(False):
             torch.manual_seed(0)
             try:
                 results.append(draw_joint(model, start, held, sources))

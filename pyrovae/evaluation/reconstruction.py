@@ -13,7 +13,7 @@ from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import PairLike, as_pair
 from pyrovae.evidence.evidence import mean_and_error
-from pyrovae.generate.reconstruction import reconstructions, require_samples
+from pyrovae.generate.reconstruction import reconstructions, require_samples, shown_values
 
 __all__ = ["ReconstructionError", "reconstruction_error"]
 
@@ -79,7 +79,7 @@ def reconstruction_error(pair: PairLike, data: Any, num_samples: int = 1, batch_
     squared, entropy, inside, x = [], [], True, torch.zeros(0)
     with inference(pair):
         for batch in batches(pair, data, batch_size):
-            x = batch["x"].flatten(1).double()
+            x = shown_values(pair, batch).flatten(1).double()
             again = reconstructions(pair, batch, num_samples).flatten(1).to(x)
             inside &= all(bool(((v >= 0) & (v <= 1)).all()) for v in (x, again))
             squared.append((x - again).square().sum(1).cpu())

@@ -14,7 +14,7 @@ from pyrovae.core.keys import Source, WithoutPrior, drawn_keys, write_values
 from pyrovae.core.pair import Batch, Program, describe, inputs
 from pyrovae.core.sites import Site, mask_scores
 from pyrovae.distributions.density import is_factor
-from pyrovae.errors import ContractError, OptionError
+from pyrovae.errors import ContractError, OptionError, PyrovaeError
 
 __all__ = [
     "draw_sites",
@@ -57,7 +57,16 @@ def draw_sites(
 def example_sites(model: Program, batch: Mapping[str, Tensor]) -> dict[str, Site]:
     """The model's sites on one row of a batch, whose values are examples only; nobody's random numbers change."""
     with torch.random.fork_rng(), WithoutPrior(next(iter(batch.values())).device):
-        return draw_sites(model, {key: value[:1] for key, value in batch.items()})
+        try:
+            return draw_sites(model, {key: value[:1] for key, value in batch.items()})
+        except PyrovaeError:
+            raise
+        except Exception as error:
+            fact, key = str(error).partition("\n")[0], next(iter(inputs(model, batch)))
+            raise ContractError(
+                f"{describe(model)} cannot be drawn from on rows of zeros, which stand for {', '.join(inputs(model, batch))} "
+                f"({type(error).__name__}: {fact}); give like={{{key!r}: rows}}, whose values it may read."
+            ) from error
 
 
 def refuse_unknown(model: Program, batch: Batch, known: set[str], sources: Mapping[str, Source]) -> None:
@@ -108,7 +117,7 @@ def must_pass_again(
     sources: Mapping[str, Source],
     given: Collection[str],
 ) -> bool:
-    """Whether draws take more than one pass, since the model reads keys that it draws; refused where it may read what it lacks.
+    """Whether draws take more than one pass, since the model reads keys that it draws; refused where it reads what it lacks.
 
     Args:
         model: the program.
@@ -125,8 +134,8 @@ def must_pass_again(
     name, key = next(iter(found.items()))
     if not set(found.values()) <= set(given):
         raise ContractError(
-            f"site {name!r} of {describe(model)} reads {key!r} beyond what has been drawn of it before (a total, a mean); give "
-            f"like={{{key!r}: rows}}, whose values it may read, or let it read the value that pyro.sample returned."
+            f"site {name!r} of {describe(model)} reads {key!r} beyond what has been drawn of it before (a total, a mean); "
+            f"give like={{{key!r}: rows}}, whose values it may read, or let it read the value that pyro.sample returned."
         )
     return False
 
@@ -136,8 +145,8 @@ def refuse_factors(model: Program, sites: Mapping[str, Site]) -> None:
     for name, site in sites.items():
         if is_factor(site["fn"]):
             raise ContractError(
-                f"site {name!r} of {describe(model)} is a factor (pyro.factor), which weighs what the other sites draw, so that "
-                "nothing can be drawn of the model; write it as the distribution of a site."
+                f"site {name!r} of {describe(model)} is a factor (pyro.factor), which weighs what the other sites draw, so "
+                "that nothing can be drawn of the model; write it as the distribution of a site."
             )
 
 
@@ -147,8 +156,8 @@ def refuse_own_reading(model: Program, batch: Mapping[str, Tensor], *names: str)
         found = readers(model, batch, drawn_keys(model, batch))
     for name in (name for name in names if name in found):
         raise ContractError(
-            f"site {name!r} of {describe(model)} reads {found[name]!r}, whose values it is to give, so that its mean given the "
-            "latent sites is no single pass; draw it, as in sample(pair, num, given={'z': z})."
+            f"site {name!r} of {describe(model)} reads {found[name]!r}, whose values it is to give, so that its mean given "
+            "the latent sites is no single pass; draw it, as in sample(pair, num, given={'z': z})."
         )
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
+from pyrovae.core.keys import drawn_keys
 from pyrovae.core.layout import settle_particles
-from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair
+from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair, batch_size
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.core.trace import run_program, trace_pair
 from pyrovae.errors import OptionError
@@ -97,6 +98,15 @@ def reconstructions(pair: Pair, batch: Batch, num_samples: int, compile: bool = 
         return _mean_given_latents(pair, part, num_samples)
 
     return torch.cat([*chunks.map_rows(mean, batch, max(1, chunks.ROWS_PER_PASS // num_samples), compile)])
+
+
+def shown_values(pair: Pair, batch: Batch) -> Tensor:
+    """The data that the site of pictures observes, which reconstructions are of, (B, *shape)."""
+    if "x" in batch and "x" in (source.key for source in drawn_keys(pair.model, batch, given=batch).values()):
+        return batch["x"]
+    sites = trace_pair(pair.model, pair.guide, batch, 1, enumerate_sites=False).model_sites
+    value: Tensor = sites[picture_site(sites)]["value"]
+    return value.reshape(batch_size(batch), *sites[picture_site(sites)]["fn"].event_shape)
 
 
 def require_samples(num_samples: Any) -> None:
