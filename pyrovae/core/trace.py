@@ -11,7 +11,7 @@ that scores are (E, K, B) there; :attr:`PairTrace.log_weight` sums them out exac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -32,6 +32,7 @@ from pyrovae.core.sites import (
     placement_message,
     sample_sites,
 )
+from pyrovae.core.sum_product import recycles, sum_out
 from pyrovae.distributions.density import is_factor
 from pyrovae.errors import ContractError
 
@@ -136,13 +137,28 @@ class PairTrace:
     def _total_log_p(self) -> Tensor:
         """Sum over the model's sites; one that the model drew itself was proposed by its own distribution, which cancels."""
         own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
-        return self.total({n: self.log_p[n] for n in self.model_sites if n not in own or n in self.summed_out})
+        names = [n for n in self.model_sites if n not in own or n in self.summed_out]
+        return self.marginal(names) if self.recycled else self.total({n: self.log_p[n] for n in names})
+
+    def marginal(self, names: Iterable[str]) -> Tensor:
+        """log sum over all that is enumerated in the model of exp(sum of the scores of these sites), (K, B)."""
+        return sum_out({name: self.log_p[name] for name in names}, self.model_sites, self.shape)
+
+    @cached_property
+    def recycled(self) -> bool:
+        """Whether sites that the model sums out share dimensions, under ``pyro.markov``."""
+        if recycles(self.guide_sites):
+            raise ContractError(
+                f"the guide enumerates {', '.join(self.enumerated)} under pyro.markov, where they share a dimension; leave them "
+                "to the model, which sums them out, or draw them."
+            )
+        return recycles(self.model_sites)
 
     @cached_property
     def log_joint(self) -> Tensor:
         """log p(x_b, z_kb), sites that only the model has summed out, (K, B), or (E, K, B) over the guide's enumerated."""
         result = self._total_log_p
-        for name in self.summed_out:
+        for name in [] if self.recycled else self.summed_out:
             result = result.logsumexp(self.model_sites[name]["infer"]["_enumerate_dim"], keepdim=True)
         return result
 

@@ -21,6 +21,7 @@ from pyrovae.core.contract import find_non_finite
 from pyrovae.core.layout import settle_particles
 from pyrovae.core.pair import Program, batch_size
 from pyrovae.core.sites import Site, mask_scores, sample_sites
+from pyrovae.core.sum_product import sum_out
 from pyrovae.core.trace import PairTrace, latents_trace, run_program
 from pyrovae.errors import ContractError, NonFiniteError
 
@@ -73,13 +74,9 @@ class Target:
         values = _Values(u, self.rows)
         trace = self._run(shape[0], values=values)
         traced = PairTrace(trace, poutine.Trace(), shape)
-        latents = {n: s for n, s in traced.log_p.items() if not traced.model_sites[n]["is_observed"]}
-        observed = traced.total({n: traced.log_p[n] for n in traced.observed})
-        prior = traced.total(latents)
-        if traced.summed_out:
-            joint = _sum_out(prior + observed)
-            prior = _sum_out(prior)
-            observed = joint - prior
+        latents = [name for name, site in traced.model_sites.items() if not site["is_observed"]]
+        prior = traced.marginal(latents)
+        observed = traced.marginal([*traced.log_p]) - prior if traced.summed_out else traced.marginal(traced.observed)
         jacobian = values.log_jacobian(shape, u)
         log_guide = self._log_guide(values.latents, shape) + jacobian if guide else None
         return Densities(prior + jacobian, observed, log_guide)
@@ -92,7 +89,7 @@ class Target:
             replay = latents_trace(latents)
             trace = run_program(self.guide, self.batch, shape[0], replay=replay, enumerated="anew", marks=_Discrete())
             sites = _latent_sites(trace)
-            return _sum_out(sum(_score(s, s["value"]) for s in sites.values())).expand(shape)  # type: ignore[arg-type]
+            return sum_out({n: _score(s, s["value"]) for n, s in sites.items()}, sites, shape).expand(shape)
         except NotImplementedError as error:
             raise ContractError(
                 "the guide cannot score draws that are not its own (a transform without an inverse); start from the prior."
@@ -232,8 +229,3 @@ def _score(site: Site, value: Tensor) -> Tensor:
     if inside is not None:
         score = torch.where(inside, score, -torch.inf)
     return mask_scores(site, score)
-
-
-def _sum_out(scores: Tensor) -> Tensor:
-    """Logsumexp over the enumerated dimensions, which lie left of (K, B)."""
-    return scores.flatten(0, -3).logsumexp(0) if scores.dim() > 2 else scores
