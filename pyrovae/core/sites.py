@@ -25,6 +25,7 @@ __all__ = [
     "mask_scores",
     "placement_message",
     "sample_sites",
+    "unobserved_parts",
 ]
 
 PARTICLES = "_particles"  # name of the plate of K particles, which no program's own plate has
@@ -81,6 +82,12 @@ class ScaleOf(Messenger):
     def value(self) -> float | Tensor:
         """The scale; errors when sites differ."""
         return common_scale(self.scales)
+
+
+def unobserved_parts(sites: Mapping[str, Site]) -> set[str]:
+    """Latent sites that ``pyro.sample(..., obs_mask=...)`` makes of what is not observed; nothing but the model draws them."""
+    ends = {name: f"{name.removesuffix('_unobserved')}_observed" for name in sites if name.endswith("_unobserved")}
+    return {name for name, sibling in ends.items() if sibling in sites and not sites[name]["is_observed"]}
 
 
 def family_name(site: Site) -> str:

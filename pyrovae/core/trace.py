@@ -149,8 +149,8 @@ class PairTrace:
         """Whether sites that the model sums out share dimensions, under ``pyro.markov``."""
         if recycles(self.guide_sites):
             raise ContractError(
-                f"the guide enumerates {', '.join(self.enumerated)} under pyro.markov, where they share a dimension; leave them "
-                "to the model, which sums them out, or draw them."
+                f"the guide enumerates {', '.join(self.enumerated)} under pyro.markov, where they share a dimension; leave "
+                "them to the model, which sums them out, or draw them."
             )
         return recycles(self.model_sites)
 
