@@ -8,11 +8,10 @@ from typing import Any
 
 import pyro
 import torch
-from pyro import poutine
 from torch import Tensor
 
+from pyrovae.core.admission import run_alone, to_pair
 from pyrovae.core.doors import training_batch
-from pyrovae.core.inference import device_of
 from pyrovae.core.messages import mismatch_message
 from pyrovae.core.pair import (
     Batch,
@@ -21,15 +20,14 @@ from pyrovae.core.pair import (
     Program,
     as_pair,
     batch_size,
-    describe,
-    inputs,
     modules,
     parameter_scope,
     remember,
     shadowed_parameter,
 )
-from pyrovae.core.site_report import Report, family_name, report_sites
+from pyrovae.core.site_report import Report, report_sites
 from pyrovae.core.sites import DATA, Site, placement_message, sample_sites
+from pyrovae.core.support import refuse_outside
 from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.distributions.density import is_point
 from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError
@@ -70,9 +68,7 @@ def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Re
     pair = as_pair(pair)
     if num_particles < 1:
         raise OptionError(f"num_particles is {num_particles}; expected at least 1.")
-    device = device_of(pair.model, pair.guide)
-    batch = {key: value.to(device) for key, value in training_batch(data, CHECK_ROWS).items()}
-    return check_batch(pair, batch, num_particles)
+    return check_batch(pair, to_pair(pair, training_batch(data, CHECK_ROWS)), num_particles)
 
 
 def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CHECK_PARTICLES) -> Report:
@@ -86,7 +82,7 @@ def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CH
         torch.no_grad(),
         pyro.validation_enabled(False),
     ):
-        single = _single_traces(model, guide, batch)
+        single = run_alone(model, guide, batch)
         if name := shadowed_parameter(model, guide):
             raise ContractError(
                 f"model and guide are PyroModules that both call a parameter {name!r}, and would share it; give one of them a "
@@ -123,22 +119,6 @@ def _preserve_state(*programs: Program) -> Iterator[None]:
             buffer.copy_(value)
 
 
-def _single_traces(model: Program, guide: Program, batch: Batch) -> PairTrace:
-    """Both programs as written, without particles, for the messages that a user can act on."""
-    traces: list[poutine.Trace] = []
-    for label, program in (("guide", guide), ("model", model)):
-        try:
-            traces.append(run_program(program, batch, replay=traces[0] if traces else None))
-        except PyrovaeError:
-            raise
-        except Exception as error:
-            shapes = {key: tuple(value.shape) for key, value in inputs(program, batch).items()}
-            raise ContractError(
-                f"the {label} {describe(program)} fails on a batch of {shapes}: {type(error).__name__}: {error}"
-            ) from error
-    return PairTrace(traces[1], traces[0], (batch_size(batch),))
-
-
 def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace) -> None:
     rows = batch_size(batch)
     observed_in_guide = [n for n, s in sample_sites(traced.guide).items() if s["is_observed"] and n not in batch]
@@ -156,7 +136,7 @@ def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace
                 "data."
             )
     for name, site in traced.guide_sites.items():
-        _check_support(f"the guide's draw of {name!r}", traced.model_sites[name], site["value"])
+        refuse_outside(f"the guide's draw of {name!r}", {**traced.model_sites[name], "value": site["value"]})
         expected, came = traced.model_sites[name]["fn"].event_shape, site["fn"].event_shape
         if expected != came:
             raise ContractError(
@@ -164,7 +144,7 @@ def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace
                 "make them equal."
             )
     for name in traced.observed:
-        _check_support(f"observed {name!r}", traced.model_sites[name], traced.model_sites[name]["value"])
+        refuse_outside(f"observed {name!r}", traced.model_sites[name])
     _ = traced.scale
     if message := find_non_finite(traced):
         raise NonFiniteError(message)
@@ -188,20 +168,6 @@ def _check_shape(label: str, site: Site, rows: int) -> None:
         raise ContractError(
             f"site {name!r} of the {label} has a value of shape {tuple(value.shape)} under a distribution of shape "
             f"{expected_value}, and would broadcast; make the shapes equal."
-        )
-
-
-def _check_support(what: str, site: Site, value: Tensor) -> None:
-    try:
-        support = site["fn"].support
-    except NotImplementedError:
-        return
-    valid = support.check(value)
-    if not bool(valid.all()):
-        worst = value[~valid] if valid.shape == value.shape else value
-        raise ContractError(
-            f"{what} leaves the support {support} of {family_name(site)} (values from {float(worst.min()):g} to "
-            f"{float(worst.max()):g}); change the likelihood or the prior, or transform the data (binarization=...)."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pyrovae.core.inference import device_of
+from pyrovae.core.admission import Admission
 from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, open_run, template
 from pyrovae.data import Data, Split, Stream, as_split
 from pyrovae.errors import ContractError, OptionError
@@ -17,10 +17,8 @@ __all__ = ["as_batch", "as_datum", "as_pair_and_rows", "batches", "training_batc
 
 
 def batches(pair: Pair, data: Any, rows: int) -> Iterator[Batch]:
-    """All rows of the data, so many at a time, on the pair's device."""
-    device = device_of(pair.model, pair.guide)
-    for batch in as_split(data).batches(rows):
-        yield {key: value.to(device) for key, value in batch.items()}
+    """All rows of the data, so many at a time, on the pair's device, each batch looked at before (:class:`Admission`)."""
+    yield from map(Admission(pair), as_split(data).batches(rows))
 
 
 def as_batch(pair: Pair, data: Any) -> Batch:

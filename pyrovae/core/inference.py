@@ -13,12 +13,18 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from pyrovae.core.pair import Pair, Program, modules, parameter_scope, parameters
 from pyrovae.errors import OptionError
 
-__all__ = ["bf16_networks", "device_of", "evaluation_mode", "inference", "precision_context", "private_random"]
+__all__ = ["bf16_networks", "device_of", "dtype_of", "evaluation_mode", "inference", "precision_context", "private_random"]
 
 
 def device_of(model: Program, guide: Program) -> torch.device:
     """Where the pair's parameters lie; the CPU for a pair without any."""
     return next((p.device for p in parameters(model, guide).values()), torch.device("cpu"))
+
+
+def dtype_of(model: Program, guide: Program) -> torch.dtype:
+    """The precision of the pair's parameters; torch's default for a pair without any."""
+    found = (p.dtype for p in parameters(model, guide).values() if p.is_floating_point())
+    return next(found, torch.get_default_dtype())
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import pyro
 import torch
@@ -33,6 +34,7 @@ from pyrovae.core.sites import (
     placement_message,
     sample_sites,
 )
+from pyrovae.core.support import log_prob_inside
 from pyrovae.errors import ContractError
 
 __all__ = ["PairTrace", "latents_trace", "run_program", "trace_pair"]
@@ -208,7 +210,8 @@ class PairTrace:
 
     def _score(self, program: str, site: Site) -> Tensor:
         try:
-            log_prob = mask_scores(site, site["fn"].log_prob(site["value"]))
+            score = log_prob_inside if site["is_observed"] else _log_prob
+            log_prob = mask_scores(site, score(site["fn"], site["value"]))
         except NotImplementedError as error:
             raise ContractError(
                 f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "
@@ -218,6 +221,10 @@ class PairTrace:
         if tuple(log_prob.shape[max(extra, 0) :]) != self.shape or (extra > 0 and not (self.enumerated or self.summed_out)):
             raise ContractError(placement_message(program, site, tuple(log_prob.shape), self.shape))
         return log_prob
+
+
+def _log_prob(fn: Any, value: Tensor) -> Tensor:
+    return fn.log_prob(value)  # type: ignore[no-any-return]
 
 
 def trace_pair(
