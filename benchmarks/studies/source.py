@@ -1,8 +1,9 @@
 """The source's own measures: lengths of functions and files, repeated lines, what docstrings say, a word that was given up.
 
-- Length of a function: from ``def`` to its last line, docstring included.
-- Repeated lines: the share of lines of code that stand in a run of six identical lines elsewhere; imports, docstrings,
-  comments, blank lines and lone brackets are taken out first. "By shape" takes names, numbers and text as alike.
+- Length of a function: from ``def`` to its last line, without its docstring.
+- Repeated lines: the share of lines of code that stand in a run of six identical lines elsewhere; imports, ``__all__``,
+  docstrings, comments, blank lines and lone brackets are taken out first. "By shape" takes names, numbers and text as alike.
+  Of recipes, the facts that stand in the decorator (authors, title, year, sites) are taken out too: they are a table.
 - Docstrings: of the functions in ``__all__`` of ``pyrovae`` and of its sub-packages, read without importing
   anything. A formula has a relation or a density in it; a shape is a tuple of the usual letters, as (K, B); a unit is one of
   those named in ``UNIT``. Not every docstring has use for each.
@@ -49,18 +50,25 @@ def functions(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Names and lengths of all functions."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield node.name, node.end_lineno - node.lineno + 1
+            told = _documented(node)
+            yield node.name, node.end_lineno - node.lineno + 1 - len(told)
+
+
+def _documented(node: ast.AST) -> range:
+    """The lines of a docstring."""
+    documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+    if not documented or ast.get_docstring(node) is None:
+        return range(0)
+    return range(node.body[0].lineno, node.body[0].end_lineno + 1)
 
 
 # ------------------------------------------------------------------------------------------------ repeated lines
 def code_lines(text: str, by_shape: bool = False) -> list[str]:
-    """Lines of code, white space folded, without imports, docstrings, comments, blanks and lone brackets."""
+    """Lines of code, white space folded, without what is no code of its own: see the top."""
     skipped: set[int] = set()
     for node in ast.walk(ast.parse(text)):
-        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-        if documented and ast.get_docstring(node) is not None:
-            skipped.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
+        skipped.update(_documented(node))
+        if isinstance(node, (ast.Import, ast.ImportFrom)) or _is_fact(node):
             skipped.update(range(node.lineno, node.end_lineno + 1))
     words: dict[int, list[str]] = {}
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -68,6 +76,13 @@ def code_lines(text: str, by_shape: bool = False) -> list[str]:
             words.setdefault(token.start[0], []).append(_shape(token) if by_shape else token.string)
     lines = (" ".join(words[number]) for number in sorted(words))
     return [line for line in lines if re.search(r"\w", line)]
+
+
+def _is_fact(node: ast.AST) -> bool:
+    """Whether a statement is ``__all__ = ...``, or the decorator of a recipe."""
+    if isinstance(node, ast.Assign):
+        return [getattr(target, "id", "") for target in node.targets] == ["__all__"]
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "recipe"
 
 
 def _shape(token: tokenize.TokenInfo) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyrovae import data as data_sets
-from pyrovae.data.spec import KINDS
+from pyrovae.data.spec import GREY_KINDS
 from pyrovae.distributions.flows import FLOWS
 from pyrovae.distributions.likelihoods import LIKELIHOODS
 from pyrovae.evidence import METHODS
@@ -71,7 +71,7 @@ def as_markdown() -> str:
 
 
 def _row(each: Recipe) -> str:
-    kinds = "any" if set(each.kinds) == set(KINDS) else ", ".join(each.kinds)
+    kinds = "any" if set(each.kinds) >= set(GREY_KINDS) else ", ".join(each.kinds)
     data = "; ".join([kinds, *(need.about for need in each.needs)])
     if isinstance(each.density, Mapping):
         density = "with " + " and ".join(f"`{option}={value}`" for option, value in each.density.items())

@@ -7,7 +7,9 @@ import inspect
 import re
 from argparse import ArgumentError
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import fields
+from io import StringIO
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,19 +19,30 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyrovae import data as data_sets
 from pyrovae import pairs
+from pyrovae.cli.saying import say
 from pyrovae.core.pair import Pair
+from pyrovae.data.paths import FORMATS
+from pyrovae.data.spec import COLUMN_KINDS, KINDS
 from pyrovae.errors import OptionError
 from pyrovae.evidence import METHODS
+from pyrovae.files import read_regular
 from pyrovae.runs.builders import load_builder, takes_spec
 from pyrovae.runs.user_file import build_pair
 
-__all__ = ["Builder", "add_data", "argument_help", "load_data", "make_parser", "method_options", "pair_of", "parse"]
+__all__ = ["Builder", "Shown", "add_data", "argument_help", "load_data", "make_parser", "method_options", "pair_of", "parse"]
 
 
 def parse(parser: ArgumentParser, args: list[str]) -> Namespace:
     """Parse; an unknown option's error names the nearest one."""
+    _refuse_configurations(args)
     try:
-        return parser.parse_args(args)
+        with redirect_stdout(StringIO()) as shown:  # help and --print_config
+            return parser.parse_args(args)
+    except SystemExit as done:
+        if done.code:
+            raise OptionError(f"{parser.prog} cannot read its options (exit code {done.code}).") from done
+        say(shown.getvalue(), end="")
+        raise Shown from done
     except ArgumentError as error:
         message = _one_sentence(str(error))
         known = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
@@ -39,6 +52,30 @@ def parse(parser: ArgumentParser, args: list[str]) -> Namespace:
             hint = f"; did you mean {match[0]}?" if match else "."
             message = f"{parser.prog} has no option {unknown[0]}{hint} (--help lists them)"
         raise OptionError(message) from error
+
+
+class Shown(Exception):
+    """Help, or a configuration, was asked for, and is printed."""
+
+
+def _refuse_configurations(args: list[str]) -> None:
+    """Refuse a --config that is no file, or that refers to its own parts, as a few lines of YAML can billions of times."""
+    for i, arg in enumerate(args):
+        if arg != "--config" and not arg.startswith("--config="):
+            continue
+        path = Path(args[i + 1] if arg == "--config" and i + 1 < len(args) else arg.removeprefix("--config="))
+        if not path.exists():
+            continue  # a string of YAML, or what the parser refuses
+        try:
+            text = read_regular(path).decode()
+            if any(isinstance(token, (yaml.AliasToken, yaml.AnchorToken)) for token in yaml.scan(text)):
+                raise OptionError(f"--config {path} has anchors or aliases (& and *); expected plain YAML: write values out.")
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise OptionError(f"--config {path} cannot be read: {_one_line(error)}.") from error
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).rstrip(".")
 
 
 def _one_sentence(message: str) -> str:
@@ -82,8 +119,15 @@ def method_options() -> dict[str, tuple[Any, list[str], str]]:
 def add_data(parser: ArgumentParser) -> None:
     """The options that choose the data."""
     group = parser.add_argument_group("data")
-    names = ", ".join(data_sets.names())
-    group.add_argument("--data", type=str, default="digits", help=f"{names}, or a .npy or .npz file")
+    names, files, kinds = ", ".join(data_sets.names()), ", ".join(FORMATS), dict.fromkeys([*KINDS, *COLUMN_KINDS])
+    group.add_argument("--data", type=str, default="digits", help=f"{names}, or a file ({files}) or a folder of images")
+    group.add_argument(
+        "--columns", type=str, nargs="*", default=[], help="keys of a table's columns, as in x=height,weight y=species"
+    )
+    group.add_argument(
+        "--kinds", type=str, nargs="*", default=[], help=f"kinds of keys or columns, as in x=count: {', '.join(kinds)}"
+    )
+    group.add_argument("--missing", type=str | None, default=None, help="mask, where x has values that are missing (NaN)")
     group.add_argument(
         "--binarization",
         type=str | None,
@@ -102,7 +146,25 @@ def add_data(parser: ArgumentParser) -> None:
 
 def load_data(options: Namespace) -> data_sets.Data:
     """The data that the options of :func:`add_data` choose."""
-    return data_sets.load(options.data, root=options.root, binarization=options.binarization, transforms=options.transforms)
+    columns = {key: names.split(",") for key, names in _pairs("columns", options.columns).items()}
+    return data_sets.load(
+        options.data,
+        columns={key: names if key == "x" or len(names) > 1 else names[0] for key, names in columns.items()} or None,
+        kinds=_pairs("kinds", options.kinds),
+        missing=options.missing,
+        root=options.root,
+        binarization=options.binarization,
+        transforms=options.transforms,
+    )
+
+
+def _pairs(option: str, given: list[str]) -> dict[str, str]:
+    """``KEY=VALUE`` words as a dict."""
+    made = dict(word.split("=", 1) for word in given if "=" in word)
+    for word in given:
+        if "=" not in word or word.startswith("=") or word.endswith("="):
+            raise OptionError(f"--{option} has {word!r}; expected KEY=VALUE, as in x=height,weight.")
+    return made
 
 
 class Builder:

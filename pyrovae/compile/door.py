@@ -12,8 +12,9 @@ from pyrovae.compile.compiled import CompiledStep
 from pyrovae.compile.graph import preserve_tensors
 from pyrovae.compile.optimizers import OptimizerLike, build_optimizers
 from pyrovae.core.admission import Admission
+from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
-from pyrovae.core.pair import PairLike, adopt, as_pair, buffers, parameter_scope
+from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, buffers, parameter_scope
 from pyrovae.errors import OptionError, nearest
 from pyrovae.objectives import Given, Objective
 from pyrovae.objectives.moves import moved_parameters, prepare_objective, survey
@@ -23,13 +24,14 @@ __all__ = ["compile_step"]
 EXAMPLE_ROWS = 100  # of a data set, that a step is compiled for
 
 
-def _examples(data: Any, count: int) -> list[Mapping[str, Tensor]]:
+def _examples(pair: Pair, data: Any, count: int) -> list[Mapping[str, Tensor]]:
     """As many batches as a step takes: dicts of tensors as they are, of all else the first rows of the data."""
     if isinstance(data, list | tuple) and all(isinstance(batch, Mapping) for batch in data):
         return list(data)
-    return [data if isinstance(data, Mapping) else training_batch(data, EXAMPLE_ROWS)] * count
+    return [data if isinstance(data, Mapping) else training_batch(pair, data, EXAMPLE_ROWS)] * count
 
 
+@alone()
 def compile_step(
     pair: PairLike,
     data: Any,
@@ -84,7 +86,7 @@ def compile_step(
         if name not in objective.weights:
             raise nearest(f"option of {objective!r} to schedule", name, objective.weights)
     adopt(model, guide)
-    batches = [Admission(pair)(batch) for batch in _examples(data, objective.num_batches)]
+    batches = [Admission(pair)(batch) for batch in _examples(pair, data, objective.num_batches)]
     held = list(buffers(model, guide).values())
     with preserve_tensors(held):
         prepare_objective(objective, model, guide, batches[0])  # parameters that programs make themselves exist from here on

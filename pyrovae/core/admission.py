@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import device_of, dtype_of, inference
 from pyrovae.core.pair import Batch, Pair, Program, batch_size, describe, inputs, known_shapes, remember
 from pyrovae.core.sites import Site
-from pyrovae.core.support import has_fixed_support, inside, refuse_outside
+from pyrovae.core.support import has_fixed_support, refuse_outside, scored_inside
 from pyrovae.core.trace import PairTrace, run_program
 from pyrovae.errors import ContractError, DataError, PyrovaeError
 
@@ -104,6 +105,8 @@ class Admission:
 
     def _learn(self, batch: Batch) -> None:
         """Run the pair on a few rows, and note what the values of each key must be."""
+        with inference(self.pair, seed=0):
+            note_energies(self.pair.model, batch)
         traced = self._run(batch, self.first)
         self._learned = True
         if not known_shapes(self.pair.model):
@@ -175,4 +178,4 @@ def _same_values(given: Tensor, value: Tensor) -> bool:
 
 def _asks_nothing(site: Site) -> bool:
     """Whether any number is a value of the site."""
-    return inside(site["fn"], site["value"]) is None
+    return scored_inside(site["fn"], site["value"]) is None

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from pyrovae.core.admission import Admission
-from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, open_run, template
+from pyrovae.core.layout import settle_particles
+from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, known_spec, open_run, parameter_scope, template
+from pyrovae.core.run import has_rows
 from pyrovae.data import Data, Split, Stream, as_split
 from pyrovae.errors import ContractError, OptionError
 
@@ -18,7 +20,11 @@ __all__ = ["as_batch", "as_datum", "as_pair_and_rows", "batches", "training_batc
 
 def batches(pair: Pair, data: Any, rows: int) -> Iterator[Batch]:
     """All rows of the data, so many at a time, on the pair's device, each batch looked at before (:class:`Admission`)."""
-    yield from map(Admission(pair), as_split(data).batches(rows))
+    for batch in map(Admission(pair), as_split(data, known_spec(pair)).batches(rows)):
+        if has_rows(pair.model) is None:
+            with parameter_scope(pair.model, pair.guide):
+                settle_particles(pair.model, pair.guide, batch)
+        yield batch
 
 
 def as_batch(pair: Pair, data: Any) -> Batch:
@@ -34,7 +40,7 @@ def as_datum(pair: Pair, data: Any) -> Batch:
     if isinstance(data, torch.Tensor):
         try:
             known = tuple(template(pair.model, 1)["x"].shape[1:])
-        except (ContractError, KeyError):
+        except (ContractError, KeyError):  # not known, or of a pair without the key x, which takes a dict
             known = None
         data = data.unsqueeze(0) if tuple(data.shape) == known else data
     batch = as_batch(pair, data)
@@ -43,9 +49,9 @@ def as_datum(pair: Pair, data: Any) -> Batch:
     return batch
 
 
-def training_batch(data: Any, rows: int) -> Batch:
+def training_batch(pair: Pair, data: Any, rows: int) -> Batch:
     """The first rows of the data; of a whole Data set those of its training part."""
-    part = data.train if isinstance(data, Data) else as_split(data)
+    part = data.train if isinstance(data, Data) else as_split(data, known_spec(pair))
     batch: Batch = {}
     for some in islice(part.batches(rows), rows):
         batch = {key: torch.cat([batch[key], value]) if batch else value for key, value in some.items()}
@@ -57,7 +63,8 @@ def training_batch(data: Any, rows: int) -> Batch:
 def as_pair_and_rows(source: Any, data: Any, verb: str) -> tuple[Pair, Split | Stream]:
     """The pair, and the data, or where there are none the test part of the run's own."""
     if data is not None:
-        return as_pair(source), as_split(data)
+        pair = as_pair(source)
+        return pair, as_split(data, known_spec(pair))
     source = open_run(source, with_data=True)
     own = getattr(source, "data", None)
     if not isinstance(own, Data):

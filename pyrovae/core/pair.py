@@ -12,7 +12,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import pyro
@@ -20,6 +20,7 @@ import torch
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
+from pyrovae.data.spec import DataSpec
 from pyrovae.errors import ContractError, RunError
 
 __all__ = [
@@ -28,18 +29,24 @@ __all__ = [
     "adopt",
     "as_pair",
     "buffers",
+    "innermost",
     "inputs",
     "known_shapes",
+    "known_spec",
     "owned_parameters",
     "set_folder_opener",
     "open_run",
     "parameters",
     "remember",
+    "remember_spec",
     "parameter_scope",
     "set_trainable",
     "template",
+    "told_keys",
+    "without_wrappers",
 ]
 
+INDEX = "index"  # key of the rows' numbers, which every batch of a data set has
 Program = Callable[..., Any]
 Batch = dict[str, Tensor]
 
@@ -50,7 +57,8 @@ class Pair:
 
     ``recipe`` is the JSON that rebuilds the pair (``{"name": ..., "options": {...}}``) when a recipe of
     :mod:`pyrovae.pairs` made it, else None. ``stages`` are pairs that share modules with it and are trained before it, one
-    after the other (:func:`pyrovae.fit_stages`); their parameters stand still in it.
+    after the other (:func:`pyrovae.fit_stages`); their parameters stand still in it. ``sites`` tells of observed sites which
+    key of the batch they are given, as in ``{"obs": "x"}``, where their values do not show it.
     """
 
     model: Program
@@ -58,6 +66,7 @@ class Pair:
     objective: Any = "elbo"
     recipe: Mapping[str, Any] | None = None
     stages: tuple[Pair, ...] = ()
+    sites: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for stage in self.stages:
@@ -109,9 +118,10 @@ def as_pair(source: PairLike) -> Pair:
     <built-in function print>
     """
     source = open_run(source)
-    if isinstance(source, Pair):
-        return source
-    if isinstance(pair := getattr(source, "pair", None), Pair):
+    pair = source if isinstance(source, Pair) else getattr(source, "pair", None)
+    if isinstance(pair, Pair):
+        if pair.sites:
+            _TOLD[innermost(pair.model)] = pair.sites
         return pair
     if isinstance(source, tuple) and len(source) == 2 and all(callable(program) for program in source):
         return Pair(*source)
@@ -128,11 +138,30 @@ def as_pair(source: PairLike) -> Pair:
 _STORES: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
 _ASKERS: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 _SHAPES: weakref.WeakKeyDictionary[Any, dict[str, tuple[tuple[int, ...], torch.dtype]]] = weakref.WeakKeyDictionary()
+_SPECS: weakref.WeakKeyDictionary[Any, DataSpec] = weakref.WeakKeyDictionary()
+_TOLD: weakref.WeakKeyDictionary[Any, Mapping[str, str]] = weakref.WeakKeyDictionary()
 _SIGNATURES: weakref.WeakKeyDictionary[Any, tuple[frozenset[str], frozenset[str], bool]] = weakref.WeakKeyDictionary()
 
 
 def _owner(program: Program) -> Any:
     return getattr(program, "__self__", program) if inspect.ismethod(program) else program
+
+
+def without_wrappers(program: Program) -> Program:
+    """The program that somebody wrote, out of those that have wrapped a handler around it (``wraps`` is true of them)."""
+    while getattr(program, "wraps", False) is True:
+        program = cast(Any, program).program
+    return program
+
+
+def innermost(program: Program) -> Any:
+    """Whom a program belongs to under its wrappers: a function, a module, a method's object."""
+    return _owner(without_wrappers(program))
+
+
+def told_keys(model: Program) -> Mapping[str, str]:
+    """What ``Pair(sites=...)`` tells of a model's observed sites: the keys that they are given."""
+    return _TOLD.get(innermost(model), {})
 
 
 def adopt(model: Program, guide: Program) -> None:
@@ -250,6 +279,8 @@ def _signature(program: Program) -> tuple[frozenset[str], frozenset[str], bool]:
     key = program.__func__ if inspect.ismethod(program) else program
     if key not in _SIGNATURES:
         declared = signature(program).parameters.values()
+        if alone := [p.name for p in declared if p.kind == p.POSITIONAL_ONLY]:
+            raise ContractError(f"{describe(program)} takes {alone[0]} by position only; take the / off, keys come by name.")
         names = frozenset(p.name for p in declared if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
         required = frozenset(p.name for p in declared if p.name in names and p.default is p.empty)
         _SIGNATURES[key] = names, required, any(p.kind == p.VAR_KEYWORD for p in declared)
@@ -257,14 +288,14 @@ def _signature(program: Program) -> tuple[frozenset[str], frozenset[str], bool]:
 
 
 def inputs(program: Program, batch: Mapping[str, Tensor]) -> Batch:
-    """The entries of the batch that the program takes (labels ride along for programs that ask for ``y``)."""
+    """The entries of the batch that the program takes; ``**others`` takes all but ``index``, which is given when asked for."""
     names, required, takes_all = _signature(program)
     missing = sorted(required - batch.keys())
     if missing:
         raise ContractError(
             f"{describe(program)} takes {', '.join(missing)}, which the batch lacks; it has {', '.join(batch)}."
         )
-    return {key: value for key, value in batch.items() if takes_all or key in names}
+    return {key: value for key, value in batch.items() if key in names or (takes_all and key != INDEX)}
 
 
 def describe(program: Program) -> str:
@@ -294,6 +325,16 @@ def remember(program: Program, batch: Mapping[str, Tensor]) -> None:
 def known_shapes(program: Program) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
     """Shape and dtype of a datum, by key, that the program was made for or has seen; none of a new one."""
     return _SHAPES.get(_owner(program), {})
+
+
+def remember_spec(pair: Pair, spec: DataSpec) -> None:
+    """Note what the data of a pair are, so that new data are read as those were."""
+    _SPECS[_owner(pair.model)] = spec
+
+
+def known_spec(pair: Pair) -> DataSpec | None:
+    """What the data were that a pair was built for or fitted to; None of a pair that has seen none."""
+    return _SPECS.get(_owner(pair.model))
 
 
 def template(program: Program, n: int, like: Mapping[str, Tensor] | None = None) -> Batch:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from torch.distributions import kl_divergence
-
+from pyrovae.core.divergence import site_kl
 from pyrovae.core.messages import no_density
-from pyrovae.core.sites import Site, is_reparameterized
+from pyrovae.core.sites import Site, family_name, is_reparameterized
 from pyrovae.core.trace import PairTrace
+from pyrovae.distributions.density import is_factor
 
-__all__ = ["Report", "SiteReport", "family_name", "report_sites"]
+__all__ = ["Report", "SiteReport", "report_sites"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class SiteReport:
     """What :func:`check` learned of one site."""
 
     name: str
-    kind: str  # latent, observed, or summed out (a site that only the model has, enumerated)
+    kind: str  # latent, observed, factor, or summed out (a site that only the model has, enumerated)
     shape: tuple[int, ...]
     distribution: str
     reparameterized: bool
@@ -32,6 +32,8 @@ class Report:
 
     sites: list[SiteReport] = field(default_factory=list)
     is_density: bool = True
+    rows: bool = False  # whether K particles are K B rows of the programs
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = []
@@ -43,35 +45,32 @@ class Report:
                 point = site.distribution == "Delta"
                 notes += ["a point, no density"] if point else ["enumerated" if site.enumerated else drawn, kl]
             lines.append(f"{site.kind} {site.name} {site.shape}: {', '.join(notes)}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(["particles as rows"] if self.rows else []), *self.notes])
 
 
-def family_name(site: Site) -> str:
-    """The name of the distribution that a site draws from, under what reshapes it."""
-    fn = site["fn"]
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return type(fn).__name__
+def _kind(site: Site, shared: bool) -> str:
+    if is_factor(site["fn"]):
+        return "factor"
+    return "observed" if site["is_observed"] else "latent" if shared else "summed out"
 
 
-def report_sites(traced: PairTrace) -> Report:
-    """The sites of a pair's trace, in the model's order."""
+def report_sites(traced: PairTrace, rows: bool = False, notes: tuple[str, ...] = ()) -> Report:
+    """The sites of a pair's trace, in the model's order; ``rows`` and ``notes`` as of :class:`Report`."""
     sites = []
     for name, site in traced.model_sites.items():
-        latent = not site["is_observed"]
         shared = name in traced.guide_sites
         drawn = traced.guide_sites[name] if shared else site
         analytic = False
         if shared:
             try:
-                kl_divergence(drawn["fn"], site["fn"])
+                site_kl(drawn, site)
                 analytic = True
             except NotImplementedError:
                 analytic = False
         sites.append(
             SiteReport(
                 name,
-                "observed" if not latent else "latent" if shared else "summed out",
+                _kind(site, shared),
                 tuple(site["fn"].event_shape),
                 family_name(drawn),
                 is_reparameterized(drawn),
@@ -79,4 +78,4 @@ def report_sites(traced: PairTrace) -> Report:
                 drawn["infer"].get("enumerate") == "parallel",
             )
         )
-    return Report(sites, no_density(traced) is None)
+    return Report(sites, no_density(traced) is None, rows, notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.distributions.util import is_identically_zero
@@ -12,6 +13,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
+from pyrovae.distributions.density import unmasked
 from pyrovae.errors import ContractError
 
 __all__ = [
@@ -19,21 +21,29 @@ __all__ = [
     "Scores",
     "Site",
     "common_scale",
+    "family_name",
+    "is_deterministic",
     "is_reparameterized",
     "mask_scores",
     "placement_message",
     "sample_sites",
+    "site_masks",
+    "without_mask",
 ]
 
-PARTICLES = "particles"
-DATA = "data"
+PARTICLES = "_particles"  # name of the plate of K particles, which no program's own plate has
 Site = dict[str, Any]
 
 
 def sample_sites(trace: poutine.Trace) -> dict[str, Site]:
-    """The sample sites of a trace by name, without the plates."""
+    """The sample sites of a trace by name, without the plates and what ``pyro.deterministic`` notes."""
     nodes: dict[str, Any] = trace.nodes
-    return {n: s for n, s in nodes.items() if s["type"] == "sample" and not site_is_subsample(s)}
+    return {n: s for n, s in nodes.items() if s["type"] == "sample" and not (site_is_subsample(s) or is_deterministic(s))}
+
+
+def is_deterministic(site: Site) -> bool:
+    """Whether a site only notes a value, by ``pyro.deterministic``."""
+    return bool(site["infer"].get("_deterministic"))
 
 
 class Scores(Mapping[str, Tensor]):
@@ -68,13 +78,21 @@ class ScaleOf(Messenger):
         self.scales: list[tuple[str, float | Tensor]] = []
 
     def _pyro_post_sample(self, msg: Any) -> None:
-        if not site_is_subsample(msg):
+        if not (site_is_subsample(msg) or is_deterministic(msg)):
             self.scales.append((msg["name"], msg["scale"]))
 
     @property
     def value(self) -> float | Tensor:
         """The scale; errors when sites differ."""
         return common_scale(self.scales)
+
+
+def family_name(site: Site) -> str:
+    """The name of the distribution that a site draws from, under what reshapes it."""
+    fn = site["fn"]
+    while isinstance(fn, (torch.distributions.Independent, dist.MaskedDistribution)):
+        fn = fn.base_dist
+    return type(fn).__name__
 
 
 def common_scale(scales: Iterable[tuple[str, float | Tensor]]) -> float | Tensor:
@@ -115,10 +133,29 @@ def mask_scores(site: Site, scores: Tensor) -> Tensor:
     return torch.where(mask, scores, scores.new_zeros(()))
 
 
+def without_mask(site: Site) -> Site:
+    """The site as if no mask were on it."""
+    return {**site, "fn": unmasked(site["fn"]), "mask": None}
+
+
+def site_masks(site: Site) -> list[Tensor]:
+    """The masks on a site, poutine's and those of its distribution, each of so many dimensions that it lies on the value."""
+    fn, device, found = site["fn"], site["value"].device, []
+    if site["mask"] is not None and site["mask"] is not True:
+        mask = torch.as_tensor(site["mask"], device=device)
+        found.append(mask.reshape(*mask.shape, *[1] * fn.event_dim))
+    while isinstance(fn, (dist.MaskedDistribution, torch.distributions.Independent)):
+        if isinstance(fn, dist.MaskedDistribution) and fn._mask is not True:
+            mask = torch.as_tensor(fn._mask, device=device)
+            found.append(mask.reshape(*mask.shape, *[1] * fn.base_dist.event_dim))
+        fn = fn.base_dist
+    return [mask.bool() for mask in found]
+
+
 def placement_message(program: str, site: Site, came: tuple[int, ...], expected: tuple[int, ...]) -> str:
     """The message for a site that does not score as (K, B)."""
     name, fn = site["name"], site["fn"]
-    if not any(frame.name == DATA for frame in site["cond_indep_stack"]):
+    if not any(frame.dim == -1 for frame in site["cond_indep_stack"]):
         return (
             f"site {name!r} of the {program} lies outside the data plate: it scores as {came}, expected (K, B) = "
             f'{expected}; move it under `with pyro.plate("data", x.shape[0]):` (a latent that all data share has no score '

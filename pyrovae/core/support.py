@@ -9,85 +9,52 @@ from pyro.distributions import Categorical, MaskedDistribution, TorchDistributio
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyrovae.core.sites import Site
+from pyrovae.core.sites import Site, family_name
+from pyrovae.distributions.density import log_density
 from pyrovae.distributions.levels import LevelsCategorical
+from pyrovae.distributions.supports import inside, is_angle, true_support
 from pyrovae.errors import ContractError
 
-__all__ = ["has_fixed_support", "inside", "log_prob_inside", "refuse_outside", "rows_inside"]
-
-ANYWHERE = (type(constraints.real), type(constraints.dependent))  # where only NaN is wrong, or nothing is known
-ROUNDING = 1e-6  # of one number of float32, in the sum of a simplex
+__all__ = ["has_fixed_support", "observed_density", "refuse_outside", "scored_inside"]
 
 
-def inside(fn: TorchDistribution, value: Tensor, nan: bool = False) -> Tensor | None:
-    """Whether each value lies in the support, (*batch_shape); masked entries do. None where there is nothing to ask.
-
-    Args:
-        fn: the distribution.
-        value: (..., *event_shape).
-        nan: ask of real numbers too whether they are numbers.
+def scored_inside(fn: TorchDistribution, value: Tensor) -> Tensor | None:
+    """Whether each value that is scored lies in the support, (*batch_shape); None where every real number does.
 
     >>> import pyro.distributions as dist
-    >>> inside(dist.Bernoulli(torch.tensor([0.5, 0.5])).to_event(1), torch.tensor([[1.0, 0.0], [0.4, 0.0]]))
+    >>> scored_inside(dist.Bernoulli(torch.tensor([0.5, 0.5])).to_event(1), torch.tensor([[1.0, 0.0], [0.4, 0.0]]))
     tensor([ True, False])
     """
     if isinstance(fn, torch.distributions.Independent):
-        valid = inside(fn.base_dist, value, nan)
+        valid = scored_inside(fn.base_dist, value)
         return valid if valid is None else _all(valid, fn.reinterpreted_batch_ndims)
     if isinstance(fn, MaskedDistribution):
-        valid = inside(fn.base_dist, value, nan)
+        valid = scored_inside(fn.base_dist, value)
         return valid if valid is None else valid | ~torch.as_tensor(fn._mask, device=valid.device)
-    try:
-        support = fn.support
-    except NotImplementedError:
-        return None
-    return _check(support, value, len(fn.event_shape), nan)
-
-
-def _check(support: Any, value: Tensor, event_dim: int, nan: bool) -> Tensor | None:
-    base, lifted = support, 0
-    while isinstance(base, type(constraints.real_vector)):
-        base, lifted = base.base_constraint, lifted + base.reinterpreted_batch_ndims
-    if isinstance(base, ANYWHERE):
-        return _all(value == value, event_dim) if nan and event_dim <= value.dim() else None
-    if isinstance(base, type(constraints.simplex)):
-        valid = (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < ROUNDING * value.shape[-1] ** 0.5 + ROUNDING)
-        valid = _all(valid, lifted)
-    else:
-        valid = support.check(value)
-    return _all(valid, event_dim - max(value.dim() - valid.dim(), 0))
+    valid = None if is_angle(fn) else inside(fn, value)
+    return valid if valid is None else _all(valid, valid.dim() - max(value.dim() - fn.event_dim, 0))
 
 
 def _all(valid: Tensor, dims: int) -> Tensor:
     """Whether all are true over so many last dimensions."""
-    return valid.flatten(-dims).all(-1) if dims > 0 and valid.dim() >= dims else valid
+    return valid.flatten(-dims).all(-1) if 0 < dims <= valid.dim() else valid
 
 
-def log_prob_inside(fn: TorchDistribution, value: Tensor) -> Tensor:
-    """log p(value), -inf outside the support, where formulas give any number, (*batch_shape), in nats."""
-    valid = inside(fn, value)
+def observed_density(fn: TorchDistribution, value: Tensor) -> Tensor:
+    """log p(value) of an observed site, -inf outside the support, where formulas give any number, (*batch_shape), in nats."""
+    valid = scored_inside(fn, value)
     if valid is None:
-        return fn.log_prob(value)
-    scores = fn.log_prob(_nearest(fn, value))
-    return torch.where(valid, scores, scores.new_full((), -torch.inf))
+        return log_density(fn, value)
+    return torch.where(valid, log_density(fn, _within_table(fn, value)), -torch.inf)
 
 
-def _nearest(fn: TorchDistribution, value: Tensor) -> Tensor:
+def _within_table(fn: TorchDistribution, value: Tensor) -> Tensor:
     """The value, that of a table of probabilities within its ends, beyond which there is nothing to look up."""
-    fn = innermost(fn)
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
     if isinstance(fn, Categorical):
         return value.clamp(0, fn.param_shape[-1] - 1)
     return value.clamp(0, 1) if isinstance(fn, LevelsCategorical) else value
-
-
-def rows_inside(site: Site) -> Tensor | None:
-    """Whether the value of each datum of an observed site lies in its support, (B,), what is masked apart; None if nothing
-    is to be asked."""
-    valid = inside(site["fn"], site["value"], nan=True)
-    if valid is None:
-        return None
-    mask = site["mask"]
-    return valid if mask is None or mask is True else valid | ~torch.as_tensor(mask, device=valid.device)
 
 
 def refuse_outside(what: str, site: Site, first: int | None = None) -> None:
@@ -98,19 +65,17 @@ def refuse_outside(what: str, site: Site, first: int | None = None) -> None:
         site: with its value, (B, *event).
         first: number of the first datum, where rows are to be named.
     """
-    valid = rows_inside(site)
-    if valid is None or bool(valid.all()):
+    fn, value, mask = site["fn"], site["value"], site["mask"]
+    valid = scored_inside(fn, value)
+    if valid is None:
         return
-    bad = (~valid).nonzero()
-    fn, value = site["fn"], site["value"]
-    where = "" if first is None else f", first in row {first + int(bad[0, -1])}"
-    worst = value[~valid] if valid.dim() <= value.dim() and value.shape[: valid.dim()] == valid.shape else value
-    if bool(worst.isnan().any()):
-        raise ContractError(
-            f"{what} holds NaN{where}; expected numbers: drop or fill such rows (missing values go in a mask)."
-        )
+    valid = valid if mask is None or mask is True else valid | ~torch.as_tensor(mask, device=valid.device)
+    if bool(valid.all()):
+        return
+    where = "" if first is None else f", first in row {first + int((~valid).nonzero()[0, -1])}"
+    worst = value[~valid] if value.shape[: valid.dim()] == valid.shape else value
     raise ContractError(
-        f"{what} leaves the support {fn.support} of {type(innermost(fn)).__name__} (values from {float(worst.min()):g} to "
+        f"{what} leaves the support {true_support(fn)} of {family_name(site)} (values from {float(worst.min()):g} to "
         f"{float(worst.max()):g}{where}); change the likelihood or the prior, or transform the data (binarization=...)."
     )
 
@@ -119,16 +84,9 @@ def has_fixed_support(fn: TorchDistribution) -> bool:
     """Whether the support is the same for every datum, whatever the parameters and masks."""
     if isinstance(fn, torch.distributions.Independent):
         return has_fixed_support(fn.base_dist)
-    return not isinstance(fn, MaskedDistribution) and _is_fixed(fn.support)
+    return not isinstance(fn, MaskedDistribution) and _is_fixed(true_support(fn))
 
 
 def _is_fixed(support: Any) -> bool:
     bounds = vars(support).values()
     return all(_is_fixed(b) if isinstance(b, constraints.Constraint) else isinstance(b, (int, float)) for b in bounds)
-
-
-def innermost(fn: TorchDistribution) -> TorchDistribution:
-    """A distribution under what reshapes and masks it."""
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return fn

@@ -12,20 +12,18 @@ that scores are (E, K, B) there; :attr:`PairTrace.log_weight` sums them out exac
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
-import pyro
 import torch
 from pyro import poutine
-from pyro.poutine.enum_messenger import EnumMessenger
 from torch import Tensor
 
-from pyrovae.core.pair import Program, batch_size, inputs
+from pyrovae.core.keys import drawn_keys, main_key
+from pyrovae.core.layout import settle_particles
+from pyrovae.core.pair import Program, batch_size
+from pyrovae.core.run import latents_trace, replay_trace, run_program
 from pyrovae.core.sites import (
-    PARTICLES,
     Scores,
     Site,
     common_scale,
@@ -33,36 +31,15 @@ from pyrovae.core.sites import (
     mask_scores,
     placement_message,
     sample_sites,
+    site_masks,
+    without_mask,
 )
-from pyrovae.core.support import log_prob_inside
+from pyrovae.core.support import observed_density
+from pyrovae.distributions.density import is_factor, log_density
+from pyrovae.distributions.supports import inside
 from pyrovae.errors import ContractError
 
 __all__ = ["PairTrace", "latents_trace", "run_program", "trace_pair"]
-
-
-def run_program(
-    program: Program,
-    batch: Mapping[str, Tensor],
-    num_particles: int | None = None,
-    replay: poutine.Trace | None = None,
-    given: Mapping[str, Tensor] | None = None,
-) -> poutine.Trace:
-    """Trace a program on a batch, under a plate of K particles at dim -2 unless None.
-
-    Latent sites take their values from the trace ``replay``, or as if observed from ``given``, else they are drawn.
-    """
-    run = program if num_particles is None else pyro.plate(PARTICLES, num_particles, dim=-2)(program)
-    run = run if replay is None else poutine.replay(run, trace=replay)
-    run = run if given is None else poutine.condition(run, data=dict(given))
-    return poutine.trace(run).get_trace(**inputs(program, batch))
-
-
-def latents_trace(latents: Mapping[str, Tensor]) -> poutine.Trace:
-    """A trace for ``run_program(program, batch, replay=...)`` that holds latent sites at these values."""
-    trace = poutine.Trace()
-    for name, value in latents.items():
-        trace.add_node(name, name=name, type="sample", value=value, is_observed=False, infer={})
-    return trace
 
 
 @dataclass
@@ -77,6 +54,7 @@ class PairTrace:
         seen: the draws as the model saw them, where they were passed ``through`` something.
         through: that something.
         batch: what the programs ran on.
+        program: the model.
     """
 
     model: poutine.Trace
@@ -86,6 +64,18 @@ class PairTrace:
     seen: Mapping[str, Tensor] | None = None
     through: Callable[[Site], Tensor] | None = None
     batch: Mapping[str, Tensor] = field(default_factory=dict)
+    program: Program | None = None
+
+    @property
+    def key(self) -> str:
+        """The key of the batch that the data are: x, or what the first observed site of the model is given."""
+        assert self.program is not None
+        return main_key(drawn_keys(self.program, self.batch, given=self.batch))
+
+    @property
+    def data(self) -> Tensor:
+        """The data, (B, *shape)."""
+        return self.batch[self.key]
 
     @cached_property
     def model_sites(self) -> dict[str, Site]:
@@ -96,6 +86,12 @@ class PairTrace:
     def guide_sites(self) -> dict[str, Site]:
         """The guide's latent sites."""
         return {n: s for n, s in sample_sites(self.guide).items() if not s["is_observed"]}
+
+    @cached_property
+    def guide_factors(self) -> Tensor | None:
+        """Sum of the guide's ``pyro.factor`` terms, (K, B), losses of its own that enter no weight; None where it has none."""
+        sites = {n: s for n, s in sample_sites(self.guide).items() if s["is_observed"] and is_factor(s["fn"])}
+        return self.total({n: self._score("guide", s) for n, s in sites.items()}) if sites else None
 
     @cached_property
     def latents(self) -> dict[str, Tensor]:
@@ -144,7 +140,14 @@ class PairTrace:
     def _total_log_p(self) -> Tensor:
         """Sum over the model's sites; one that the model drew itself was proposed by its own distribution, which cancels."""
         own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
-        return self.total({n: self.log_p[n] for n in self.model_sites if n not in own or n in self.summed_out})
+        summed = {n: self.mass("model", n) for n in self.summed_out}
+        return self.total({n: self.log_p[n] for n in self.model_sites if n not in own} | summed)
+
+    def mass(self, program: str, name: str) -> Tensor:
+        """log p or log q of an enumerated site whatever mask is on it: the weights of a sum, which always add up to one."""
+        site = (self.model_sites if program == "model" else self.guide_sites)[name]
+        scores = self.log_p if program == "model" else self.log_q
+        return self._score(program, without_mask(site)) if site_masks(site) else scores[name]
 
     @cached_property
     def log_joint(self) -> Tensor:
@@ -154,16 +157,25 @@ class PairTrace:
             result = result.logsumexp(self.model_sites[name]["infer"]["_enumerate_dim"], keepdim=True)
         return result
 
+    @cached_property
+    def log_likelihood(self) -> Tensor:
+        """Sum over the observed sites, factors of the model among them, less the guide's factors, (K, B) or (E, K, B)."""
+        observed = self.total({n: self.log_p[n] for n in self.observed})
+        return observed if self.guide_factors is None else observed - self.guide_factors
+
     def expect(self, values: Tensor) -> Tensor:
         """sum_y q(y_b | .) values[y, k, b] over enumerated y, (K, B), exact and differentiable in q."""
         if self.enumerated:
-            values = self.total({n: self.log_q[n] for n in self.enumerated}).exp() * values
+            values = self.total({n: self.mass("guide", n) for n in self.enumerated}).exp() * values
         return values.flatten(0, -3).sum(0) if values.dim() > 2 else values.expand(self.shape)
 
     @cached_property
     def log_terms(self) -> Tensor:
         """The terms u whose sum over enumerated values is the weight: log w = log sum_y exp u, (E, K, B) or (K, B)."""
-        return self._total_log_p - self.total({n: self.log_q[n] for n in self.guide_sites if n not in self.enumerated})
+        terms = self._total_log_p - self.total({n: self.log_q[n] for n in self.guide_sites if n not in self.enumerated})
+        for name in (n for n in self.enumerated if site_masks(self.model_sites[n])):
+            terms = terms + self.mass("model", name) - self.log_p[name]
+        return terms
 
     @cached_property
     def log_weight(self) -> Tensor:
@@ -210,21 +222,21 @@ class PairTrace:
 
     def _score(self, program: str, site: Site) -> Tensor:
         try:
-            score = log_prob_inside if site["is_observed"] else _log_prob
-            log_prob = mask_scores(site, score(site["fn"], site["value"]))
+            observed = site["is_observed"] and program == "model"
+            log_prob = (observed_density if observed else log_density)(site["fn"], site["value"])
         except NotImplementedError as error:
             raise ContractError(
                 f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "
                 "takes the draws as they are (elbo, meanfield, iwae), or a flow with an inverse (flow='iaf' or 'spline')."
             ) from error
+        if program == "model" and site["name"] in self.guide_sites and not site["fn"].support.is_discrete:
+            lies = inside(site["fn"], site["value"])  # a prior has no density beyond it, whatever its formula gives there
+            log_prob = log_prob if lies is None else torch.where(lies, log_prob, -torch.inf)
+        log_prob = mask_scores(site, log_prob)
         extra = log_prob.dim() - len(self.shape)
         if tuple(log_prob.shape[max(extra, 0) :]) != self.shape or (extra > 0 and not (self.enumerated or self.summed_out)):
             raise ContractError(placement_message(program, site, tuple(log_prob.shape), self.shape))
         return log_prob
-
-
-def _log_prob(fn: Any, value: Tensor) -> Tensor:
-    return fn.log_prob(value)  # type: ignore[no-any-return]
 
 
 def trace_pair(
@@ -257,19 +269,17 @@ def trace_pair(
         ContractError: a program does not take the batch, or a site does not score as (K, B).
     """
     shape = (num_particles, batch_size(batch))
-    # the model's enumerated dimensions go left of the guide's: its messenger keeps the allocator as the guide left it
-    over_guide = poutine.enum(first_available_dim=-3) if enumerate_sites else nullcontext()
-    over_model = EnumMessenger() if enumerate_sites else nullcontext()
-    with over_guide:
-        guide_trace = run_program(guide, batch, num_particles)
-    seen = None
+    settle_particles(model, guide, batch)
+    again = "further" if enumerate_sites else None  # the model's enumerated dimensions go left of the guide's
+    guide_trace = run_program(guide, batch, num_particles, enumerated="anew" if enumerate_sites else None)
+    seen, replay = None, guide_trace
     if through is not None:
         draws = {n: s for n, s in sample_sites(guide_trace).items() if not s["is_observed"]}
         seen = {n: s["value"] if "_enumerate_dim" in s["infer"] else through(s) for n, s in draws.items()}
-    with over_model:
-        model_trace = run_program(model, batch, num_particles, replay=guide_trace if seen is None else latents_trace(seen))
+        replay = replay_trace(guide_trace, seen)
+    model_trace = run_program(model, batch, num_particles, replay=replay, enumerated=again)
 
     def rerun(latents: Mapping[str, Tensor]) -> poutine.Trace:
-        return run_program(guide, batch, num_particles, replay=latents_trace(latents))
+        return run_program(guide, batch, num_particles, replay=replay_trace(guide_trace, latents))
 
-    return PairTrace(model_trace, guide_trace, shape, rerun, seen, through, batch)
+    return PairTrace(model_trace, guide_trace, shape, rerun, seen, through, batch, model)

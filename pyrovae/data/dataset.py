@@ -27,6 +27,7 @@ class Data:
         spec: what x and y are.
         source: arguments of :func:`pyrovae.data.load` that rebuild it (plain JSON values), or None if it was
             made of objects in memory.
+        cut: whether rows that came as one set were split 80/10/10.
     """
 
     train: Split | Stream
@@ -34,25 +35,26 @@ class Data:
     test: Split | Stream | None
     spec: DataSpec
     source: dict[str, Any] | None = None
+    cut: bool = False
 
     def fingerprint(self) -> str:
         """sha256 (hex) of spec and raw rows; of bounded samples of rows where the data are not in memory."""
-        spec = {key: value for key, value in self.spec.to_json().items() if key != "roles"}  # covariates tell all of it
-        digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode())
-        for name, part in self._parts().items():
+        digest = hashlib.sha256(json.dumps(self.spec.identity(), sort_keys=True).encode())
+        for name, part in self.parts().items():
             digest.update(f"{name} {part.fingerprint() if part is not None else None};".encode())
         return digest.hexdigest()
 
     def to(self, device: torch.device | str) -> Data:
         """The same data with in-memory rows, and all batches, on ``device``."""
-        return replace(self, **{name: part.to(device) for name, part in self._parts().items() if part is not None})
+        return replace(self, **{name: part.to(device) for name, part in self.parts().items() if part is not None})
 
-    def _parts(self) -> dict[str, Split | Stream | None]:
+    def parts(self) -> dict[str, Split | Stream | None]:
+        """Train, valid and test by name."""
         return {"train": self.train, "valid": self.valid, "test": self.test}
 
     def __repr__(self) -> str:
         spec = self.spec
-        sizes = ", ".join(f"{_size(part)} {name}" for name, part in self._parts().items() if part is not None)
+        sizes = ", ".join(f"{_size(part)} {name}" for name, part in self.parts().items() if part is not None)
         levels = f" of {spec.levels}" if spec.levels else ""
         labels = f", {spec.classes} classes" if spec.classes else ""
         x = f"x {spec.shape} {spec.kind}{levels}, binarization {spec.binarization}"

@@ -15,16 +15,11 @@ from pyrovae.errors import DataError
 __all__ = ["read_arrays", "read_npy", "read_npz"]
 
 _PARTS = ("train", "valid", "test")
-_EXPECTED = "expected x and perhaps y, or x_train, x_valid, x_test (and y_...), or train, valid, test"
+_EXPECTED = "expected x and others, or x_train, x_valid, x_test and others of the same parts, or train, valid, test"
 
 
 def read_arrays(path: Path) -> dict[str, dict[str, np.ndarray]]:
     """{part: {"x": ..., "y": ...}} of a file; the only part is "" where the file is not split."""
-    if not path.exists():
-        raise DataError(f"{path} does not exist; expected a .npy or .npz file: check the path.")
-    if not path.is_file() or path.suffix not in (".npy", ".npz"):
-        what = "a folder" if path.is_dir() else f"a {path.suffix or 'nameless'} file"
-        raise DataError(f"{path} is {what}; expected .npy or .npz: write the array with numpy.save or numpy.savez.")
     return {"": {"x": read_npy(path)}} if path.suffix == ".npy" else _by_part(path, read_npz(path))
 
 
@@ -102,20 +97,18 @@ def _header(file: object, version: tuple[int, int]) -> tuple[tuple[int, ...], bo
 
 
 def _by_part(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Sort the keys of a .npz file into parts."""
+    """Sort the keys of a .npz file into parts: ``train``, ``valid``, ``test``, or names that end in those, or no parts."""
     keys = set(arrays)
-    if "x" in keys and keys <= {"x", "y"}:
-        return {"": arrays}
     if "train" in keys and keys <= set(_PARTS):
         return {part: {"x": arrays[part]} for part in _PARTS if part in keys}
-    if "x_train" in keys and keys <= {f"{key}_{part}" for key in "xy" for part in _PARTS}:
-        parts = {
-            part: {key: arrays[f"{key}_{part}"] for key in "xy" if f"{key}_{part}" in keys}
-            for part in _PARTS
-            if f"x_{part}" in keys or f"y_{part}" in keys
-        }
-        if all("x" in columns for columns in parts.values()):
+    ended = {key: key.rpartition("_") for key in keys}
+    if keys and all(name and part in _PARTS for name, _, part in ended.values()):
+        parts = {p: {n: arrays[key] for key, (n, _, end) in ended.items() if end == p} for p in _PARTS}
+        parts = {part: dict(sorted(columns.items())) for part, columns in parts.items() if columns}
+        if all(columns.keys() == parts.get("train", {}).keys() for columns in parts.values()):
             return parts
+    elif keys and not any(end in _PARTS for _, _, end in ended.values()) and not keys & set(_PARTS):
+        return {"": arrays}
     came = ", ".join(sorted(keys)) or "none"
     raise DataError(f"{path} has the keys {came}; {_EXPECTED}: save it again under such keys.")
 

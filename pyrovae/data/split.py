@@ -5,19 +5,21 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyrovae.data.columns import Sparse
 from pyrovae.data.grey import Grey
 from pyrovae.data.seeds import BINARIZE, ITEMS, MASKS, ORDER, frozen_noise, generator, mix
-from pyrovae.data.spec import DataSpec
-from pyrovae.data.store import Arrays, Store
+from pyrovae.data.spec import DataSpec, KeySpec
+from pyrovae.data.store import Arrays, Items, Store
 from pyrovae.errors import DataError
 
-__all__ = ["RowTransform", "Split", "Uniform", "check_count", "hash_columns"]
+__all__ = ["RowTransform", "Split", "Uniform", "check_count", "hash_columns", "in_batch"]
 
 Uniform = Callable[[tuple[int, ...]], Tensor]
 
@@ -39,15 +41,15 @@ class RowTransform(Protocol):
 
 
 class Split:
-    """N rows, given as batches {"x": (B, *shape) float32, "y": (B,) int64, "index": (B,) int64, ...}.
+    """N rows, given as batches {"x": (B, *shape), "y": (B,), "index": (B,) int64, ...}, each key as the spec says.
 
-    ``index`` is the row number within this split, so ``split[batch["index"]]`` finds the rows again. Keys
-    other than x and y ride along as they are. No method uses or disturbs the global random numbers.
+    ``index`` is the row number within this split, so ``split[batch["index"]]`` finds the rows again. No method uses or
+    disturbs the global random numbers.
 
     Args:
         store: the raw rows.
-        spec: what x is.
-        grey: how raw values become x.
+        spec: what each key is.
+        grey: how raw values become x, or what else is the main key.
         seed: of the one draw that a dynamically binarized split shows outside :meth:`epoch`.
         index: the rows' numbers, (N,), where they are rows of another split; None numbers them from 0.
     """
@@ -84,7 +86,7 @@ class Split:
         if isinstance(rows, str):
             if rows not in self.keys:
                 raise DataError(f"split has no key {rows!r}; it has {', '.join(map(repr, self.keys))}.")
-            alone = rows in self.store.keys and (rows != "x" or not self.transforms)
+            alone = rows in self.store.keys and (rows not in ("x", "mask") or not self.transforms)
             return self._batch(torch.arange(len(self)), keys=(rows,) if alone else None)[rows]
         return self._batch(self._numbers(rows))
 
@@ -141,7 +143,8 @@ class Split:
         parts = []
         for start in range(0, len(self), _DRAWN_ROWS):
             batch = self._batch(torch.arange(start, min(start + _DRAWN_ROWS, len(self))))
-            parts.append({key: batch[key].to(torch.uint8) if key == "x" else batch[key] for key in self.store.keys})
+            main = self.spec.main
+            parts.append({key: batch[key].to(torch.uint8) if key == main else batch[key] for key in self.store.keys})
         columns = {key: torch.cat([part[key] for part in parts]) for key in self.store.keys}
         return self.with_(store=Arrays(columns, self.device), grey=Grey())
 
@@ -150,10 +153,17 @@ class Split:
         digest = hashlib.sha256(repr(self.transforms).encode() if self.transforms else b"")
         spaced = torch.from_numpy(np.linspace(0, len(self) - 1, min(len(self), _HASHED_ROWS)).astype(np.int64))
         for key in self.store.keys:
-            column = self.store.columns[key] if isinstance(self.store, Arrays) else None
-            values = column if isinstance(column, Tensor) else self.store.take(spaced, [key])[key]
-            hash_columns(digest, {key: values}, len(self))
+            hash_columns(digest, self._raw(key, spaced), len(self))
         return digest.hexdigest()
+
+    def _raw(self, key: str, spaced: Tensor) -> dict[str, Tensor]:
+        """What a fingerprint reads of a key: all that lies in memory, or the raw values of some rows."""
+        if isinstance(self.store, Items):
+            return replace(self.store, read_keys={}).take(spaced, [key])
+        column = self.store.columns[key]
+        if isinstance(column, Sparse):
+            return column.parts(key)
+        return {key: column if isinstance(column, Tensor) else column.raw(spaced)}
 
     def _numbers(self, rows: slice | Tensor | np.ndarray | list[int] | range) -> Tensor:
         """Row numbers (B,) in 0..N-1."""
@@ -184,10 +194,8 @@ class Split:
     ) -> dict[str, Tensor]:
         """The rows as a batch; ``draw`` is (seed, epoch, batch number), or None for the draw that stays."""
         batch = self.store.take(rows, keys, seed=mix(self.seed, ITEMS) if draw is None else mix(*draw))
-        if "x" in batch:
-            batch["x"] = self._x(batch["x"], rows, draw)
-        if "y" in batch:
-            batch["y"] = batch["y"].to(torch.int64)
+        for key, raw in batch.items():
+            batch[key] = self._drawn(raw, rows, draw) if key == self.spec.main else in_batch(raw, self.spec.keys.get(key))
         for number, transform in enumerate(self.transforms if keys is None else ()):
             batch = transform(batch, self._uniform(rows, draw, number))
         numbers = rows if self.index is None else self.index[rows.to(self.index.device)]
@@ -202,13 +210,26 @@ class Split:
         source = generator(seed, MASKS, number, epoch, batch, device=self.device)
         return lambda shape: torch.rand(len(rows), *shape, generator=source, device=self.device)
 
-    def _x(self, raw: Tensor, rows: Tensor, draw: tuple[int, int, int] | None) -> Tensor:
-        if self.grey.binarize != "dynamic":
+    def _drawn(self, raw: Tensor, rows: Tensor, draw: tuple[int, int, int] | None) -> Tensor:
+        """The main key of a batch, binarized where that is asked for."""
+        if self.grey.binarize == "none":
+            return in_batch(raw, self.spec.keys[self.spec.main])
+        if self.grey.binarize == "threshold":
             return self.grey(raw)
         if draw is None:
-            return self.grey(raw, frozen_noise(rows, raw.shape[1:], self.grey.levels, self.seed))
+            levels = None if raw.is_floating_point() else self.grey.levels
+            return self.grey(raw, frozen_noise(rows, raw.shape[1:], levels, self.seed))
         seed, epoch, number = draw
         return self.grey(raw, generator(seed, BINARIZE, epoch, number, device=raw.device))
+
+
+def in_batch(stored: Tensor, known: KeySpec | None) -> Tensor:
+    """Stored values of a key as they are in a batch: integers of grey levels as k / (levels - 1), else in the key's type."""
+    if known is None:
+        return stored
+    if known.kind == "levels" and not stored.is_floating_point():
+        return Grey(known.size)(stored)
+    return stored.to(getattr(torch, known.dtype))
 
 
 def hash_columns(digest: Any, columns: dict[str, Tensor], rows: int) -> None:
@@ -216,8 +237,8 @@ def hash_columns(digest: Any, columns: dict[str, Tensor], rows: int) -> None:
     for key, values in columns.items():
         digest.update(f"{key} {rows} {values.dtype} {tuple(values.shape)};".encode())
         values = values.detach().cpu().contiguous()
-        # Viewed as bytes: numpy has no bfloat16.
-        digest.update(values.reshape(-1).view(torch.uint8).numpy())
+        if values.numel():  # viewed as bytes: numpy has no bfloat16
+            digest.update(values.reshape(-1).view(torch.uint8).numpy())
 
 
 def check_count(option: str, value: int, least: int) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from pyrovae.data.columns import Column, Lazy, as_column, tensor
 from pyrovae.data.seeds import ITEMS, PrivateRandom
 from pyrovae.errors import DataError
 
-__all__ = ["Arrays", "Items", "Mapped", "Store", "as_column", "as_record", "tensor"]
+__all__ = ["Arrays", "Items", "Store", "as_record"]
 
 CPU = torch.device("cpu")
+NUMERIC = (Tensor, np.ndarray, np.number, int, float)
 
 
 class Store(Protocol):
@@ -37,91 +39,27 @@ class Store(Protocol):
         """The same store with its batches on ``device``."""
 
 
-def tensor(array: np.ndarray) -> Tensor:
-    """A torch tensor of the same values, in the nearest dtype that torch computes with."""
-    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        array = array.astype(np.int64)
-    elif array.dtype == np.longdouble and array.dtype.itemsize > 8:
-        array = array.astype(np.float64)
-    elif not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    # torch warns of memory that it cannot write, and cannot express negative strides.
-    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
-        array = array.copy()
-    return torch.from_numpy(np.asarray(array, order="C"))  # rows apart in memory gather 20 times slower
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """Rows of a memory-mapped array; a subset is an index array, never a copy of the data."""
-
-    array: np.ndarray
-    rows: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.array) if self.rows is None else len(self.rows)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, ...)."""
-        return (len(self), *self.array.shape[1:])
-
-    def take(self, rows: Tensor) -> Tensor:
-        """A new tensor (B, ...) for row numbers (B,)."""
-        wanted = rows.cpu().numpy()
-        return tensor(np.asarray(self.array[wanted if self.rows is None else self.rows[wanted]]))
-
-    def subset(self, rows: Tensor) -> Mapped:
-        """The given rows (M,)."""
-        wanted = rows.cpu().numpy()
-        return replace(self, rows=wanted if self.rows is None else self.rows[wanted])
-
-
-def as_column(value: Any, where: str) -> Tensor | Mapped:
-    """A tensor, array or memory map as a column (N, ...); refuses what is not numeric or has no rows."""
-    if isinstance(value, Tensor):
-        column: Tensor | Mapped = value.detach().contiguous()
-        numeric = not value.dtype.is_complex and not value.is_sparse
-    elif isinstance(value, np.ndarray):
-        numeric = value.dtype.kind in "buif"
-        column = Mapped(value) if isinstance(value, np.memmap) else tensor(value) if numeric else torch.empty(0)
-    else:
-        raise DataError(
-            f"{where} is a {type(value).__name__}; expected a numpy array or a torch tensor: convert it with numpy.asarray."
-        )
-    if not numeric:
-        raise DataError(
-            f"{where} has dtype {value.dtype}; expected dense numbers (bool, integer or float): convert it with astype."
-        )
-    if value.ndim == 0:
-        raise DataError(f"{where} has shape (), a single number; expected rows along the first axis, (N, ...).")
-    if 0 in value.shape:
-        raise DataError(f"{where} is empty, of shape {tuple(value.shape)}; expected at least one row and one value.")
-    return column
-
-
 @dataclass(frozen=True)
 class Arrays:
     """Columns of equal length, in memory on ``device`` or memory-mapped; batches are on ``device``."""
 
-    columns: Mapping[str, Tensor | Mapped]
+    columns: Mapping[str, Column]
     device: torch.device = CPU
 
     @classmethod
     def read(cls, values: Mapping[str, Any], where: str) -> Arrays:
-        """Check a dict of arrays {"x": (N, ...), ...}; ``where`` begins the messages."""
-        if "x" not in values:
-            raise DataError(
-                f"{where} has the keys {', '.join(map(repr, values)) or '(none)'}; expected 'x' among them: rename one."
-            )
+        """Check a dict of columns {"x": (N, ...), ...}; ``where`` begins the messages."""
         if "index" in values:
             raise DataError(f"{where} has the key 'index', which is kept for row numbers; expected another name for it.")
+        if not values:
+            raise DataError(f"{where} holds no key; expected one at least, usually x.")
         columns = {key: as_column(value, f"{where}, key {key!r},") for key, value in values.items()}
-        rows = len(columns["x"])
+        first, rows = next((key, len(column)) for key, column in columns.items())
         for key, column in columns.items():
             if len(column) != rows:
                 raise DataError(
-                    f"{where} has {rows} rows of x but {len(column)} of {key}; expected as many of each: cut the longer one."
+                    f"{where} has {rows} rows of {first} but {len(column)} of {key}; expected as many of each: cut the longer "
+                    "one."
                 )
         return cls(columns)
 
@@ -131,7 +69,7 @@ class Arrays:
         return tuple(self.columns)
 
     def __len__(self) -> int:
-        return len(self.columns["x"])
+        return len(next(iter(self.columns.values())))
 
     def take(self, rows: Tensor, keys: Iterable[str] | None = None, seed: int = 0) -> dict[str, Tensor]:
         """New tensors (B, ...) of the keys for row numbers (B,); ``seed`` is for random items."""
@@ -141,6 +79,7 @@ class Arrays:
             if isinstance(column, Tensor):
                 taken[key] = column.index_select(0, rows.to(column.device))
             else:
+                assert isinstance(column, Lazy)  # text and tables are numbers once their kinds are known
                 taken[key] = column.take(rows).to(self.device)
         return taken
 
@@ -166,23 +105,28 @@ def as_record(item: Any, where: str) -> dict[str, Any]:
         record = dict(zip(("x", "y"), item, strict=False))
     else:
         record = {"x": item}
-    numeric = isinstance(record.get("x"), (Tensor, np.ndarray, np.number))
-    if not numeric:
-        came = type(record["x"]).__name__ if "x" in record else f"a dict with the keys {list(record)}"
+    if not record or not all(isinstance(value, NUMERIC) for value in record.values()):
+        name, value = next(((k, v) for k, v in record.items() if not isinstance(v, NUMERIC)), ("x", None))
         raise DataError(
-            f"{where} holds {came}; expected a tensor x, (x,), (x, y) or a dict with 'x': convert it in the Dataset."
+            f"{where} holds {type(value).__name__} as {name}; expected a tensor x, (x,), (x, y) or a dict of tensors: convert "
+            "it in the Dataset (names of classes to their numbers)."
         )
     return record
 
 
 @dataclass(frozen=True)
 class Items:
-    """Rows of a map-style Dataset, gathered item by item; random transforms draw from a private stream."""
+    """Rows of a map-style Dataset, gathered item by item; random transforms draw from a private stream.
+
+    Attributes:
+        read_keys: key -> what is made of its raw values in each batch.
+    """
 
     dataset: Dataset[Any]
     rows: Tensor
     keys: tuple[str, ...]
     device: torch.device = CPU
+    read_keys: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, dataset: Any, where: str) -> Items:
@@ -208,10 +152,11 @@ class Items:
         numbers = self.rows[rows.cpu()].tolist()
         with PrivateRandom(seed, ITEMS):
             records = [as_record(self.dataset[number], f"item {number} of the Dataset") for number in numbers]
-        return {
-            key: _stack([record.get(key) for record in records], key, numbers).to(self.device)
-            for key in (self.keys if keys is None else keys)
-        }
+        taken = {}
+        for key in self.keys if keys is None else keys:
+            values = _stack([record.get(key) for record in records], key, numbers)
+            taken[key] = self.read_keys.get(key, as_it_is)(values).to(self.device)
+        return taken
 
     def subset(self, rows: Tensor) -> Items:
         """The store of the given rows (M,)."""
@@ -220,6 +165,11 @@ class Items:
     def to(self, device: torch.device) -> Items:
         """The same store with its batches on ``device``."""
         return replace(self, device=device)
+
+
+def as_it_is(values: Tensor) -> Tensor:
+    """The values."""
+    return values
 
 
 def _stack(values: list[Any], key: str, numbers: list[int]) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -14,11 +14,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyrovae.data.checks import Scan
+from pyrovae.data.columns import tensor
 from pyrovae.data.grey import Grey
+from pyrovae.data.intake import Intake
 from pyrovae.data.seeds import BINARIZE, STREAM, PrivateRandom, generator
 from pyrovae.data.spec import DataSpec
-from pyrovae.data.split import check_count, hash_columns
-from pyrovae.data.store import as_record, tensor
+from pyrovae.data.split import check_count, hash_columns, in_batch
+from pyrovae.data.store import as_record
 from pyrovae.errors import DataError
 
 __all__ = ["Stream", "scan_loader"]
@@ -28,13 +30,14 @@ _HASHED_BATCHES = 8
 
 
 class Stream:
-    """Batches of a DataLoader {"x": (B, *shape) float32, "y": (B,) int64, ...}, ordered by (seed, epoch).
+    """Batches of a DataLoader {"x": (B, *shape), "y": (B,), ...}, ordered by (seed, epoch), each looked at when it comes.
 
     The loader decides the batch size, the shuffling and whether a short last batch is dropped: the
     ``batch_size`` of the methods is ignored. What it shuffles by are torch's random numbers, which are lent
     to it from a private stream (as are its own and its sampler's generators) and put back after each batch;
     a sampler's ``set_epoch`` is called. There is an ``index`` only where the loader's items hold one. With
-    ``frozen``, a dynamic draw is the same at each call.
+    ``frozen``, a dynamic draw is the same at each call. ``intakes`` read each key's raw values, and refuse what the spec, made
+    of the first batches, does not hold.
     """
 
     def __init__(
@@ -45,11 +48,13 @@ class Stream:
         *,
         frozen: bool = False,
         device: torch.device | str = "cpu",
+        intakes: Mapping[str, Intake] | None = None,
     ) -> None:
         self.loader = loader
         self.spec = spec
         self.grey = grey or Grey()
         self.frozen = frozen
+        self.intakes = dict(intakes or {})
         self.device = torch.device(device)
 
     def __len__(self) -> int:
@@ -83,11 +88,13 @@ class Stream:
             if number < start:
                 continue
             source = (0, 0, number) if self.frozen else (seed, epoch, number)
-            batch = {key: value.to(self.device) for key, value in record.items()}
             noise = generator(source[0], BINARIZE, *source[1:], device=self.device)
-            batch["x"] = self.grey(batch["x"], noise)
-            if "y" in batch:
-                batch["y"] = batch["y"].to(torch.int64)
+            batch = {}
+            for key, raw in record.items():
+                read = self.intakes.get(key)
+                stored = (raw if read is None else read(raw, f"batch {number} of the DataLoader: ")).to(self.device)
+                drawn = key == self.spec.main and self.grey != Grey()
+                batch[key] = self.grey(stored, noise) if drawn else in_batch(stored, self.spec.keys.get(key))
             yield batch
 
     def batches(self, batch_size: int | None = None) -> Iterator[dict[str, Tensor]]:
@@ -96,14 +103,14 @@ class Stream:
 
     def to(self, device: torch.device | str) -> Stream:
         """The same stream with its batches on ``device``."""
-        return Stream(self.loader, self.spec, self.grey, frozen=self.frozen, device=device)
+        return Stream(self.loader, self.spec, self.grey, frozen=self.frozen, device=device, intakes=self.intakes)
 
     def fingerprint(self) -> str:
         """sha256 (hex) of the first 8 batches of :meth:`batches`."""
         digest = hashlib.sha256()
-        raw = Stream(self.loader, self.spec, replace(self.grey, binarize="none"))
+        raw = Stream(self.loader, self.spec, replace(self.grey, binarize="none"), intakes=self.intakes)
         for batch in islice(raw.batches(), _HASHED_BATCHES):
-            hash_columns(digest, batch, len(batch["x"]))
+            hash_columns(digest, batch, len(next(iter(batch.values()))))
         return digest.hexdigest()
 
 
@@ -129,11 +136,13 @@ def records(loader: DataLoader[Any], seed: int, epoch: int) -> Iterator[dict[str
         }
 
 
-def scan_loader(loader: DataLoader[Any], where: str) -> Scan:
-    """Look at the first 100 batches of a loader."""
-    found = Scan(where)
+def scan_loader(loader: DataLoader[Any], where: str, classes: Iterable[str] = ("y",)) -> dict[str, Scan]:
+    """Look at the first 100 batches of a loader; the others are looked at when they come."""
+    found: dict[str, Scan] = {}
     for batch in islice(records(loader, 0, 0), _SCANNED_BATCHES):
-        found.add(batch)
-    if found.rows == 0:
+        for key, values in batch.items():
+            if key != "index":
+                found.setdefault(key, Scan(where, key, labels=set() if key in classes else None)).add(values)
+    if not found:
         raise DataError(f"{where} gives no batch; expected at least one: check its length and drop_last.")
     return found

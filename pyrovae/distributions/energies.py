@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+
 import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
@@ -10,7 +13,7 @@ from torch.distributions import constraints
 
 from pyrovae.errors import ContractError
 
-__all__ = ["Flat", "GreyBernoulli"]
+__all__ = ["Flat", "GreyBernoulli", "as_energy", "between"]
 
 
 class GreyBernoulli(dist.Bernoulli):
@@ -30,6 +33,46 @@ class GreyBernoulli(dist.Bernoulli):
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> GreyBernoulli:
         """The same distribution with this batch shape."""
         return GreyBernoulli(self.logits.expand(batch_shape), validate_args=False)
+
+
+def between(support: constraints.Constraint) -> constraints.Constraint | None:
+    """The values between those of a discrete support, on which its formula still is an energy; None for other supports.
+
+    >>> between(constraints.boolean)
+    Interval(lower_bound=0.0, upper_bound=1.0)
+    """
+    if support is constraints.boolean:
+        return constraints.unit_interval
+    if support is constraints.one_hot:
+        return constraints.simplex
+    if isinstance(support, type(constraints.integer_interval(0, 1))):
+        return constraints.interval(support.lower_bound, support.upper_bound)
+    if isinstance(support, type(constraints.nonnegative_integer)):
+        return constraints.greater_than_eq(support.lower_bound)
+    return None
+
+
+def as_energy(fn: TorchDistribution) -> TorchDistribution:
+    """A discrete distribution that is given values between those of its support: its formula, as an energy and no density.
+
+    >>> as_energy(dist.Bernoulli(torch.tensor([0.5]), validate_args=False).to_event(1)).base_dist.is_density
+    False
+    """
+    if isinstance(fn, torch.distributions.Independent):
+        return as_energy(fn.base_dist).to_event(fn.reinterpreted_batch_ndims)
+    if isinstance(fn, dist.MaskedDistribution):
+        return as_energy(fn.base_dist).mask(fn._mask)
+    energy = copy.copy(fn)
+    energy.__class__ = _energy_class(type(fn))
+    return energy
+
+
+@functools.cache
+def _energy_class(family: type) -> type:
+    """The family with a support of all values between its own, and no density."""
+    own = family.__dict__.get("support", family.support)
+    support = property(lambda fn: between(own.__get__(fn, family) if isinstance(own, property) else own))
+    return type(family.__name__, (family,), {"is_density": False, "support": support, "__module__": family.__module__})
 
 
 class Flat(TorchDistribution):

@@ -194,6 +194,8 @@ class Labelled(nn.Module):
         temperature: of the relaxed y.
     """
 
+    wraps = True
+
     def __init__(self, program: Program, part: str, treatment: str = "enumerated", temperature: float | Tensor = 1.0) -> None:
         super().__init__()
         self.program, self.treatment, self.temperature = program, treatment, temperature

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from pyrovae.core.doors import as_pair_and_rows, batches
+from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import device_of, inference, private_random
 from pyrovae.core.messages import no_density
-from pyrovae.core.pair import Pair, PairLike, open_run
+from pyrovae.core.pair import Pair, PairLike, modules, open_run
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import Data, Split, Stream
 from pyrovae.effects.labels import Labelled
@@ -24,6 +25,8 @@ from pyrovae.evidence import Evidence, log_evidence
 from pyrovae.evidence.evidence import mean_and_error
 
 __all__ = ["Evaluation", "evaluate"]
+
+ROWS_LOOKED_AT = 64  # to find out whether the pair has a density
 
 
 @dataclass(frozen=True, repr=False)
@@ -175,8 +178,14 @@ def evaluate(
             with inference(pair):
                 joint = log_evidence(known, split, num_samples=num_samples, **shared)
     active = {site: active_units(mean) for site, (mean, _) in moments.items() if site != "y"}
-    quantity = getattr(pair.model, "quantity", "log p(x)")
+    quantity = _quantity(pair)
     return Evaluation(evidence, active, kl, joint, classification, quantity, reconstruction, reason)
+
+
+def _quantity(pair: Pair) -> str:
+    """What the evidence is of, as the model says, or the likelihood in it."""
+    owners = [pair.model, *(part for owner in modules(pair.model) for part in owner.modules())]
+    return next((owner.quantity for owner in owners if hasattr(owner, "quantity")), "log p(x)")
 
 
 def _evidence(
@@ -194,8 +203,10 @@ def _evidence(
 
 def _no_density(pair: Pair, split: Split | Stream) -> str | None:
     """Why the pair has no log p(x); None where it has one."""
+    some = next(batches(pair, split, ROWS_LOOKED_AT))
     with inference(pair, seed=0):
-        return no_density(trace_pair(pair.model, pair.guide, next(batches(pair, split, 2))))
+        note_energies(pair.model, some)
+        return no_density(trace_pair(pair.model, pair.guide, some))
 
 
 def _labels(split: Split | Stream) -> torch.Tensor | None:

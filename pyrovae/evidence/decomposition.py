@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from pyrovae.core.pair import PairLike, as_pair
+from pyrovae.core.pair import PairLike, as_pair, known_spec
 from pyrovae.data import as_split
 from pyrovae.evidence.estimate import log_evidence, stream
 from pyrovae.evidence.evidence import Evidence, mean_and_error
@@ -134,7 +134,8 @@ def gaps(
     """
     shared: dict[str, Any] = {"batch_size": batch_size, "max_rows": max_rows, "seed": seed, "progress": progress}
     shared |= {"precision": precision, "compile": compile}
-    pair, data = as_pair(pair), as_split(data)
+    pair = as_pair(pair)
+    data = as_split(data, known_spec(pair))
     refining = Refined(num_steps=num_steps)
     columns = stream(pair, data, refining, **shared)
     return Gaps(

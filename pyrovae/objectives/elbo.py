@@ -7,13 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from pyro.infer import config_enumerate
+from pyro import poutine
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-from torch.distributions import kl_divergence
 
+from pyrovae.core.divergence import site_kl
+from pyrovae.core.enumeration import is_enumerable
 from pyrovae.core.pair import Program, describe, inputs
-from pyrovae.core.sites import mask_scores
+from pyrovae.core.sites import site_masks
 from pyrovae.core.trace import PairTrace
+from pyrovae.distributions.divergence import analytic_kl
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled
@@ -38,6 +41,9 @@ class ELBO(Objective):
         capacity:  E_q[log p(x | z)] - gamma |KL - C|, KL its mean over the batch
                                                                             (Burgess et al. 2018)
 
+    A ``pyro.factor`` of the guide is a loss of its own, which enters with a minus, as in Pyro: what is reported is then no
+    bound.
+
     All four may be scheduled (``fit(schedule={"beta": "linear:start=0,end=4,epochs=10"})``) where they are on; a warmup
     (``fit(kl_warmup=...)``) is beta, or C, growing linearly from 0 to its value.
 
@@ -53,6 +59,7 @@ class ELBO(Objective):
     """
 
     weights_kl = True
+    takes_guide_factors = True
 
     def __init__(
         self,
@@ -92,7 +99,7 @@ class ELBO(Objective):
         beta = schedule.get("beta", self.beta)
         if not (self.free_bits or traced.sampled) and self.capacity is None and isinstance(beta, float | int) and beta == 1:
             return Terms(bound, bound)  # nothing is weighted, nothing needs a score
-        likelihood = traced.total({n: traced.log_p[n] for n in traced.observed})
+        likelihood = traced.log_likelihood
         if self.free_bits or self.capacity is not None:
             refuse_sampled(traced, self, "enumerate it, or weight its KL by beta")
             kl = {n: traced.expect(traced.log_q[n] - traced.log_p[n]).mean(0) for n in traced.guide_sites}
@@ -100,7 +107,7 @@ class ELBO(Objective):
         entropy = traced.total({n: s for n, s in traced.log_q.items() if n not in traced.sampled})
         if traced.summed_out:
             self.refuse_weight(beta, traced)
-            cost = traced.log_joint - entropy
+            cost = self.joint(traced) - entropy
         else:
             prior = traced.total({n: s for n, s in traced.log_p.items() if n not in traced.observed})
             cost = likelihood + beta * (prior - entropy)
@@ -114,7 +121,12 @@ class ELBO(Objective):
 
     def log_weight(self, traced: PairTrace) -> Tensor:
         """log p(x, z) - log q(z | x) at each draw, (K, B), averaged over enumerated sites by q."""
-        return traced.expect(traced.log_joint - traced.total(traced.log_q))
+        return traced.expect(self.joint(traced) - traced.total(traced.log_q))
+
+    @staticmethod
+    def joint(traced: PairTrace) -> Tensor:
+        """log p(x, z) less the guide's own factors, (K, B) or (E, K, B)."""
+        return traced.log_joint if traced.guide_factors is None else traced.log_joint - traced.guide_factors
 
     @staticmethod
     def refuse_weight(beta: float | Tensor, traced: PairTrace) -> None:
@@ -166,7 +178,7 @@ class MeanField(ELBO):
             raise ContractError(
                 f"site {traced.summed_out[0]!r} is summed out in the model, where no KL is analytic; use 'elbo' or 'iwae'."
             )
-        likelihood = traced.expect(traced.total({n: traced.log_p[n] for n in traced.observed})).mean(0)
+        likelihood = traced.expect(traced.log_likelihood).mean(0)
         kl = {n: traced.expect(self.kl(traced, n)).mean(0) for n in traced.guide_sites}
         bound = likelihood - sum(kl.values(), traced.total({}).mean(0))
         if self.free_bits and self.free_bits_per == "dimension":
@@ -179,7 +191,7 @@ class MeanField(ELBO):
         guide, model = traced.guide_sites[name], traced.model_sites[name]
         if name not in traced.enumerated and not crosses(traced, name):
             try:
-                kl = mask_scores(guide, kl_divergence(guide["fn"], model["fn"]))
+                kl = site_kl(guide, model)
                 return kl.expand(torch.broadcast_shapes(kl.shape, traced.shape))
             except NotImplementedError:
                 pass
@@ -197,7 +209,12 @@ class MeanField(ELBO):
             raise ContractError(f"site {name!r} is no product over its dimensions; use free_bits_per='site'.")
         if traced.enumerated:
             raise ContractError(f"free bits per dimension of {name!r} given enumerated sites: use free_bits_per='site'.")
-        kl = kl_divergence(guide, model)
+        if any(site_masks(sites[name]) for sites in (traced.guide_sites, traced.model_sites)):
+            raise ContractError(f"site {name!r} is masked, so no KL per dimension is right; use free_bits_per='site'.")
+        try:
+            kl = analytic_kl(guide, model)
+        except NotImplementedError as error:
+            raise ContractError(f"site {name!r} has no KL per dimension ({error}); use free_bits_per='site'.") from error
         return kl.flatten(-event_dim).expand(*traced.shape, -1).mean(0)
 
 
@@ -223,11 +240,21 @@ class Enum(ELBO):
         return super().trace(replace(given, model=_Marked(given.model), guide=_Marked(given.guide)), batch)
 
 
+def _mark(site: Any) -> Any:
+    """What a site is told: to be enumerated where it can be."""
+    taken = site["type"] != "sample" or site["is_observed"] or "enumerate" in site["infer"]
+    if taken or site_is_subsample(site) or not is_enumerable(site["fn"]):
+        return {}
+    return {"enumerate": "parallel", "expand": False}
+
+
 class _Marked:
     """A program whose discrete sites of finite support all ask to be enumerated."""
 
+    wraps = True
+
     def __init__(self, program: Program) -> None:
-        self.program, self.marked = program, config_enumerate(program)
+        self.program, self.marked = program, poutine.infer_config(program, config_fn=_mark)
         self.__qualname__ = describe(program)
 
     def __call__(self, **batch: Tensor) -> Any:
@@ -249,6 +276,7 @@ class STL(ELBO):
     """
 
     weights_kl = False
+    takes_guide_factors = False
     weights: dict[str, float] = {}  # none of the ELBO's
 
     def __init__(self, num_particles: int = 1) -> None:

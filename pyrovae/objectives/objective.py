@@ -101,6 +101,7 @@ class Objective(pyro.infer.ELBO):
             none where what is reported is no estimate of log p(x) at all.
         separable: whether the loss of a batch is the mean of its rows' losses.
         weights_kl: whether a weight on the KL (beta, warmup) is right for it.
+        takes_guide_factors: whether ``pyro.factor`` terms of the guide are part of it.
         networks: parameters and buffers of the objective's own (discriminators, baselines); None for most.
     """
 
@@ -110,6 +111,7 @@ class Objective(pyro.infer.ELBO):
     bound: str = "lower"
     separable: bool = True
     weights_kl: bool = False
+    takes_guide_factors: bool = False
     networks: nn.Module | None = None
 
     def __init__(self, num_particles: int = 1) -> None:
@@ -195,6 +197,8 @@ class Objective(pyro.infer.ELBO):
             raise ContractError(message)
         if self.bound != "none" and (message := no_density(traced, latent_only=True)):
             raise ContractError(f"{self!r} is a bound on log p(x), and {message} Or train it with objective 'energy'.")
+        if traced.guide_factors is not None and not self.takes_guide_factors:
+            raise ContractError(f"the guide has a pyro.factor, a loss of its own, which {self!r} would leave out; use 'elbo'.")
         return traced
 
     # -------------------------------------------------------------------------------------- the face of a Pyro ELBO

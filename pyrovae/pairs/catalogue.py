@@ -9,12 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import torch
-
-from pyrovae.core.pair import Pair, as_pair, remember
+from pyrovae.core.pair import Pair, as_pair, remember, remember_spec
 from pyrovae.data import DataSpec
-from pyrovae.data.spec import KINDS
-from pyrovae.distributions.likelihoods import LIKELIHOODS
+from pyrovae.data.spec import GREY_KINDS
+from pyrovae.distributions.likelihoods import named
 from pyrovae.effects.missing import observed_part
 from pyrovae.errors import OptionError, UnusedOptionError
 from pyrovae.pairs.needs import Need
@@ -89,7 +87,7 @@ class Recipe:
     def has_density(self, options: Mapping[str, Any]) -> bool:
         """Whether the pair of these options has a log p(x)."""
         likelihood = options.get("likelihood")
-        if likelihood is not None and not LIKELIHOODS[likelihood].is_density:
+        if likelihood is not None and not named(likelihood).is_density:
             return False
         if isinstance(self.density, Mapping):
             return all({**self.defaults, **options}[option] == value for option, value in self.density.items())
@@ -106,6 +104,11 @@ class Recipe:
                 if not met and chosen[option] != self.defaults[option]:
                     goes = other if value is ... else f"{other}={value!r}"
                     raise UnusedOptionError(f"option {option} of pair {self.name} goes with {goes}; leave it out.", option)
+        if spec.kind not in GREY_KINDS and spec.kind not in self.kinds:
+            raise OptionError(
+                f"pair {self.name} takes {', '.join(self.kinds)} data, and {spec.main} of {spec.name} is of kind {spec.kind}; "
+                f"choose another pair, or say another kind where the data are loaded, as in kinds={{{spec.main!r}: 'real'}}."
+            )
         for need in self.needs:
             if not need.met(spec):
                 raise OptionError(need.refusal.format(name=spec.name, shape=spec.shape))
@@ -154,7 +157,7 @@ def recipe(
     sites: Sequence[str] = ("z",),
     objective: str | Mapping[str, Any] = "elbo",
     density: bool | str | Mapping[str, Any] = True,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] | None = None,
     needs: Sequence[Need] = (),
     only: Mapping[str, str | Mapping[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Pair]]:
@@ -175,11 +178,11 @@ def recipe(
             given = {name: value for name, value in options.items() if name in plain}
             made = body(spec, **given, **{name: each.with_options(spec, options) for name, each in lists.items()})
             pair = made if isinstance(made, Pair) else replace(as_pair(made), objective=objective)
-            pair = replace(pair, recipe={"name": known.name, "options": options})
             if spec.roles.get("missing"):
                 pair = observed_part(pair)
-            shapes = {"x": spec.shape, **spec.covariates}
-            remember(pair.model, {key: torch.zeros(1, *shape) for key, shape in shapes.items()})
+            pair = replace(pair, recipe={"name": known.name, "options": options})
+            remember(pair.model, spec.zeros(1))
+            remember_spec(pair, spec)
             return pair
 
         del build.__wrapped__
@@ -190,7 +193,8 @@ def recipe(
         other = CATALOGUE.entries.get(name)
         if other is not None and inspect.getfile(other.build) != file:
             raise OptionError(f"two recipes are called {name!r}: {other.build.__module__} and {body.__module__}.")
-        facts = tuple(sites), objective, density, tuple(kinds), tuple(needs), only or {}, tuple(tiny)
+        usual = (*GREY_KINDS, "count") if "likelihood" in signature.parameters else GREY_KINDS  # counts have likelihoods
+        facts = tuple(sites), objective, density, tuple(kinds or usual), tuple(needs), only or {}, tuple(tiny)
         known = CATALOGUE.entries[name] = Recipe(name, authors, title, year, *facts, Path(file).parent.name, build)
         return build
 

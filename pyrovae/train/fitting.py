@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -18,24 +19,28 @@ import torch
 from pyrovae import objectives
 from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
 from pyrovae.core.admission import Admission, to_pair
+from pyrovae.core.alone import alone
 from pyrovae.core.contract import check_batch
-from pyrovae.core.pair import Pair, Program, adopt, as_pair, modules
+from pyrovae.core.pair import Pair, Program, adopt, as_pair, known_spec, modules, remember_spec
 from pyrovae.data import Data, Split, Stream, as_data
 from pyrovae.errors import OptionError, PyrovaeError
-from pyrovae.files import make_folder, write_json
+from pyrovae.files import clear_folder, locked, make_folder, write_json
 from pyrovae.objectives import Objective
 from pyrovae.objectives.moves import prepare_objective
 from pyrovae.train.callbacks import Callback
 from pyrovae.train.compilation import compile_if_worthwhile
 from pyrovae.train.loop import Loop
 from pyrovae.train.processes import Processes
-from pyrovae.train.run import CONFIG, Run
+from pyrovae.train.run import CHECKPOINT, CONFIG, LEFTOVERS, Run
 from pyrovae.train.settings import FitSettings
 from pyrovae.train.training import Training
 
 __all__ = ["fit"]
 
+log = logging.getLogger("pyrovae")
 
+
+@alone()
 def fit(
     pair: Pair | tuple[Program, Program],
     data: Any,
@@ -134,15 +139,20 @@ def fit(
     settings = replace(settings, device=resolve_device(device if processes is None else processes.device))
     _check_together(settings, objective, data)
     adopt(pair.model, pair.guide)
+    _say_of_kinds(pair, data)
+    remember_spec(pair, data.spec)
     prepare(pair, data, objective, settings)
     config = _configuration(pair, data, settings, describe_objective(objective, chosen), processes)
     run = Run(pair, data, config)
     training = Training(run, objective, settings, processes)
     compile_if_worthwhile(training)
     if out is not None and (processes is None or processes.rank == 0):  # last, so that what is refused leaves no folder
-        run.path = make_folder(out)
-        write_json(run.path / CONFIG, config)
-    return Loop(training, progress).train()
+        run.path = make_folder(out, CHECKPOINT, LEFTOVERS)
+    with locked(run.path):
+        if run.path is not None:
+            clear_folder(make_folder(run.path, CHECKPOINT, LEFTOVERS))
+            write_json(run.path / CONFIG, config)
+        return Loop(training, progress).train()
 
 
 def _configuration(
@@ -181,6 +191,18 @@ def admit_validation(pair: Pair, valid: Split | Stream, batch_size: int) -> None
             admit(batch)
     except PyrovaeError as error:
         raise type(error)(f"validation data: {error}") from error
+
+
+def _say_of_kinds(pair: Pair, data: Data) -> None:
+    """Warn of data that are of another kind than those that the pair was built for or last fitted to."""
+    known = known_spec(pair)
+    for key in known.keys.keys() & data.spec.keys.keys() if known is not None else ():
+        before, now = known.keys[key].kind, data.spec.keys[key].kind
+        if before != now:
+            log.warning(
+                "%s is %s in %s, and %s in the data that the pair knows; load the data with kinds={%r: %r} for the same.",
+                *(key, now, data.spec.name, before, key, before),
+            )
 
 
 def resolve_device(device: str) -> str:

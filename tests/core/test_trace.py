@@ -31,6 +31,7 @@ def test_scores_are_per_datum_and_complete(name):
 
 def test_encoder_runs_once_per_datum_and_decoder_once_per_particle():
     pair = exact.sigmoid_decoder(2)
+    trace_pair(pair.model, pair.guide, pair.batch)  # which finds out, once, how the programs take particles
     shapes = {}
     pair.guide.loc.register_forward_hook(lambda m, a, out: shapes.setdefault("encoder", []).append(out.shape))
     pair.model.decoder.register_forward_hook(lambda m, a, out: shapes.setdefault("decoder", []).append(out.shape))

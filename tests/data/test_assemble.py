@@ -16,10 +16,12 @@ KINDS = {
     "uint8 of 0 and 1": (np.eye(4, dtype=np.uint8), "binary", None),
     "float of 0 and 1": (np.eye(4, dtype=np.float64), "binary", None),
     "int of 0 and 1": (np.eye(4, dtype=np.int64), "binary", None),
-    "uint8": (np.arange(16, dtype=np.uint8).reshape(4, 4) * 17, "levels", 256),
-    "int in 0..255": (np.arange(16).reshape(4, 4), "levels", 256),
-    "uint16 big-endian": (np.arange(16, dtype=">u2").reshape(4, 4), "levels", 256),
-    "int beyond": (np.arange(16).reshape(4, 4) * 99, "real", None),
+    "uint8": (np.arange(16, dtype=np.uint8).reshape(4, 4) * 17, "count", None),
+    "uint8 images": (np.arange(64, dtype=np.uint8).reshape(4, 4, 4) * 4, "levels", 256),
+    "flat uint8 images": (np.arange(256, dtype=np.uint8).reshape(4, 64), "levels", 256),
+    "int in 0..255": (np.arange(16).reshape(4, 4), "count", None),
+    "uint16 big-endian": (np.arange(16, dtype=">u2").reshape(4, 4), "count", None),
+    "int beyond": (np.arange(16).reshape(4, 4) * 99, "count", None),
     "negative int": (np.arange(16).reshape(4, 4) - 3, "real", None),
     "unit": (np.linspace(0, 1, 16).reshape(4, 4), "unit", None),
     "float16 unit": (np.linspace(0, 1, 16, dtype=np.float16).reshape(4, 4), "unit", None),
@@ -48,19 +50,19 @@ def test_kinds(case, door, tmp_path):
         "dataset": Broken(list(as_tensor)),
     }
     data = as_data(objects[door], name="x")
-    assert (data.spec.kind, data.spec.levels, data.spec.shape) == (kind, levels, (4,))
+    assert (data.spec.kind, data.spec.levels, data.spec.shape) == (kind, levels, array.shape[1:])
     batch = next(data.train.epoch(2, seed=0, epoch=0))["x"]
-    assert batch.dtype == torch.float32
+    assert batch.dtype == (torch.int64 if kind == "count" else torch.float32)
     rows = torch.from_numpy(native.astype(np.float32)) / (255 if levels else 1)
-    assert all((row == rows).all(1).any() for row in batch)
+    assert all((row == rows).flatten(1).all(1).any() for row in batch)
 
 
 def test_extra_keys_ride_along():
     obj = {"x": np.random.rand(10, 3), "y": [0, 1] * 5, "mask": torch.ones(10, 3, dtype=torch.bool)}
     obj["y"], obj["c"] = np.array(obj["y"]), torch.rand(10, 2, dtype=torch.float64)
     batch = next(as_split(obj).epoch(4, seed=0, epoch=0))
-    assert batch["mask"].dtype == torch.bool and batch["c"].dtype == torch.float64
-    assert torch.equal(batch["c"], obj["c"][batch["index"]]) and batch["x"].dtype == torch.float32
+    assert batch["mask"].dtype == torch.bool and batch["c"].dtype == torch.float32
+    assert torch.equal(batch["c"], obj["c"][batch["index"]].float()) and batch["x"].dtype == torch.float32
     assert as_data(obj).train.keys == ("x", "y", "mask", "c")
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from data_sets import GOOD, NAN, grey_images, one_sentence
 
-from pyrovae.data import DataSpec, as_data, as_split, load
-from pyrovae.data.store import Mapped
+from pyrovae.data import DataSpec, KeySpec, as_data, as_split, load
+from pyrovae.data.columns import Mapped
 from pyrovae.errors import DataError
 
 
@@ -53,7 +53,8 @@ def test_npz_forms(tmp_path):
     np.savez(tmp_path / "b.npz", train=x, test=x[:4])
     a, b = load(tmp_path / "a.npz", binarization="dynamic"), load(tmp_path / "b.npz")
     assert isinstance(a.train.store.columns["x"], torch.Tensor) and isinstance(b.train.store.columns["x"], Mapped)
-    assert a.spec == DataSpec("a", (784,), "binary", None, 5, "dynamic") and len(a.test) == 4
+    x_as_drawn = {"x": KeySpec((784,), "binary", size=256)}
+    assert a.spec == DataSpec("a", classes=5, binarization="dynamic", keys=x_as_drawn) and len(a.test) == 4
     assert b.valid is None and torch.equal(b.test["x"], torch.from_numpy(x[:4]).float() / 255)
 
 
@@ -79,12 +80,13 @@ def damaged_files(folder):
     (folder / "zero.npy").write_bytes(b"")
     (folder / "text.npz").write_text("hello")
     (folder / "table.csv").write_text("1,2")
+    (folder / "table.xls").write_text("1,2")
     (folder / "folder").mkdir()
-    np.savez(folder / "keys.npz", images=GOOD, labels=GOOD)
+    np.savez(folder / "keys.npz", x_train=GOOD, y=GOOD)
     np.savez(folder / "nothing.npz")
     np.savez(folder / "half.npz", x_train=GOOD, y_test=GOOD)
     np.savez(folder / "nan.npz", train=GOOD, test=NAN)
-    np.save(folder / "strings.npy", np.array(["a"]))
+    np.save(folder / "dates.npy", np.array(["2020-01-01"], dtype="datetime64[D]"))
     np.savez(folder / "empty.npz", x=GOOD[:0])
     np.savez(folder / "number.npz", x=3)
     np.savez(folder / "lengths.npz", x=GOOD, y=np.zeros(3))
@@ -97,13 +99,14 @@ FILES = {
     "cut.npz": "no whole .npz file",
     "zero.npy": "no whole .npy file",
     "text.npz": "no whole .npz file",
-    "table.csv": "a .csv file",
-    "folder": "a folder",
-    "keys.npz": "images, labels; expected x",
+    "table.csv": "holds no rows",
+    "table.xls": "a .xls file",
+    "folder": "holds no images",
+    "keys.npz": "x_train, y; expected x",
     "nothing.npz": "none; expected x",
     "half.npz": "x_train, y_test; expected",
     "nan.npz": r"\(test\).*row 7",
-    "strings.npy": "dtype <U1",
+    "dates.npy": "dtype datetime64",
     "empty.npz": "empty, of shape",
     "number.npz": "single number",
     "lengths.npz": "10 rows of x but 3 of y",

@@ -12,7 +12,7 @@ import torch
 from data_sets import ROWS, one_sentence, write_idx
 from scipy.io import savemat
 
-from pyrovae.data import DATASETS, DataSpec, load, named, names
+from pyrovae.data import DATASETS, DataSpec, KeySpec, load, named, names
 from pyrovae.errors import DataError
 
 
@@ -28,7 +28,8 @@ def test_names_and_descriptions():
 
 def test_digits(digits):
     assert [len(part) for part in (digits.train, digits.valid, digits.test)] == [1297, 250, 250]
-    assert digits.spec == DataSpec("digits", (8, 8), "binary", None, 10, "dynamic")
+    drawn = {"x": KeySpec((8, 8), "binary", size=17)}
+    assert digits.spec == DataSpec("digits", classes=10, binarization="dynamic", keys=drawn)
     assert repr(digits).count("\n") == 0 and "1,297 train" in repr(digits)
     grey = load("digits", binarization="none")
     assert grey.spec == DataSpec("digits", (8, 8), "levels", 17, 10, "none")

@@ -56,7 +56,7 @@ def test_the_error_of_the_mean_counts_data_and_monte_carlo():
     covered = []
     for rows in torch.arange(len(x)).split(40):
         value, stderr = evidence.value[rows], evidence.stderr[rows]
-        part = type(evidence)(*(getattr(evidence, name)[rows] for name in list(vars(evidence))[:9]))
+        part = type(evidence)(*(getattr(evidence, name)[rows] for name in list(vars(evidence))[:10]))
         assert part.mean_mc_stderr == pytest.approx(float(stderr.square().sum().sqrt() / 40))
         assert part.mean_stderr == pytest.approx(float(value.std() / 40**0.5)) and part.mean_stderr > part.mean_mc_stderr
         covered.append(abs(part.mean - truth) < 1.96 * part.mean_stderr)
@@ -152,6 +152,7 @@ def test_memory_does_not_grow_with_k():
     """100,000 samples of a datum in passes of at most 5,000 rows."""
     pair = exact.PAIRS["sigmoid-decoder 1d"]()
     sizes = []
+    pv.check(pair, pair.batch)  # which finds out, once, how the programs take particles
     pair.model.decoder.register_forward_hook(lambda m, a, out: sizes.append(out.shape[0] * out.shape[1]))
     evidence = pv.log_evidence(pair, {"x": pair.batch["x"][:2]}, num_samples=100_000)
     assert max(sizes) <= 5000 and sum(sizes[1:]) == 200_000 and evidence.num_samples == 100_000

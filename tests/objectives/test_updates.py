@@ -361,7 +361,10 @@ def as_before(folder: Path, share) -> None:
     history = [{key: share(row["epoch"]) if key == "beta" else row[key] for key in order} for row in saved["history"]]
     save_state(path, {**saved, "history": history, "optimizer": optimizer, "scheduler": next(iter(schedulers), None)})
     config = read_json(folder / "config.json")
-    del config["fit"]["schedule"], config["fit"]["optimizers"], config["data"]["spec"]["roles"]
+    del config["fit"]["schedule"], config["fit"]["optimizers"]
+    spec = pv.data.DataSpec.from_json(config["data"]["spec"])
+    own = {name: getattr(spec, name) for name in ("name", "shape", "kind", "levels", "classes", "binarization", "covariates")}
+    config["data"]["spec"] = own
     write_json(folder / "config.json", config)
 
 
