@@ -7,12 +7,13 @@ that is trained gets a store of its own, so that many pairs live in one process.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, cast
 
 import pyro
@@ -41,6 +42,7 @@ __all__ = [
     "remember_spec",
     "parameter_scope",
     "set_trainable",
+    "take_over",
     "template",
     "told_keys",
     "without_wrappers",
@@ -71,6 +73,46 @@ class Pair:
     def __post_init__(self) -> None:
         for stage in self.stages:
             set_trainable(stage, False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = (getattr(self, each.name) for each in fields(self))
+        return restored, (_STORES.get(_owner(self.model)), *given)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Pair:
+        for program in (self.model, self.guide):
+            if inspect.isfunction(program) and _STORES.get(program, {"params": {}})["params"]:
+                raise ContractError(
+                    f"{describe(program)} is a function, whose parameters belong to it, so that a copy would share them; "
+                    "write it as an nn.Module or a method, or pickle the pair."
+                )
+        make, given = self.__reduce__()
+        copied: Pair = make(*copy.deepcopy(given, memo))
+        return copied
+
+    @contextmanager
+    def parameters_in_pyro(self) -> Iterator[None]:
+        """Within it Pyro's parameter store is the pair's own, so that Pyro's tools see, save and change what was trained.
+
+        Modules are in it as ``model`` and ``guide``, as ``pyro.module`` would enter them.
+
+        >>> import pyro
+        >>> from pyrovae import data, pairs
+        >>> with pairs.vae(data.DataSpec("toy", (4,), "real"), latent_dim=2).parameters_in_pyro():
+        ...     all(name.startswith(("model$$$", "guide$$$")) for name in pyro.get_param_store())
+        True
+        """
+        adopt(self.model, self.guide)
+        with parameter_scope(self.model, self.guide):
+            held = set(pyro.get_param_store())
+            entered = {}
+            for label, program in (("model", self.model), ("guide", self.guide)):
+                if isinstance(owner := _owner(program), nn.Module) and not isinstance(owner, PyroModule):
+                    entered[label] = pyro.module(label, owner)
+            try:
+                yield
+            finally:
+                for name in [n for n in pyro.get_param_store() if n not in held and n.partition("$$$")[0] in entered]:
+                    del pyro.get_param_store()[name]
 
 
 def set_trainable(pair: Pair, trainable: bool) -> None:
@@ -177,6 +219,39 @@ def adopt(model: Program, guide: Program) -> None:
         store["constraints"] = {**other["constraints"], **store["constraints"]}
     for program in (model, guide):
         _STORES[_owner(program)] = store
+
+
+def take_over(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> list[str]:
+    """:func:`adopt`, going on from what Pyro's own store holds of the parameters that the programs ask for; their names.
+
+    They stay the tensors that they are, so that Pyro's store sees them trained.
+    """
+    new = not any(_owner(program) in _STORES for program in (model, guide))
+    held = cast(Any, pyro.get_param_store().get_state())
+    asked: set[str] = set()
+    if new and held["params"] and not any(isinstance(_owner(each), PyroModule) for each in (model, guide)):
+        state = {"params": dict(held["params"]), "constraints": dict(held["constraints"])}
+        with pyro.get_param_store().scope(cast(Any, state)), torch.random.fork_rng(), torch.no_grad():
+            for program in (guide, model):
+                try:
+                    trace = pyro.poutine.trace(program).get_trace(**inputs(program, batch))
+                except Exception:  # of which the check of the pair speaks
+                    continue
+                asked |= {name for name, node in trace.nodes.items() if node["type"] == "param"}
+    adopt(model, guide)
+    names = sorted(asked & held["params"].keys())
+    _STORES[_owner(model)]["params"] |= {name: held["params"][name] for name in names}
+    _STORES[_owner(model)]["constraints"] |= {name: held["constraints"][name] for name in names}
+    return names
+
+
+def restored(store: dict[str, Any] | None, *given: Any) -> Pair:
+    """The pair of a copy or a pickle, with the parameters that its programs made by ``pyro.param``."""
+    pair = Pair(*given)
+    if store is not None:
+        for program in (pair.model, pair.guide):
+            _STORES[_owner(program)] = store
+    return pair
 
 
 @contextmanager
