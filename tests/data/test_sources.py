@@ -198,7 +198,10 @@ def test_text_is_sequences_of_words(tmp_path):
     assert all(words in (["the", "cat", "sat"], ["the", "dog"], ["sat"], ["the", "cat"]) for words in rows.values())
 
 
-@pytest.mark.parametrize(("name", "missing", "mend"), [("t.parquet", "pyarrow", "pyarrow"), ("images", "PIL", "pillow")])
+ABSENT = [("t.parquet", "pyarrow", "pyarrow"), ("images", "PIL", "pillow"), ("t.h5ad", "anndata", "anndata")]
+
+
+@pytest.mark.parametrize(("name", "missing", "mend"), ABSENT)
 def test_a_library_that_is_absent_is_named_by_what_installs_it(tmp_path, monkeypatch, name, missing, mend):
     real = builtins.__import__
 
