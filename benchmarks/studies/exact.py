@@ -62,13 +62,22 @@ _HALF = (0.8, 2.0, 3.5)
 _REAL = (0.3, -1.2, 2.0)
 GIVEN: list[Given] = [
     ("Normal", lambda t: dist.Normal(t[..., 1], 1.0), normal_x, normal_guide, reals(), _REAL, (0.9, 0.2), (0.5, -0.4)),
-    ("Laplace", lambda t: dist.Laplace(t[..., 1], 1.0), normal_x, normal_guide, reals(20.0), _REAL, (0.9, 0.2), (0.6, -0.3)),
+    (
+        "SkewLogistic",
+        lambda t: dist.SkewLogistic(t[..., 1], 1.0, 2.0),
+        normal_x,
+        normal_guide,
+        tails(4.0),
+        _REAL,
+        (0.9, 0.2),
+        (0.6, -0.3),
+    ),
     (
         "Cauchy",
         lambda t: dist.Cauchy(t[..., 1], 1.0),
         normal_x,
-        lambda x, p: dist.StudentT(2.0, p[..., 0] * x[..., 0], p[..., 1].exp()),
-        tails(9.0, 1601),
+        lambda x, p: dist.StudentT(7.0, p[..., 0] * x[..., 0], p[..., 1].exp()),
+        tails(9.0, 1001),
         _REAL,
         (0.9, 0.2),
         (0.6, -0.3),

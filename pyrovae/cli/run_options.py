@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ from pyrovae.train import Run
 
 __all__ = ["load_run", "own_pair", "run_parser", "set_threads", "first_rows"]
 
+MOST_THREADS = 64  # or as many as there are CPUs
+
 
 def set_threads(threads: int | None) -> None:
     """Let torch use so many CPU threads; None leaves it its own number."""
     if threads is not None:
-        if threads < 1:
-            raise OptionError(f"threads is {threads}; expected at least 1.")
+        most = max(MOST_THREADS, os.cpu_count() or 1)
+        if not 1 <= threads <= most:
+            raise OptionError(f"threads is {threads}; expected a whole number from 1 to {most}.")
         torch.set_num_threads(threads)
 
 
@@ -67,4 +71,6 @@ def first_rows(run: Run, num: int) -> dict[str, torch.Tensor]:
     part = None if run.data is None else run.data.test or run.data.train
     if part is None:
         raise RunError(f"{run.path} has no data; give --data.")
+    if num < 1:
+        raise OptionError(f"num is {num}; expected a whole number of at least 1.")
     return {key: value for key, value in next(iter(part.batches(num))).items() if key not in ("y", "index")}

@@ -11,7 +11,7 @@ that scores are (E, K, B) there; :attr:`PairTrace.log_weight` sums them out exac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,6 +19,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyrovae.core.keys import drawn_keys, main_key
 from pyrovae.core.layout import settle_particles
 from pyrovae.core.pair import Program, batch_size
 from pyrovae.core.run import latents_trace, replay_trace, run_program
@@ -33,6 +34,8 @@ from pyrovae.core.sites import (
     site_masks,
     without_mask,
 )
+from pyrovae.core.sum_product import recycles, sum_out
+from pyrovae.core.support import observed_density
 from pyrovae.distributions.density import is_factor, log_density
 from pyrovae.distributions.supports import inside
 from pyrovae.errors import ContractError
@@ -52,6 +55,7 @@ class PairTrace:
         seen: the draws as the model saw them, where they were passed ``through`` something.
         through: that something.
         batch: what the programs ran on.
+        program: the model.
     """
 
     model: poutine.Trace
@@ -61,6 +65,18 @@ class PairTrace:
     seen: Mapping[str, Tensor] | None = None
     through: Callable[[Site], Tensor] | None = None
     batch: Mapping[str, Tensor] = field(default_factory=dict)
+    program: Program | None = None
+
+    @property
+    def key(self) -> str:
+        """The key of the batch that the data are: x, or what the first observed site of the model is given."""
+        assert self.program is not None
+        return main_key(drawn_keys(self.program, self.batch, given=self.batch))
+
+    @property
+    def data(self) -> Tensor:
+        """The data, (B, *shape)."""
+        return self.batch[self.key]
 
     @cached_property
     def model_sites(self) -> dict[str, Site]:
@@ -125,8 +141,8 @@ class PairTrace:
     def _total_log_p(self) -> Tensor:
         """Sum over the model's sites; one that the model drew itself was proposed by its own distribution, which cancels."""
         own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
-        summed = {n: self.mass("model", n) for n in self.summed_out}
-        return self.total({n: self.log_p[n] for n in self.model_sites if n not in own} | summed)
+        names = [n for n in self.model_sites if n not in own or n in self.summed_out]
+        return self.marginal(names) if self.recycled else self.total(self._masses(names))
 
     def mass(self, program: str, name: str) -> Tensor:
         """log p or log q of an enumerated site whatever mask is on it: the weights of a sum, which always add up to one."""
@@ -134,11 +150,29 @@ class PairTrace:
         scores = self.log_p if program == "model" else self.log_q
         return self._score(program, without_mask(site)) if site_masks(site) else scores[name]
 
+    def _masses(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """The scores of some of the model's sites, those that it sums out without their masks."""
+        return {n: self.mass("model", n) if n in self.summed_out else self.log_p[n] for n in names}
+
+    def marginal(self, names: Iterable[str]) -> Tensor:
+        """log sum over all that is enumerated in the model of exp(sum of the scores of these sites), (K, B)."""
+        return sum_out(self._masses(names), self.model_sites, self.shape)
+
+    @cached_property
+    def recycled(self) -> bool:
+        """Whether sites that the model sums out share dimensions, under ``pyro.markov``."""
+        if recycles(self.guide_sites):
+            raise ContractError(
+                f"the guide enumerates {', '.join(self.enumerated)} under pyro.markov, where they share a dimension; leave "
+                "them to the model, which sums them out, or draw them."
+            )
+        return recycles(self.model_sites)
+
     @cached_property
     def log_joint(self) -> Tensor:
         """log p(x_b, z_kb), sites that only the model has summed out, (K, B), or (E, K, B) over the guide's enumerated."""
         result = self._total_log_p
-        for name in self.summed_out:
+        for name in [] if self.recycled else self.summed_out:
             result = result.logsumexp(self.model_sites[name]["infer"]["_enumerate_dim"], keepdim=True)
         return result
 
@@ -207,7 +241,8 @@ class PairTrace:
 
     def _score(self, program: str, site: Site) -> Tensor:
         try:
-            log_prob = log_density(site["fn"], site["value"])
+            observed = site["is_observed"] and program == "model"
+            log_prob = (observed_density if observed else log_density)(site["fn"], site["value"])
         except NotImplementedError as error:
             raise ContractError(
                 f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "
@@ -266,4 +301,4 @@ def trace_pair(
     def rerun(latents: Mapping[str, Tensor]) -> poutine.Trace:
         return run_program(guide, batch, num_particles, replay=replay_trace(guide_trace, latents))
 
-    return PairTrace(model_trace, guide_trace, shape, rerun, seen, through, batch)
+    return PairTrace(model_trace, guide_trace, shape, rerun, seen, through, batch, model)

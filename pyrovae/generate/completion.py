@@ -16,7 +16,8 @@ from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.effects.missing import ObservedPart
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
-from pyrovae.generate.expectation import expectation, most_probable
+from pyrovae.generate.expectation import expectation, linear_means, values_of
+from pyrovae.generate.given import refuse_own_reading
 from pyrovae.generate.reconstruction import require_samples
 
 __all__ = ["HIDDEN", "complete", "conditional_samples", "impute", "known_part"]
@@ -27,7 +28,7 @@ def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
 
         sum_k v_k E[x | z_k],   v_k = w_k / sum_k w_k,   w_k = p(x_observed, z_k) / q(z_k | x_observed)
 
-    Of categories, which have no mean, the most probable: argmax_c sum_k v_k p(x = c | z_k).
+    Of categories and ordered levels, which have no mean, the most probable: argmax_c sum_k v_k p(x = c | z_k).
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
@@ -52,12 +53,11 @@ def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
     with inference(pair):
         for start in range(0, batch_size(rows), step):
             some = {key: value[start : start + step] for key, value in rows.items()}
+            refuse_own_reading(pair.model, some, "x")
             traced = trace_pair(*programs, some, num_samples, enumerate_sites=False)
             weights, p_x = traced.log_weight.softmax(0), traced.model_sites["x"]["fn"]
-            filled = most_probable(p_x, weights)
-            if filled is None:
-                means = expectation(p_x)
-                filled = (weights.reshape(*traced.shape, *[1] * (means.dim() - 2)) * means).sum(0)
+            means = [(weights.reshape(*traced.shape, *[1] * (mean.dim() - 2)) * mean).sum(0) for mean in linear_means(p_x)]
+            filled = values_of(p_x, means)
             parts.append(torch.where(some["mask"].bool(), some["x"], filled.to(some["x"].dtype)))
     return torch.cat(parts)
 
@@ -94,6 +94,7 @@ def complete(pair: PairLike, data: Any, num_samples: int = 1, num_steps: int = 2
     x, mask = rows["x"], rows["mask"].bool()
     latents: dict[str, Tensor] | None = None
     with inference(pair):
+        refuse_own_reading(model, rows, "x")
         for _ in range(num_steps):
             rows["x"] = x
             proposal = trace_pair(model, guide, rows, enumerate_sites=False)
@@ -126,6 +127,7 @@ def conditional_samples(pair: PairLike, data: Any, num_samples: int = 1, mean: b
     require_samples(num_samples)
     rows = _rows(pair, data, "given")
     with inference(pair):
+        refuse_own_reading(pair.model, rows, "x")
         prior = sample_sites(run_program(pair.model, rows, num_samples))
         p_x = prior["x"]["fn"]
         drawn = expectation(p_x) if mean else p_x.sample()
@@ -164,7 +166,8 @@ def _observe_part(program: Program) -> Program:
 
 
 def _rows(pair: Pair, data: Any, key: str) -> Batch:
-    batch = as_batch(pair, data)
+    seen = Pair(_observe_part(pair.model), _observe_part(pair.guide)) if key == "mask" else pair
+    batch = as_batch(seen, data)
     if key not in batch:
         raise ContractError(f"the batch has {', '.join(batch)} and no {key!r}, 1 where x is known and 0 elsewhere.")
     return batch
