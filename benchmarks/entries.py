@@ -10,6 +10,7 @@ from benchmarks.studies import (
     exact,
     gradient_snr,
     kills,
+    leaks,
     m2_evidence,
     objectives,
     precision,
@@ -33,6 +34,7 @@ STUDIES = (
     m2_evidence,
     defaults,
     kills,
+    leaks,
     source,
 )
 SPEED = (steps, earlier, fit, m2, evidence_speed)
