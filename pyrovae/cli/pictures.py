@@ -60,7 +60,7 @@ def draw_samples(args: list[str]) -> int:
         x = drawn["x"] if "x" in drawn else list(drawn.values())[-1]
         columns = options.num if options.by_class else None
         plots.save(plots.image_grid(x, columns, vmin=min(0.0, float(x.min())), vmax=max(1.0, float(x.max()))), options.out)
-    say(f"{len(drawn['x'])} samples in {options.out}")
+    say(f"{len(next(iter(drawn.values())))} samples in {options.out}")
     return 0
 
 

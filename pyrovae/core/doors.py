@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from pyrovae.core.inference import device_of
-from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, known_spec, open_run, template
+from pyrovae.core.layout import settle_particles
+from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, known_spec, open_run, parameter_scope, template
+from pyrovae.core.run import has_rows
 from pyrovae.data import Data, Split, Stream, as_split
 from pyrovae.errors import ContractError, OptionError
 
@@ -20,7 +22,11 @@ def batches(pair: Pair, data: Any, rows: int) -> Iterator[Batch]:
     """All rows of the data, so many at a time, on the pair's device."""
     device = device_of(pair.model, pair.guide)
     for batch in as_split(data, known_spec(pair)).batches(rows):
-        yield {key: value.to(device) for key, value in batch.items()}
+        batch = {key: value.to(device) for key, value in batch.items()}
+        if has_rows(pair.model) is None:
+            with parameter_scope(pair.model, pair.guide):
+                settle_particles(pair.model, pair.guide, batch)
+        yield batch
 
 
 def as_batch(pair: Pair, data: Any) -> Batch:
@@ -36,7 +42,7 @@ def as_datum(pair: Pair, data: Any) -> Batch:
     if isinstance(data, torch.Tensor):
         try:
             known = tuple(template(pair.model, 1)["x"].shape[1:])
-        except (ContractError, KeyError):
+        except (ContractError, KeyError):  # not known, or of a pair without the key x, which takes a dict
             known = None
         data = data.unsqueeze(0) if tuple(data.shape) == known else data
     batch = as_batch(pair, data)

@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 from pyro import poutine
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from pyrovae.core.pair import Program, batch_size, describe, innermost, inputs, told_keys, without_wrappers
 from pyrovae.core.run import run_program
 from pyrovae.core.sites import Site, sample_sites
-from pyrovae.distributions.density import is_factor
+from pyrovae.distributions.density import is_density, is_factor
 from pyrovae.errors import ContractError, nearest
 
-__all__ = ["Source", "drawn_keys", "main_key", "observed_keys", "source_of", "write_values"]
+__all__ = ["Source", "WithoutPrior", "drawn_keys", "main_key", "observed_keys", "source_of", "write_values"]
 
 _SOURCES: weakref.WeakKeyDictionary[Any, dict[frozenset[str], dict[str, Source]]] = weakref.WeakKeyDictionary()
 
@@ -59,6 +61,18 @@ def observed_keys(model: Program, batch: Mapping[str, Tensor], replay: poutine.T
     return found
 
 
+class WithoutPrior(Messenger):
+    """Latent sites from whose distribution nothing can be drawn (a deterministic autoencoder's) hold zeros."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if not (msg["done"] or msg["is_observed"] or site_is_subsample(msg) or is_density(msg["fn"])):
+            msg["value"], msg["done"] = torch.zeros(msg["fn"].shape(), device=self.device), True
+
+
 def drawn_keys(model: Program, batch: Mapping[str, Tensor], given: Collection[str] = ()) -> dict[str, Source]:
     """The source of each observed site, as found on data, else on rows like these; sites without one are left out.
 
@@ -71,8 +85,9 @@ def drawn_keys(model: Program, batch: Mapping[str, Tensor], given: Collection[st
     if known is not None:
         return known
     few = {key: value[:1].clone() for key, value in batch.items()}
-    few = {k: torch.rand_like(v) if v.is_floating_point() and k not in given else v for k, v in few.items()}
-    with torch.random.fork_rng(), torch.no_grad(), poutine.uncondition():
+    device = next(iter(few.values())).device
+    with torch.random.fork_rng(), torch.no_grad(), WithoutPrior(device), poutine.uncondition():
+        few = {k: torch.rand_like(v) if v.is_floating_point() and k not in given else v for k, v in few.items()}
         sites = sample_sites(run_program(without_wrappers(model), few))
     found, told = {}, told_keys(model)
     for name, site in sites.items():

@@ -86,24 +86,34 @@ def _trouble(model: Program, guide: Program, batch: Batch, num_particles: int) -
         )
     drawn = {n: s["value"] for n, s in sample_sites(models).items() if not s["is_observed"]}
     drawn |= {n: s["value"] for n, s in sample_sites(guides).items() if not s["is_observed"]}
-    programs = (("model", model, sample_sites(models)), ("guide", guide, sample_sites(guides)))
+    programs = (("model", model, models), ("guide", guide, guides))
     for k in range(num_particles):
         given = {name: value[k] if len(value) > 1 else value[0] for name, value in drawn.items()}
-        for label, program, sites in programs:
+        for label, program, trace in programs:
             alone = run_program(program, batch, given=given)
-            for name, site in sample_sites(alone).items():
-                if _scale(site) != _scale(sites[name]):
-                    return ContractError(
-                        f"site {name!r} of the {label} is scaled by the number of rows, of which there are K times as many "
-                        "with particles as rows; leave N / len(x) and subsample_size out: bounds are means over data."
-                    )
-            for name, score in _scores(alone).items():
-                among = together[label][name].expand(num_particles, batch_size(batch))[k]
-                if not torch.allclose(score.expand_as(among), among, rtol=1e-3, atol=1e-3, equal_nan=True):
-                    return ContractError(
-                        f"site {name!r} of the {label} scores {float(score.flatten()[0]):g} alone and {float(among[0]):g} "
-                        f"among {num_particles} particles: something mixes or flattens leading axes; act on the last ones."
-                    )
+            if message := _difference(label, alone, trace, together[label], k, (num_particles, batch_size(batch))):
+                return ContractError(message)
+    return None
+
+
+def _difference(
+    label: str, alone: poutine.Trace, trace: poutine.Trace, together: Mapping[str, Tensor], k: int, shape: tuple[int, int]
+) -> str | None:
+    """What is different of a program run alone and among K particles, as the k-th of them."""
+    sites = sample_sites(trace)
+    for name, site in sample_sites(alone).items():
+        if _scale(site) != _scale(sites[name]):
+            return (
+                f"site {name!r} of the {label} is scaled by the number of rows, of which there are K times as many with "
+                "particles as rows; leave N / len(x) and subsample_size out: bounds are means over data."
+            )
+    for name, score in _scores(alone).items():
+        among = together[name].expand(shape)[k]
+        if not torch.allclose(score.expand_as(among), among, rtol=1e-3, atol=1e-3, equal_nan=True):
+            return (
+                f"site {name!r} of the {label} scores {float(score.flatten()[0]):g} alone and {float(among[0]):g} among "
+                f"{shape[0]} particles: something mixes or flattens leading axes; act on the last axes only."
+            )
     return None
 
 

@@ -107,6 +107,14 @@ class Particles(TorchDistribution):
         of_rows = self.rows.next_state
         return lambda value: of_rows(self.merge(value))
 
+    def __getattr__(self, name: str) -> Any:
+        """A parameter of the rows' distribution, by its name in Pyro, (..., K, B, *shape)."""
+        rows = self.__dict__.get("rows")
+        if rows is None or name not in rows.arg_constraints:
+            raise AttributeError(name)
+        value: Tensor = getattr(rows, name)
+        return torch.unflatten(value, len(rows.batch_shape) - 1 - self.inner, self.sizes)
+
     def split(self, values: Tensor) -> Tensor:
         """Values of the rows, (..., K B, *inner, *event), as (..., K, B, *inner, *event)."""
         return split_rows(values, self.num_particles, self.inner + len(self.event_shape))

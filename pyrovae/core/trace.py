@@ -19,6 +19,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyrovae.core.keys import drawn_keys, main_key
 from pyrovae.core.layout import settle_particles
 from pyrovae.core.pair import Program, batch_size
 from pyrovae.core.run import latents_trace, replay_trace, run_program
@@ -52,6 +53,7 @@ class PairTrace:
         seen: the draws as the model saw them, where they were passed ``through`` something.
         through: that something.
         batch: what the programs ran on.
+        program: the model.
     """
 
     model: poutine.Trace
@@ -61,6 +63,18 @@ class PairTrace:
     seen: Mapping[str, Tensor] | None = None
     through: Callable[[Site], Tensor] | None = None
     batch: Mapping[str, Tensor] = field(default_factory=dict)
+    program: Program | None = None
+
+    @property
+    def key(self) -> str:
+        """The key of the batch that the data are: x, or what the first observed site of the model is given."""
+        assert self.program is not None
+        return main_key(drawn_keys(self.program, self.batch, given=self.batch))
+
+    @property
+    def data(self) -> Tensor:
+        """The data, (B, *shape)."""
+        return self.batch[self.key]
 
     @cached_property
     def model_sites(self) -> dict[str, Site]:
@@ -266,4 +280,4 @@ def trace_pair(
     def rerun(latents: Mapping[str, Tensor]) -> poutine.Trace:
         return run_program(guide, batch, num_particles, replay=replay_trace(guide_trace, latents))
 
-    return PairTrace(model_trace, guide_trace, shape, rerun, seen, through, batch)
+    return PairTrace(model_trace, guide_trace, shape, rerun, seen, through, batch, model)

@@ -18,7 +18,7 @@ from pyrovae.data.dataset import Data
 from pyrovae.data.grey import Grey
 from pyrovae.data.intake import Intake, take_in
 from pyrovae.data.kinds import describe, parse_kind
-from pyrovae.data.missing import blank, with_role
+from pyrovae.data.missing_values import blank, with_role
 from pyrovae.data.seeds import SPLIT, generator, mix
 from pyrovae.data.sources import Columns, as_store, known_columns
 from pyrovae.data.spec import BINARIZATIONS, DataSpec, KeySpec
@@ -71,7 +71,8 @@ def assemble(name: str, parts: Mapping[str, Any], where: str, how: Reading, sour
         here = f"{where} ({part})" if part else where
         loader = isinstance(obj, DataLoader)
         columns = how.columns or known_columns(obj, how.like)
-        raw[part] = obj if obj is None or loader else as_store(obj, here, columns, how.missing)
+        absent = obj is None and part in ("valid", "test")
+        raw[part] = obj if absent or loader else as_store(obj, here, columns, how.missing)
         if loader and (how.columns is not None or how.missing is not None):
             raise OptionError(f"{here} is a DataLoader; columns and missing are for rows in memory: do it in its Dataset.")
         if obj is not None:
@@ -156,6 +157,7 @@ def _describe(name: str, found: dict[str, Scan], how: Reading) -> dict[str, KeyS
     for key, each in found.items():
         known = None if how.like is None else how.like.keys.get(key)
         if known is not None and key not in how.kinds:
+            known = _of_shape(known, each)
             keys[key] = _before_drawing(known, each, how.like) if key == main else known
             continue
         verdict = describe(each, how.kinds.get(key), key == main, how.kinds)
@@ -172,6 +174,15 @@ def _describe(name: str, found: dict[str, Scan], how: Reading) -> dict[str, KeyS
             name,
         )
     return keys
+
+
+def _of_shape(known: KeySpec, found: Scan) -> KeySpec:
+    """The key for rows of another shape, such as longer sequences; whether a pair takes those is for the pair to say."""
+    shape = found.shape or ()
+    turned = len(shape) == 3 and (shape[2], *shape[:2]) == known.shape
+    if shape == known.shape or turned or known.columns or known.kind in ("category", "ordinal"):
+        return known
+    return replace(known, shape=shape)
 
 
 def _before_drawing(known: KeySpec, found: Scan, like: DataSpec | None) -> KeySpec:

@@ -57,8 +57,6 @@ def classes_of(found: Scan, size: int | None) -> Verdict:
     _refuse_negative(found)
     labels = sorted((label for label in found.labels if label != -1), key=lambda label: (str(type(label)), label))
     labels = list(found.order or labels)
-    if odd := [label for label in labels if not isinstance(label, (str, int, float))]:
-        raise DataError(f"{found.where}: {found.key} holds {type(odd[0]).__name__} as a name; expected strings or numbers.")
     shape = () if found.shape == (1,) else found.shape or ()
     if size is not None and labels == [label for label in labels if label in range(size)]:
         return Verdict(KeySpec(shape, "category", size=size), f"classes 0..{size - 1}")

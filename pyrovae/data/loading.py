@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyrovae.data.assemble import Reading, assemble, read_rows
+from pyrovae.data.changes import unchanged
 from pyrovae.data.dataset import Data
 from pyrovae.data.named import NAMED
 from pyrovae.data.paths import FORMATS, read_path
@@ -89,6 +91,7 @@ def load(
     """
     if binarization is not None and binarization not in BINARIZATIONS:
         raise nearest("binarization", binarization, BINARIZATIONS)
+    like = unchanged(like) if like is not None and transforms else like  # the transforms change the columns themselves
     inherited = like.binarization if like is not None and binarization is None else binarization
     how = Reading(columns, dict(kinds or {}), missing, like, inherited or "none", seed)
     if not isinstance(name, (str, os.PathLike)):
@@ -214,7 +217,7 @@ def as_split(obj: Any, like: DataSpec | None = None) -> Split | Stream:
             warn_of_cut(data)
         return data.test
     index = None
-    if isinstance(obj, Mapping) and _are_row_numbers(obj):
+    if isinstance(obj, Mapping) and not issparse(obj) and _are_row_numbers(obj):
         index = obj["index"]
         obj = {key: value for key, value in obj.items() if key != "index"}
     return read_rows(obj, like, index)

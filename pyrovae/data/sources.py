@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from pyrovae.data.columns import Table, Text, as_column, of_series
-from pyrovae.data.missing import hide_missing
+from pyrovae.data.missing_values import hide_missing
 from pyrovae.data.spec import DataSpec
 from pyrovae.data.store import Arrays, Items, Store
 from pyrovae.errors import DataError, OptionError, nearest
@@ -64,6 +64,12 @@ def _raw_columns(obj: Any, where: str, columns: Columns | None) -> dict[str, Any
         return _select(dict(zip(("x", "y"), obj.tensors, strict=False)), where, columns)
     if isinstance(obj, IterableDataset):
         raise DataError(f"{where} is an IterableDataset; expected rows that can be counted: wrap it in a DataLoader.")
+    if isinstance(obj, (Tensor, np.ndarray)) or scipy.sparse.issparse(obj):
+        if columns is not None:
+            raise OptionError(
+                f"columns is {dict(columns)!r}, but {where} is one array, whose columns have no names; leave it out."
+            )
+        return {"x": obj}
     if isinstance(obj, pandas.DataFrame):
         return _of_frame(obj, where, columns)
     if all(hasattr(obj, name) for name in ("X", "obs", "var")):
@@ -76,12 +82,6 @@ def _raw_columns(obj: Any, where: str, columns: Columns | None) -> dict[str, Any
         return {"x": obj}
     if isinstance(obj, Mapping):
         return _select(dict(obj), where, columns)
-    if isinstance(obj, (Tensor, np.ndarray)) or scipy.sparse.issparse(obj):
-        if columns is not None:
-            raise OptionError(
-                f"columns is {dict(columns)!r}, but {where} is one array, whose columns have no names; leave it out."
-            )
-        return {"x": obj}
     if isinstance(obj, Dataset) or (hasattr(obj, "__getitem__") and hasattr(obj, "__len__") and _is_foreign(obj)):
         return None
     raise DataError(
@@ -108,6 +108,8 @@ def _select(values: dict[str, Any], where: str, columns: Columns | None) -> dict
     made: dict[str, Any] = {}
     for key, names in columns.items():
         several = [names] if isinstance(names, str) else list(names)
+        if not several:
+            raise DataError(f"{where} is given no column for {key}; expected one at least.")
         parts = [values[_known(name, list(values), where)] for name in several]
         if isinstance(names, str):
             made[key] = parts[0]
@@ -188,7 +190,7 @@ def _array(values: Any, where: str) -> np.ndarray:
 
 def known_columns(obj: Any, like: DataSpec | None) -> Columns | None:
     """The columns of new data that make the keys of those that ``like`` describes; None where the keys are there by name."""
-    if like is None or (isinstance(obj, Mapping) and like.main in obj):
+    if like is None or scipy.sparse.issparse(obj) or (isinstance(obj, Mapping) and like.main in obj):
         return None
     if not isinstance(obj, pandas.DataFrame):
         return dict(like.columns) if like.columns and not isinstance(obj, (Tensor, np.ndarray, Dataset)) else None
@@ -203,6 +205,6 @@ def known_columns(obj: Any, like: DataSpec | None) -> Columns | None:
 def parts_of(obj: Any) -> dict[str, Any] | None:
     """Parts of a dict of data sets, {"train": ..., "validation": ..., "test": ...}; None of what has no parts."""
     names = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
-    if not isinstance(obj, Mapping) or "train" not in obj or not obj.keys() <= names.keys():
+    if not isinstance(obj, Mapping) or scipy.sparse.issparse(obj) or "train" not in obj or not obj.keys() <= names.keys():
         return None
     return {names[key]: value for key, value in obj.items()}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pyrovae.core.pair import Pair, Program, describe, inputs, known_spec, remember_spec, signature
 from pyrovae.distributions.density import mask_distribution
+from pyrovae.errors import ContractError
 
 __all__ = ["ObservedPart", "observed_part"]
 
@@ -19,9 +20,11 @@ class _Masked(Messenger):
 
     def __init__(self, mask: Tensor) -> None:
         super().__init__()
-        self.mask = mask
+        self.mask, self.observed = mask, set[str]()
 
     def _pyro_sample(self, msg: Any) -> None:
+        if msg["is_observed"]:
+            self.observed.add(msg["name"])
         if msg["name"] == "x":
             msg["fn"] = mask_distribution(msg["fn"], self.mask)
 
@@ -49,8 +52,14 @@ class ObservedPart(nn.Module):
     def forward(self, x: Tensor, mask: Tensor, **others: Tensor) -> Any:
         """Run the program on a batch of B data."""
         seen = x.where(mask.bool(), x.new_zeros(()))
-        with _Masked(mask):
-            return self.program(**inputs(self.program, {"x": seen, **others}))
+        with _Masked(mask) as sites:
+            result = self.program(**inputs(self.program, {"x": seen, "mask": mask, **others}))
+        if sites.observed and "x" not in sites.observed:
+            raise ContractError(
+                f"{describe(self.program)} observes {', '.join(sorted(sites.observed))} and no site 'x', of which a part is "
+                "missing; call the site of such data 'x'."
+            )
+        return result
 
 
 def observed_part(pair: Pair) -> Pair:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyrovae.core.inference import inference
+from pyrovae.core.keys import drawn_keys
 from pyrovae.core.pair import Batch, PairLike, Program, as_pair, signature, template
 from pyrovae.core.sites import Site
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
-from pyrovae.generate.expectation import expectation
-from pyrovae.generate.given import draw_sites, example_sites, refuse_posterior, refuse_unknown, site_value
+from pyrovae.generate.expectation import expectation, observed_sites
+from pyrovae.generate.given import (
+    draw_sites,
+    example_sites,
+    must_pass_again,
+    refuse_factors,
+    refuse_own_reading,
+    refuse_posterior,
+    refuse_unknown,
+    site_value,
+)
 
 __all__ = ["sample"]
 
@@ -62,19 +72,28 @@ def sample(
     pair, given = as_pair(pair), dict(given or {})
     if isinstance(num, bool) or not isinstance(num, int) or num < 1:
         raise OptionError(f"num is {num!r}; expected a whole number of at least one draw.")
-    model = pair.model
+    model, known = pair.model, {*(like or {}), *given}
     batch = template(model, num, {**(like or {}), **_covariates(model, given, like)})
     with inference(pair):
         sites = example_sites(model, batch)
+        refuse_factors(model, sites)
+        sources = drawn_keys(model, batch, given=known)
         held = _held(model, sites, given, num)
-        refuse_unknown(model, batch, {*sites, *(like or {}), *given})
+        refuse_unknown(model, batch, known, sources)
+        again = must_pass_again(model, batch, held, sources, known)
         if held:
-            refuse_posterior(model, batch, held)
-        return _draws(model, batch, held, sites, num, mean, compile)
+            refuse_posterior(model, batch, held, sources, again)
+        if mean:
+            refuse_own_reading(model, batch, *observed_sites(sites))
+
+        def draw(part: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> dict[str, Site]:
+            return draw_sites(model, part, values, sources, again)
+
+        return _draws(draw, batch, held, sites, num, mean, compile and not again)
 
 
 def _draws(
-    model: Program,
+    draw_part: Callable[[Batch, Batch], dict[str, Site]],
     batch: Batch,
     held: Mapping[str, Tensor],
     sites: Mapping[str, Site],
@@ -86,7 +105,7 @@ def _draws(
 
     def draw(part: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         values = {name: part[HELD_PREFIX + name] for name in held}
-        drawn = draw_sites(model, {key: value for key, value in part.items() if not key.startswith(HELD_PREFIX)}, values)
+        drawn = draw_part({key: value for key, value in part.items() if not key.startswith(HELD_PREFIX)}, values)
         return tuple(_value(site, mean and name not in held) for name, site in drawn.items())
 
     shared = any(not site["cond_indep_stack"] for site in sites.values())  # by all draws: one pass

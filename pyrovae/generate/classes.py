@@ -15,6 +15,7 @@ from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import latents_trace, run_program
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.generate.expectation import Expectations, expectation, picture_site
+from pyrovae.generate.given import refuse_own_reading
 from pyrovae.generate.reconstruction import posterior_means
 
 __all__ = ["analogies", "class_samples"]
@@ -81,4 +82,5 @@ def _every_class(model: Program, batch: Batch, latents: Mapping[str, Tensor]) ->
             del held[name]
     with Expectations():
         sites = sample_sites(run_program(model, wide, replay=latents_trace(held)))
+    refuse_own_reading(model, wide, picture_site(sites))
     return expectation(sites[picture_site(sites)]["fn"]).unflatten(0, (rows, classes))

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pyro.distributions import TorchDistribution
+from pyro.distributions import MaskedDistribution, TorchDistribution
 from torch import Tensor
 
 from pyrovae.core.inference import inference
+from pyrovae.core.keys import drawn_keys
 from pyrovae.core.pair import PairLike, Program, as_pair, describe, template
 from pyrovae.core.sites import Site
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
-from pyrovae.generate.expectation import expectation
-from pyrovae.generate.given import draw_sites, example_sites, refuse_unknown, site_value
+from pyrovae.generate.expectation import expectation, observed_sites
+from pyrovae.generate.given import draw_sites, example_sites, refuse_own_reading, refuse_unknown, site_value
 
 __all__ = ["decode"]
 
@@ -57,7 +58,9 @@ def decode(
         target = _target(sites, site)
         values, lead = _latents(model, sites, target, z)
         batch = template(model, math.prod(lead), like)
-        refuse_unknown(model, batch, {*sites, *(like or {})})
+        sources = drawn_keys(model, batch, given=set(like or {}))
+        refuse_unknown(model, batch, {*sites, *(like or {})}, sources)
+        refuse_own_reading(model, batch, target)
         before = list(sites)[: list(sites).index(target)]
         missing = [name for name in before if name not in values]
 
@@ -65,7 +68,9 @@ def decode(
             held = {name: part[f"held {name}"] for name in values}
             rest = {key: value for key, value in part.items() if not key.startswith("held ")}
             with torch.random.fork_rng():
-                results = [_of(draw_sites(model, rest, held)[target]["fn"], parameter) for _ in range(2 if missing else 1)]
+                results = [
+                    _of(draw_sites(model, rest, held, sources)[target]["fn"], parameter) for _ in range(2 if missing else 1)
+                ]
             if missing and not torch.equal(*results):
                 raise ContractError(
                     f"{target} depends on {', '.join(missing)} too, which z lacks; give a dict of {', '.join(before)}."
@@ -82,7 +87,7 @@ def _first_row(like: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
 
 
 def _target(sites: Mapping[str, Site], site: str | None) -> str:
-    observed = [name for name, each in sites.items() if each["infer"].get("was_observed")]
+    observed = observed_sites(sites)
     if site is not None and site not in observed:
         raise nearest("observed site", site, observed)
     if not observed:
@@ -123,7 +128,7 @@ def _of(fn: TorchDistribution, parameter: str | None) -> Tensor:
     """The mean of a distribution, or a parameter."""
     if parameter is None:
         return expectation(fn)
-    while hasattr(fn, "reinterpreted_batch_ndims") or type(fn).__name__ == "MaskedDistribution":
+    while hasattr(fn, "reinterpreted_batch_ndims") or isinstance(fn, MaskedDistribution):
         fn = fn.base_dist
     if parameter not in fn.arg_constraints:
         raise nearest(f"parameter of {type(fn).__name__}", parameter, fn.arg_constraints)

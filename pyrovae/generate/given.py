@@ -2,64 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
-from pyro import poutine
 from pyro.distributions import OneHotCategorical
-from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
+from pyrovae.core.joint import draw_joint, draw_once, is_ordered, readers
+from pyrovae.core.keys import Source, WithoutPrior, drawn_keys, write_values
 from pyrovae.core.pair import Batch, Program, describe, inputs
-from pyrovae.core.sites import Site, mask_scores, sample_sites
-from pyrovae.core.trace import run_program
-from pyrovae.distributions.density import is_density
-from pyrovae.errors import ContractError, OptionError
+from pyrovae.core.sites import Site, mask_scores
+from pyrovae.distributions.density import is_factor
+from pyrovae.errors import ContractError, OptionError, PyrovaeError
 
-__all__ = ["draw_sites", "example_sites", "refuse_posterior", "refuse_unknown", "site_value"]
+__all__ = [
+    "draw_sites",
+    "example_sites",
+    "must_pass_again",
+    "refuse_factors",
+    "refuse_own_reading",
+    "refuse_posterior",
+    "refuse_unknown",
+    "site_value",
+]
 
 ROWS_TO_COMPARE = 512  # draws of the rest, on which the density of what is given must not depend
 
 
-def draw_sites(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, Tensor] | None = None) -> dict[str, Site]:
-    """One ancestral pass of the model, (B,): held sites at their values, (B, *event), all others drawn, observed ones too."""
-    held = held or {}
-    batch = {key: _same(held.get(key, value), value) for key, value in batch.items()}
+def draw_sites(
+    model: Program,
+    batch: Mapping[str, Tensor],
+    held: Mapping[str, Tensor] | None = None,
+    sources: Mapping[str, Source] | None = None,
+    again: bool = False,
+) -> dict[str, Site]:
+    """Ancestral draws of the model, (B,): held sites at their values, (B, *event), all others drawn, observed ones too.
+
+    Args:
+        model: the program.
+        batch: rows of the right shape.
+        held: values of sites.
+        sources: where observed sites have their values from: those of held ones are written there.
+        again: pass by pass until the model reads what it has drawn (:func:`~pyrovae.core.joint.draw_joint`).
+    """
+    held, sources = held or {}, sources or {}
+    batch = write_values(batch, sources, held)
     try:
-        with poutine.condition(data=dict(held)), poutine.uncondition():
-            return sample_sites(run_program(model, batch))
+        return draw_joint(model, batch, held, sources) if again else draw_once(model, batch, held)
     except ContractError as error:  # of a model without a prior; Pyro adds a table of shapes
         raise ContractError(str(error).partition("\n")[0]) from None
 
 
-class _WithoutPrior(Messenger):
-    """Latent sites from whose distribution nothing can be drawn (a deterministic autoencoder's) hold zeros."""
-
-    def __init__(self, device: torch.device) -> None:
-        super().__init__()
-        self.device = device
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if not (msg["done"] or msg["is_observed"] or site_is_subsample(msg) or is_density(msg["fn"])):
-            msg["value"], msg["done"] = torch.zeros(msg["fn"].shape(), device=self.device), True
-
-
 def example_sites(model: Program, batch: Mapping[str, Tensor]) -> dict[str, Site]:
     """The model's sites on one row of a batch, whose values are examples only; nobody's random numbers change."""
-    with torch.random.fork_rng(), _WithoutPrior(next(iter(batch.values())).device):
-        return draw_sites(model, {key: value[:1] for key, value in batch.items()})
+    with torch.random.fork_rng(), WithoutPrior(next(iter(batch.values())).device):
+        try:
+            return draw_sites(model, {key: value[:1] for key, value in batch.items()})
+        except PyrovaeError:
+            raise
+        except Exception as error:
+            fact, key = str(error).partition("\n")[0], next(iter(inputs(model, batch)))
+            raise ContractError(
+                f"{describe(model)} cannot be drawn from on rows of zeros, which stand for {', '.join(inputs(model, batch))} "
+                f"({type(error).__name__}: {fact}); give like={{{key!r}: rows}}, whose values it may read."
+            ) from error
 
 
-def _same(held: Tensor, value: Tensor) -> Tensor:
-    """What the model's argument of an observed site holds: the site's value, where it is of the argument's form."""
-    return held.to(value.dtype) if held.shape == value.shape else value
-
-
-def refuse_unknown(model: Program, batch: Batch, known: set[str]) -> None:
+def refuse_unknown(model: Program, batch: Batch, known: set[str], sources: Mapping[str, Source]) -> None:
     """Refuse to run a model on an argument whose values nobody gave and which it does not draw."""
-    unknown = sorted(inputs(model, batch).keys() - known)
+    unknown = sorted(inputs(model, batch).keys() - known - {source.key for source in sources.values()})
     if unknown:
         raise ContractError(
             f"{describe(model)} reads {unknown[0]!r}, whose values it does not draw here; give "
@@ -98,7 +110,60 @@ def _one_hot(labels: Tensor, num_classes: int, what: str) -> Tensor:
     return torch.nn.functional.one_hot(labels.long(), num_classes).float()
 
 
-def refuse_posterior(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> None:
+def must_pass_again(
+    model: Program,
+    batch: Mapping[str, Tensor],
+    held: Mapping[str, Tensor],
+    sources: Mapping[str, Source],
+    given: Collection[str],
+) -> bool:
+    """Whether draws take more than one pass, since the model reads keys that it draws; refused where it reads what it lacks.
+
+    Args:
+        model: the program.
+        batch: rows of the right shape.
+        held: values of sites.
+        sources: where its observed sites have their values from.
+        given: keys whose values somebody gave, which it may read as they are.
+    """
+    found = readers(model, write_values(batch, sources, held), {n: s for n, s in sources.items() if n not in held}, held)
+    if not found:
+        return False
+    if is_ordered(model, batch, held, sources):
+        return True
+    name, key = next(iter(found.items()))
+    if not set(found.values()) <= set(given):
+        raise ContractError(
+            f"site {name!r} of {describe(model)} reads {key!r} beyond what has been drawn of it before (a total, a mean); "
+            f"give like={{{key!r}: rows}}, whose values it may read, or let it read the value that pyro.sample returned."
+        )
+    return False
+
+
+def refuse_factors(model: Program, sites: Mapping[str, Site]) -> None:
+    """Refuse to draw from a model that weighs its draws by a factor."""
+    for name, site in sites.items():
+        if is_factor(site["fn"]):
+            raise ContractError(
+                f"site {name!r} of {describe(model)} is a factor (pyro.factor), which weighs what the other sites draw, so "
+                "that nothing can be drawn of the model; write it as the distribution of a site."
+            )
+
+
+def refuse_own_reading(model: Program, batch: Mapping[str, Tensor], *names: str) -> None:
+    """Refuse the mean of an observed site whose distribution reads the very values that are asked for."""
+    with WithoutPrior(next(iter(batch.values())).device):
+        found = readers(model, batch, drawn_keys(model, batch))
+    for name in (name for name in names if name in found):
+        raise ContractError(
+            f"site {name!r} of {describe(model)} reads {found[name]!r}, whose values it is to give, so that its mean given "
+            "the latent sites is no single pass; draw it, as in sample(pair, num, given={'z': z})."
+        )
+
+
+def refuse_posterior(
+    model: Program, batch: Mapping[str, Tensor], held: Mapping[str, Tensor], sources: Mapping[str, Source], again: bool
+) -> None:
     """Refuse to hold a site whose distribution depends on a site that is drawn: that asks for a posterior.
 
     With values v held, ancestral draws of the rest r have density prod_i p(r_i | parents), and
@@ -108,7 +173,7 @@ def refuse_posterior(model: Program, batch: Mapping[str, Tensor], held: Mapping[
     rows, values = ({key: _cycle(value) for key, value in each.items()} for each in (batch, held))
     devices = sorted({value.device.index or 0 for value in values.values() if value.is_cuda})
     with torch.random.fork_rng(devices=devices):
-        first, second = (draw_sites(model, rows, values) for _ in range(2))
+        first, second = (draw_sites(model, rows, values, sources, again) for _ in range(2))
     drawn = [name for name in first if name not in held]
     for name in held:
         scores = [mask_scores(sites[name], sites[name]["fn"].log_prob(values[name])) for sites in (first, second)]

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from pyrovae.core.doors import as_datum
 from pyrovae.core.inference import inference
+from pyrovae.core.keys import drawn_keys
 from pyrovae.core.pair import Batch, PairLike, Program, as_pair, template
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import latents_trace, run_program
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate.expectation import Expectations, expectation, factors, picture_site
-from pyrovae.generate.given import refuse_unknown
+from pyrovae.generate.given import refuse_own_reading, refuse_unknown
 from pyrovae.generate.reconstruction import continuous, posterior_means
 
 __all__ = ["interpolate", "manifold", "traverse"]
@@ -133,7 +134,8 @@ def manifold(pair: PairLike, num: int = 20, site: str | None = None, like: Mappi
     batch = template(model, num * num, like)
     with inference(pair) as device, Expectations():
         prior = sample_sites(run_program(model, batch))
-        refuse_unknown(model, batch, {picture_site(prior)} | set(like or {}))
+        shown = {n: s for n, s in drawn_keys(model, batch, given=set(like or {})).items() if n == picture_site(prior)}
+        refuse_unknown(model, batch, {picture_site(prior)} | set(like or {}), shown)
         latent = continuous(prior)
         site = _vector_site(latent, site)
         base = factors(prior[site]["fn"])
@@ -156,6 +158,7 @@ def _decode(model: Program, batch: Batch, latents: Mapping[str, Tensor], rows: i
     """E[x | latents] of the picture site, (rows, *shape); entries of one row stand for all rows."""
     batch, latents = ({key: value.expand(rows, *value.shape[1:]) for key, value in d.items()} for d in (batch, latents))
     sites = sample_sites(run_program(model, batch, replay=latents_trace(latents)))
+    refuse_own_reading(model, batch, picture_site(sites))
     return expectation(sites[picture_site(sites)]["fn"])
 
 

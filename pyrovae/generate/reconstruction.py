@@ -11,12 +11,15 @@ from torch import Tensor
 
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
-from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair
+from pyrovae.core.keys import drawn_keys
+from pyrovae.core.layout import settle_particles
+from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair, batch_size
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.core.trace import run_program, trace_pair
 from pyrovae.errors import OptionError
 from pyrovae.generate import chunks
-from pyrovae.generate.expectation import Expectations, expectation, picture_site
+from pyrovae.generate.expectation import Expectations, linear_means, picture_site, values_of
+from pyrovae.generate.given import example_sites, refuse_own_reading
 
 __all__ = ["encode", "posterior", "posterior_means", "reconstruct"]
 
@@ -39,6 +42,7 @@ def posterior(pair: PairLike, data: Any, num_samples: int = 1) -> dict[str, Tens
     require_samples(num_samples)
     batch = as_batch(pair, data)
     with inference(pair):
+        settle_particles(pair.model, pair.guide, batch)
         return _values(run_program(pair.guide, batch, num_samples))
 
 
@@ -87,11 +91,22 @@ def reconstruct(pair: PairLike, data: Any, num_samples: int = 1, *, compile: boo
 
 def reconstructions(pair: Pair, batch: Batch, num_samples: int, compile: bool = False) -> Tensor:
     """:func:`reconstruct` on a batch as it is."""
+    settle_particles(pair.model, pair.guide, batch)
+    refuse_own_reading(pair.model, batch, picture_site(example_sites(pair.model, batch)))
 
     def mean(part: Mapping[str, Tensor]) -> Tensor:
         return _mean_given_latents(pair, part, num_samples)
 
     return torch.cat([*chunks.map_rows(mean, batch, max(1, chunks.ROWS_PER_PASS // num_samples), compile)])
+
+
+def shown_values(pair: Pair, batch: Batch) -> Tensor:
+    """The data that the site of pictures observes, which reconstructions are of, (B, *shape)."""
+    if "x" in batch and "x" in (source.key for source in drawn_keys(pair.model, batch, given=batch).values()):
+        return batch["x"]
+    sites = trace_pair(pair.model, pair.guide, batch, 1, enumerate_sites=False).model_sites
+    value: Tensor = sites[picture_site(sites)]["value"]
+    return value.reshape(batch_size(batch), *sites[picture_site(sites)]["fn"].event_shape)
 
 
 def require_samples(num_samples: Any) -> None:
@@ -101,12 +116,14 @@ def require_samples(num_samples: Any) -> None:
 
 
 def _mean_given_latents(pair: Pair, batch: Mapping[str, Tensor], num_samples: int) -> Tensor:
-    total: Any = 0.0
+    totals: list[Tensor] = []
     for start in range(0, num_samples, chunks.ROWS_PER_PASS):
         size = min(chunks.ROWS_PER_PASS, num_samples - start)
         sites = trace_pair(pair.model, pair.guide, batch, size, enumerate_sites=False).model_sites
-        total = total + expectation(sites[picture_site(sites)]["fn"]).sum(0)
-    return total / num_samples
+        p_x = sites[picture_site(sites)]["fn"]
+        means = [mean.sum(0) / num_samples for mean in linear_means(p_x)]
+        totals = [total + mean for total, mean in zip(totals, means, strict=True)] if totals else means
+    return values_of(p_x, totals)
 
 
 def posterior_means(guide: Program, batch: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, torch.Size]]:

@@ -87,7 +87,7 @@ class NVIL(ELBO):
         """Make the baselines for data of this shape, once."""
         if not self.lacks_networks:
             return
-        x = traced.batch["x"]
+        x = traced.data
         self.networks = Baselines(math.prod(x.shape[1:]), self.hidden if self.baseline == "network" else None).to(x.device)
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
@@ -112,7 +112,7 @@ class NVIL(ELBO):
         path = log_weight + (score - score.detach())  # E[grad log q] = 0
         if self.networks is None:
             return Terms(bound, (path + log_weight.detach() * score).mean(0))
-        signal, loss, state = self.networks(traced.batch["x"], log_weight.detach(), self.decay)
+        signal, loss, state = self.networks(traced.data, log_weight.detach(), self.decay)
         return Terms(bound, (path + signal * score).mean(0) - loss, state)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae.core.keys import drawn_keys, main_key
 from pyrovae.core.pair import describe
 from pyrovae.core.trace import PairTrace
 from pyrovae.errors import ContractError, OptionError, nearest
@@ -118,21 +119,22 @@ class Contraction(Penalized):
                 f"{describe(given.guide)} has no method squared_jacobian(x), so its Jacobian has no closed form here; use "
                 "jacobian='autograd'."
             )
-        squared: Tensor = closed(given.batch["x"])
+        squared: Tensor = closed(given.batch[key_of(given)])
         return squared
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
         """The pair's trace of K particles; refuses one that the estimator does not serve."""
         if (self.of, self.jacobian) == ("encoder", "autograd"):
             batches = list(given.batches)
-            x = batches[batch]["x"].detach().requires_grad_(torch.is_grad_enabled())
-            batches[batch] = {**batches[batch], "x": x}
+            key = key_of(given)
+            x = batches[batch][key].detach().requires_grad_(torch.is_grad_enabled())
+            batches[batch] = {**batches[batch], key: x}
             given = replace(given, batches=batches)
         return super().trace(given, batch)
 
     def penalty(self, traced: PairTrace, given: Given) -> Tensor:
         """What is subtracted, (B,)."""
-        x = traced.batch["x"]
+        x = traced.data
         if not torch.is_grad_enabled():  # a bound is asked for, and no gradient
             return x.new_zeros(len(x))
         sites = [name for name in traced.guide_sites if name not in traced.sampled + traced.enumerated]
@@ -141,6 +143,11 @@ class Contraction(Penalized):
         else:
             norms = (decoder_jacobian(traced, name, self.num_probes) for name in sites)
         return sum(norms, x.new_zeros(len(x)))
+
+
+def key_of(given: Given) -> str:
+    """The key of the batch that the data are."""
+    return main_key(drawn_keys(given.model, given.batch, given=given.batch))
 
 
 def encoder_jacobian(traced: PairTrace, site: str, x: Tensor, num_probes: int = 0) -> Tensor:
@@ -154,7 +161,7 @@ def encoder_jacobian(traced: PairTrace, site: str, x: Tensor, num_probes: int = 
 
 def decoder_jacobian(traced: PairTrace, site: str, num_probes: int = 0) -> Tensor:
     """||dE[x | z]/dz||_F^2 at the draws, (B,): J v is the derivative of J' u, which is linear in u."""
-    z, x = traced.latents[site], traced.model_sites["x"]["fn"].mean
+    z, x = traced.latents[site], traced.model_sites["x" if "x" in traced.observed else traced.observed[0]]["fn"].mean
     u = torch.zeros_like(x, requires_grad=True)
     (pulled,) = torch.autograd.grad(x, z, u, create_graph=True)
     squares = squared_rows(pulled.reshape(*traced.shape, -1), u, num_probes)

@@ -132,7 +132,7 @@ def _seen(value: Any, where: str) -> tuple[Column, np.ndarray]:
 
 def _there(column: Tensor | Text) -> np.ndarray:
     if isinstance(column, Text):
-        return np.array([each is not None for each in column.values])
+        return ~np.equal(column.values, None).astype(bool)
     return (~column.isnan()).cpu().numpy()
 
 
@@ -142,7 +142,7 @@ def _stand_in(column: Column, seen: np.ndarray) -> Column:
         parts = enumerate(column.columns.items())
         return Table({name: _stand_in(each, seen[:, number]) for number, (name, each) in parts})  # type: ignore[arg-type]
     if isinstance(column, Text):
-        first = next((each for each, there in zip(column.values, seen, strict=True) if there), "")
+        first = next(iter(column.values[seen]), "")
         return replace(column, values=np.where(seen, column.values, first))
     assert isinstance(column, Tensor)
     known = torch.from_numpy(seen).to(column.device)
