@@ -7,23 +7,29 @@ random numbers, each of which reads what the last one has drawn, until nothing c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import pyro
 import torch
 from pyro import poutine
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from pyrovae.core.keys import Source, write_values
-from pyrovae.core.pair import Batch, Program, describe
+from pyrovae.core.keys import Source, drawn_keys, write_values
+from pyrovae.core.pair import Batch, Program, describe, innermost, modules
 from pyrovae.core.run import run_program
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError
 
-__all__ = ["draw_joint", "draw_once", "is_ordered", "readers"]
+__all__ = ["draw_joint", "draw_once", "is_ordered", "readers", "refuse_reader"]
 
 TRIED_ROWS = 16
+_SINGLE_PASS: weakref.WeakSet[Any] = weakref.WeakSet()  # owners of models of which one pass is a draw of the joint
 
 
 def draw_once(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> dict[str, Site]:
@@ -55,6 +61,43 @@ def readers(
                     if name not in found and not _same(sites[name], site):
                         found[name] = key
     return found
+
+
+def refuse_reader(model: Program, batch: Mapping[str, Tensor], what: str) -> None:
+    """Refuse a model one pass of which is no draw of the joint, whatever its parameters are; asked once for each model.
+
+    Args:
+        model: the program.
+        batch: rows of the right shape.
+        what: draws from it; begins the sentence.
+    """
+    owner = innermost(model)
+    if owner in _SINGLE_PASS or get_proxy_mode() is not None or peek_interpreter_stack() is not None:
+        return
+    with _moved(model):
+        found = readers(model, batch, drawn_keys(model, batch, given=batch))
+    for name, key in found.items():
+        raise ContractError(
+            f"{what} draws the model in one pass, and site {name!r} of {describe(model)} reads {key!r}, which is drawn in it; "
+            "let it read the value that pyro.sample returns."
+        )
+    _SINGLE_PASS.add(owner)
+
+
+@contextmanager
+def _moved(model: Program) -> Iterator[None]:
+    """The model with parameters a little moved, so that none that begins at zero hides what depends on it."""
+    params = [p for module in modules(model) for p in module.parameters()]
+    held = [p.detach().clone() for p in params]
+    with torch.no_grad(), torch.random.fork_rng():
+        for p in params:
+            p.add_(0.1 * torch.randn_like(p)) if p.is_floating_point() else None
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for p, value in zip(params, held, strict=True):
+                p.copy_(value)
 
 
 def _others(value: Tensor) -> list[Tensor]:

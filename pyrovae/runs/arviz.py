@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -15,13 +16,16 @@ import torch
 import xarray
 from torch import Tensor
 
+from pyrovae.core.admission import Admission
 from pyrovae.core.doors import as_pair_and_rows
 from pyrovae.core.inference import inference
+from pyrovae.core.joint import readers
+from pyrovae.core.keys import drawn_keys
 from pyrovae.core.messages import mismatch_message
 from pyrovae.core.pair import Batch, Pair, PairLike, batch_size, inputs
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.data import Split, Stream
-from pyrovae.distributions.density import is_density
+from pyrovae.distributions.density import is_density, is_factor
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.evidence.weights import import_arviz
 from pyrovae.files import require_writable, temporary_beside
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     import arviz
 
 __all__ = ["resample", "to_arviz", "write_netcdf"]
+
+log = logging.getLogger("pyrovae")
 
 ROWS_PER_PASS = 5000  # particles x data in one pass
 RESERVED = ("chain", "draw", "data")  # dimensions
@@ -91,8 +97,8 @@ def to_arviz(
             raise OptionError(f"{option} is {value}; expected at least 1.")
     pair, split = as_pair_and_rows(pair, data, "to_arviz")
     rows, batch = _rows(split, num_data, seed)
-    with inference(pair, seed=seed) as device:
-        batch = {key: value.to(device) for key, value in batch.items()}
+    with inference(pair, seed=seed):
+        batch = Admission(pair)(batch)
         chains = [_chain(pair, batch, num_samples, resample) for _ in range(num_chains)]
         prior = _prior(pair, batch, num_samples, num_chains)
     observed = list(chains[0]["posterior_predictive"])
@@ -156,6 +162,9 @@ def _chain(pair: Pair, batch: Batch, num_samples: int, resampled: bool) -> dict[
     stats["log_weight"] = log_weight
     predictive: dict[str, list[Tensor]] = {}
     scores: dict[str, list[Tensor]] = {}
+    reading = readers(pair.model, batch, drawn_keys(pair.model, batch, given=batch), {n: z[0] for n, z in latents.items()})
+    for name, key in reading.items():
+        log.warning("site %r reads %r, whose values it gives: it is left out of the posterior predictive.", name, key)
     step = max(1, ROWS_PER_PASS // batch_size(batch))
     for start in range(0, num_samples, step):
         part = {name: z[start : start + step] for name, z in latents.items()}
@@ -165,7 +174,8 @@ def _chain(pair: Pair, batch: Batch, num_samples: int, resampled: bool) -> dict[
         traced = PairTrace(model, model, shape)
         for name in traced.observed:
             fn = traced.model_sites[name]["fn"]
-            predictive.setdefault(name, []).append(_small(fn.sample()))
+            if name not in reading and not is_factor(fn):
+                predictive.setdefault(name, []).append(_small(fn.sample()))
             if is_density(fn):
                 scores.setdefault(name, []).append(traced.log_p[name])
     return {
