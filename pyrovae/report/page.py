@@ -205,7 +205,7 @@ def _rows(run: Any) -> Batch:
         batch = part[chosen]
     else:
         batch = next(iter(part.batches(NUM_POINTS)))
-    return {key: value.cpu() for key, value in batch.items() if key != "index"}
+    return {key: value.cpu() for key, value in batch.items()}
 
 
 def _scale(run: Any, batch: Batch) -> dict[str, float]:
