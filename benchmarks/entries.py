@@ -5,7 +5,9 @@ from benchmarks.speed import earlier, fit, m2, steps
 from benchmarks.speed import evidence as evidence_speed
 from benchmarks.studies import (
     class_gradients,
+    defaults,
     evidence,
+    exact,
     gradient_snr,
     kills,
     m2_evidence,
@@ -20,7 +22,19 @@ from benchmarks.worked import examples
 __all__ = ["ENTRIES"]
 
 TABLES = (iwae, iwae_swap, rainforth, vampprior, flows, autoencoders, semisupervised, quadrants)
-STUDIES = (objectives, precision, gradient_snr, sigmoid_belief_network, class_gradients, evidence, m2_evidence, kills, source)
+STUDIES = (
+    objectives,
+    precision,
+    gradient_snr,
+    sigmoid_belief_network,
+    class_gradients,
+    evidence,
+    exact,
+    m2_evidence,
+    defaults,
+    kills,
+    source,
+)
 SPEED = (steps, earlier, fit, m2, evidence_speed)
 
 ENTRIES: dict[str, Entry] = {module.ENTRY.name: module.ENTRY for module in (*TABLES, *STUDIES, *SPEED)}

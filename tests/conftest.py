@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+from pathlib import Path
 
 import pyro
 import pytest
@@ -10,6 +12,8 @@ import torch
 
 if importlib.util.find_spec("pyrovae.models") is None:
     pytest.exit("the local pyrovae/ hides the installed package: run the tests on `pip install -e .`, as `make test` does.", 4)
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are imported from the repository's root
 
 import pyrovae as pv
 from pyrovae.compile import compiled, function, graph, roll

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import signal
 import sys
 import traceback
 from argparse import ArgumentError
@@ -14,9 +14,13 @@ from importlib.metadata import version
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pyrovae.cli.commands import COMMANDS
+from pyrovae.cli.options import Shown
+from pyrovae.cli.saying import say
 from pyrovae.errors import PyrovaeError, nearest
 
 __all__ = ["main"]
+
+EXIT_INTERRUPTED, EXIT_TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,11 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _log_shown():
             return _run(args)
-    except SystemExit as done:  # --help and --print_config
-        return int(done.code or 0)
-    except BrokenPipeError:  # the reader of our output has gone, as in `pyrovae list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Shown:  # --help and --print_config
         return 0
+    except SystemExit as done:
+        if done.code in (EXIT_TERMINATED, EXIT_INTERRUPTED):  # a second signal
+            return int(done.code)
+        return _fail(f"code of the pair's own called sys.exit({done.code!r}); expected a function that returns.", 2)
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
     except Exception as error:
@@ -65,10 +70,10 @@ def _fail(message: str, code: int) -> int:
 
 def _run(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
-        print(_usage())
+        say(_usage())
         return 0
     if args[0] == "--version":
-        print(f"pyrovae {version('pyrovae')}")
+        say(f"pyrovae {version('pyrovae')}")
         return 0
     if args[0] not in COMMANDS:
         raise nearest("command", args[0], COMMANDS)

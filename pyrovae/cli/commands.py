@@ -16,10 +16,11 @@ from pyrovae.cli import listing
 from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, method_options, pair_of, parse
 from pyrovae.cli.pictures import draw_analogies, draw_completions, draw_samples, report_run
 from pyrovae.cli.run_options import load_run, own_pair, run_parser, set_threads
+from pyrovae.cli.saying import say
 from pyrovae.core.contract import check
 from pyrovae.errors import RunError, nearest
 from pyrovae.evaluation.summary import evaluate
-from pyrovae.files import write_json
+from pyrovae.files import require_writable, write_json
 from pyrovae.objectives import OBJECTIVES
 from pyrovae.runs.arviz import to_arviz, write_netcdf
 from pyrovae.runs.folders import resume
@@ -39,7 +40,7 @@ FIT_TEXTS = ("objective", "optimizer", "scheduler", "out")  # objects in Python,
 def _train(args: list[str]) -> int:
     """Train a pair: pyrovae train vae --data binary-mnist --epochs 50 --out runs/vae"""
     if args[:1] in (["-h"], ["--help"]):
-        print(
+        say(
             f"usage: pyrovae train PAIR [options]\n\nPAIR is one of {', '.join(pairs.CATALOGUE)}, FILE.py:FUNCTION or "
             "package.module:FUNCTION, a function of\nthe data's description (and of options) that returns (model, guide). "
             "Its options, the data's and the training's are\nlisted by\n\n    pyrovae train PAIR --help"
@@ -71,12 +72,13 @@ def _train(args: list[str]) -> int:
     group.add_argument("--threads", type=int | None, default=None, help="CPU threads of torch")
     options = parse(parser, args)
     set_threads(options.threads)
+    names = [each.name for each in fields(FitSettings) if each.name != "callbacks"]
+    FitSettings(**{name: options[name] for name in names})  # refuses what is none, before anything is read or drawn
     data = load_data(options)
-    print(data)
+    say(data)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)  # the seed also draws the first parameters
         pair = builder.pair(options, data.spec)
-    names = [each.name for each in fields(FitSettings) if each.name != "callbacks"]
     out = options.out or _new_folder(builder.spec)
     stage_options = {} if options.stage_epochs is None else {"epochs": options.stage_epochs}
     if builder.own:
@@ -92,12 +94,12 @@ def _new_folder(spec: str) -> str:
 
 
 def _say_trained(run: Run, own: str = "") -> int:
-    print(run)
+    say(run)
     again = f"{run.path}{own}"
     if run.unfinished:
-        print(f"{run.stopped}; continue with: pyrovae resume {again}")
+        say(f"{run.stopped}; continue with: pyrovae resume {again}")
         return EXIT_CODES[run.stopped]
-    print(f"next: pyrovae evaluate {again}; pyrovae sample {again} --out samples.png; pyrovae report {again}")
+    say(f"next: pyrovae evaluate {again}; pyrovae sample {again} --out samples.png; pyrovae report {again}")
     return 0
 
 
@@ -121,7 +123,8 @@ def _evaluate(args: list[str]) -> int:
     for name, (kind, methods, text) in method_options().items():
         parser.add_argument(f"--{name}", type=kind, default=None, help=f"{', '.join(methods)}: {text}")
     options = parse(parser, args)
-    run = load_run(options, weights=options.weights)
+    run, out = load_run(options, weights=options.weights), Path(options.run) / "evaluation.json"
+    require_writable(out)  # before the hours that it may take
     if options.split not in ("train", "valid", "test"):
         raise nearest("split", options.split, ("train", "valid", "test"))
     split = None if run.data is None else getattr(run.data, options.split)
@@ -131,8 +134,10 @@ def _evaluate(args: list[str]) -> int:
     own = {name: options[name] for name in method_options() if options[name] is not None}
     evaluation = evaluate(run, split, progress=True, **{name: options[name] for name in names}, **own)
     figures = {"split": options.split, "weights": run.weights, "seed": options.seed, **evaluation.to_json()}
-    write_json(Path(options.run) / "evaluation.json", figures)
-    print(evaluation)
+    try:
+        write_json(out, figures)
+    finally:  # what cannot be written is at least said
+        say(evaluation)
     return 0
 
 
@@ -142,9 +147,10 @@ def _to_arviz(args: list[str]) -> int:
     parser.add_argument("--out", type=str, default="run.nc", help="netCDF file")
     parser.add_function_arguments(to_arviz, skip={"pair", "data"})
     options = parse(parser, args)
+    require_writable(options.out)
     names = [n for n in inspect.signature(to_arviz).parameters if n not in ("pair", "data")]
     write_netcdf(to_arviz(load_run(options), **{n: options[n] for n in names}), options.out)
-    print(options.out)
+    say(options.out)
     return 0
 
 
@@ -160,8 +166,8 @@ def _check(args: list[str]) -> int:
     options = parse(parser, args)
     data = load_data(options)
     pair = builder.pair(options, data.spec)
-    print(data)
-    print(check(pair, data))
+    say(data)
+    say(check(pair, data))
     return 0
 
 
@@ -172,9 +178,9 @@ def _list(args: list[str]) -> int:
     parser.add_argument("--markdown", action="store_true", help="the pairs as the tables of docs/catalogue.md")
     options = parse(parser, args)
     if options.json:
-        print(json.dumps(listing.as_json(), indent=1))
+        say(json.dumps(listing.as_json(), indent=1))
     else:
-        print(listing.as_markdown() if options.markdown else listing.as_text(), end="" if options.markdown else "\n")
+        say(listing.as_markdown() if options.markdown else listing.as_text(), end="" if options.markdown else "\n")
     return 0
 
 

@@ -7,7 +7,9 @@ import inspect
 import re
 from argparse import ArgumentError
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import fields
+from io import StringIO
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,21 +19,30 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyrovae import data as data_sets
 from pyrovae import pairs
+from pyrovae.cli.saying import say
 from pyrovae.core.pair import Pair
 from pyrovae.data.paths import FORMATS
 from pyrovae.data.spec import COLUMN_KINDS, KINDS
 from pyrovae.errors import OptionError
 from pyrovae.evidence import METHODS
+from pyrovae.files import read_regular
 from pyrovae.runs.builders import load_builder, takes_spec
 from pyrovae.runs.user_file import build_pair
 
-__all__ = ["Builder", "add_data", "argument_help", "load_data", "make_parser", "method_options", "pair_of", "parse"]
+__all__ = ["Builder", "Shown", "add_data", "argument_help", "load_data", "make_parser", "method_options", "pair_of", "parse"]
 
 
 def parse(parser: ArgumentParser, args: list[str]) -> Namespace:
     """Parse; an unknown option's error names the nearest one."""
+    _refuse_configurations(args)
     try:
-        return parser.parse_args(args)
+        with redirect_stdout(StringIO()) as shown:  # help and --print_config
+            return parser.parse_args(args)
+    except SystemExit as done:
+        if done.code:
+            raise OptionError(f"{parser.prog} cannot read its options (exit code {done.code}).") from done
+        say(shown.getvalue(), end="")
+        raise Shown from done
     except ArgumentError as error:
         message = _one_sentence(str(error))
         known = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
@@ -41,6 +52,30 @@ def parse(parser: ArgumentParser, args: list[str]) -> Namespace:
             hint = f"; did you mean {match[0]}?" if match else "."
             message = f"{parser.prog} has no option {unknown[0]}{hint} (--help lists them)"
         raise OptionError(message) from error
+
+
+class Shown(Exception):
+    """Help, or a configuration, was asked for, and is printed."""
+
+
+def _refuse_configurations(args: list[str]) -> None:
+    """Refuse a --config that is no file, or that refers to its own parts, as a few lines of YAML can billions of times."""
+    for i, arg in enumerate(args):
+        if arg != "--config" and not arg.startswith("--config="):
+            continue
+        path = Path(args[i + 1] if arg == "--config" and i + 1 < len(args) else arg.removeprefix("--config="))
+        if not path.exists():
+            continue  # a string of YAML, or what the parser refuses
+        try:
+            text = read_regular(path).decode()
+            if any(isinstance(token, (yaml.AliasToken, yaml.AnchorToken)) for token in yaml.scan(text)):
+                raise OptionError(f"--config {path} has anchors or aliases (& and *); expected plain YAML: write values out.")
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise OptionError(f"--config {path} cannot be read: {_one_line(error)}.") from error
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).rstrip(".")
 
 
 def _one_sentence(message: str) -> str:

@@ -13,8 +13,10 @@ from pyrovae import data as data_sets
 from pyrovae import plots
 from pyrovae.cli.options import parse
 from pyrovae.cli.run_options import first_rows, load_run, run_parser
+from pyrovae.cli.saying import say
+from pyrovae.core.inference import check_seed
 from pyrovae.errors import OptionError
-from pyrovae.files import read_json, write_whole
+from pyrovae.files import read_json, require_writable, write_whole
 from pyrovae.generate.ancestral import sample
 from pyrovae.generate.classes import analogies, class_samples
 from pyrovae.generate.completion import HIDDEN, complete, conditional_samples, known_part
@@ -40,8 +42,9 @@ def draw_samples(args: list[str]) -> int:
     options = parse(parser, args)
     if not options.out.endswith((".png", ".npz")):
         raise OptionError(f"out is {options.out!r}; expected a name that ends in .png or .npz.")
+    require_writable(options.out)
     run = load_run(options, with_data=False)
-    torch.manual_seed(options.seed)
+    torch.manual_seed(check_seed(options.seed))
     like = _like(run)
     if options.by_class and options.given:
         raise OptionError("by_class draws every class; leave out one of --by_class and --given.")
@@ -57,7 +60,7 @@ def draw_samples(args: list[str]) -> int:
         x = drawn["x"] if "x" in drawn else list(drawn.values())[-1]
         columns = options.num if options.by_class else None
         plots.save(plots.image_grid(x, columns, vmin=min(0.0, float(x.min())), vmax=max(1.0, float(x.max()))), options.out)
-    print(f"{len(next(iter(drawn.values())))} samples in {options.out}")
+    say(f"{len(next(iter(drawn.values())))} samples in {options.out}")
     return 0
 
 
@@ -76,10 +79,11 @@ def draw_analogies(args: list[str]) -> int:
     parser.add_argument("--num", type=int, default=10, help="how many test images")
     parser.add_argument("--out", type=str, default="analogies.png", help="a picture (.png)")
     options = parse(parser, args)
+    require_writable(options.out)
     run = load_run(options)
     rows = first_rows(run, options.num)
     plots.save(plots.analogies(analogies(run, rows), rows["x"]), options.out)
-    print(f"{len(rows['x'])} images in every class in {options.out}")
+    say(f"{len(rows['x'])} images in every class in {options.out}")
     return 0
 
 
@@ -99,9 +103,10 @@ def draw_completions(args: list[str]) -> int:
     parser.add_argument("--out", type=str, default="completions.png", help="a picture (.png)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     options = parse(parser, args)
+    require_writable(options.out)
     run = load_run(options)
     rows = first_rows(run, options.num)
-    torch.manual_seed(options.seed)
+    torch.manual_seed(check_seed(options.seed))
     if "c" in rows and options.mask is None:
         known, draws = rows["given"], conditional_samples(run, rows, options.num_samples)
         seen = None if known.any() else rows["c"]
@@ -114,14 +119,15 @@ def draw_completions(args: list[str]) -> int:
         draws = complete(run, rows, options.num_samples, options.num_steps)
     whole = options.mask is not None or "c" in rows
     plots.save(plots.completions(rows["x"], known, draws, seen, whole), options.out)
-    print(f"{options.num_samples} completions of {len(rows['x'])} images in {options.out}")
+    say(f"{options.num_samples} completions of {len(rows['x'])} images in {options.out}")
     return 0
 
 
 def report_run(args: list[str]) -> int:
     """Write pictures and one self-contained report.html: pyrovae report runs/vae"""
     options = parse(run_parser("report", report_run.__doc__ or ""), args)
+    require_writable(Path(options.run) / "report.html")
     run = load_run(options)
     figures = Path(options.run) / "evaluation.json"
-    print(write_report(run, evaluation=read_json(figures) if figures.exists() else None))
+    say(write_report(run, evaluation=read_json(figures) if figures.exists() else None))
     return 0

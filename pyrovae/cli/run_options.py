@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pyrovae import data as data_sets
 from pyrovae.cli.options import Builder, make_parser
 from pyrovae.core.pair import Pair
+from pyrovae.data.loading import warn_of_cut
 from pyrovae.errors import OptionError, RunError
 from pyrovae.files import read_json
 from pyrovae.runs.folders import load
@@ -18,12 +20,15 @@ from pyrovae.train import Run
 
 __all__ = ["load_run", "own_pair", "run_parser", "set_threads", "first_rows"]
 
+MOST_THREADS = 64  # or as many as there are CPUs
+
 
 def set_threads(threads: int | None) -> None:
     """Let torch use so many CPU threads; None leaves it its own number."""
     if threads is not None:
-        if threads < 1:
-            raise OptionError(f"threads is {threads}; expected at least 1.")
+        most = max(MOST_THREADS, os.cpu_count() or 1)
+        if not 1 <= threads <= most:
+            raise OptionError(f"threads is {threads}; expected a whole number from 1 to {most}.")
         torch.set_num_threads(threads)
 
 
@@ -55,7 +60,10 @@ def own_pair(options: Namespace) -> Pair | None:
 def load_run(options: Namespace, **more: Any) -> Run:
     """The run that the options name."""
     set_threads(options.threads)
-    return load(options.run, pair=own_pair(options), data=options.data, **more)
+    run = load(options.run, pair=own_pair(options), data=options.data, **more)
+    if options.data is not None:
+        warn_of_cut(run.data)
+    return run
 
 
 def first_rows(run: Run, num: int) -> dict[str, torch.Tensor]:
@@ -63,4 +71,6 @@ def first_rows(run: Run, num: int) -> dict[str, torch.Tensor]:
     part = None if run.data is None else run.data.test or run.data.train
     if part is None:
         raise RunError(f"{run.path} has no data; give --data.")
+    if num < 1:
+        raise OptionError(f"num is {num}; expected a whole number of at least 1.")
     return {key: value for key, value in next(iter(part.batches(num))).items() if key not in ("y", "index")}

@@ -19,6 +19,7 @@ from pyrovae.compile.products import merge_products
 from pyrovae.compile.roll import compile_rolled
 from pyrovae.compile.step import Batches, Grads, Step, as_batches
 from pyrovae.compile.update import UPDATES, traceable, update_state, written
+from pyrovae.core.alone import alone
 from pyrovae.core.pair import buffers, modules
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.objectives import Update
@@ -92,6 +93,7 @@ class CompiledStep(Step):
         log.info("step compiled in %.1f s (%s, %s)", self.seconds, self.backend, self.matmul)
         return self
 
+    @alone()
     def __call__(self, batch: Batches, schedule: Mapping[str, float] | None = None) -> Tensor:
         """As :meth:`Step.__call__`, without waiting for the device."""
         if self.backend == "eager":

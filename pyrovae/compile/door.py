@@ -11,6 +11,7 @@ from pyrovae import objectives
 from pyrovae.compile.compiled import CompiledStep
 from pyrovae.compile.graph import preserve_tensors
 from pyrovae.compile.optimizers import OptimizerLike, build_optimizers
+from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
 from pyrovae.core.inference import device_of
 from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, buffers, parameter_scope
@@ -30,6 +31,7 @@ def _examples(pair: Pair, data: Any, count: int) -> list[Mapping[str, Tensor]]:
     return [data if isinstance(data, Mapping) else training_batch(pair, data, EXAMPLE_ROWS)] * count
 
 
+@alone()
 def compile_step(
     pair: PairLike,
     data: Any,

@@ -11,12 +11,13 @@ from pyro import poutine
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import device_of, evaluation_mode
 from pyrovae.core.keys import observed_keys
 from pyrovae.core.layout import few_rows, place_or_score, preserve_state, settle_particles
-from pyrovae.core.messages import mismatch_message
+from pyrovae.core.messages import masks_differ, mismatch_message
 from pyrovae.core.pair import (
     Batch,
     Pair,
@@ -35,6 +36,7 @@ from pyrovae.core.site_report import Report, report_sites
 from pyrovae.core.sites import Site, family_name, placement_message, sample_sites
 from pyrovae.core.trace import PairTrace, run_program
 from pyrovae.distributions.density import is_factor
+from pyrovae.distributions.supports import is_angle, true_support
 from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError
 
 __all__ = ["check", "check_batch", "find_non_finite"]
@@ -78,6 +80,7 @@ def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Re
     return check_batch(pair, batch, num_particles)
 
 
+@alone()
 def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CHECK_PARTICLES) -> Report:
     """:func:`check` on a batch as it is, which lies on the pair's device."""
     model, guide = pair.model, pair.guide
@@ -140,7 +143,7 @@ def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace
     for label, trace in (("guide", traced.guide), ("model", traced.model)):
         for site in sample_sites(trace).values():
             _check_shape(label, site, rows)
-    if message := mismatch_message(model, guide, traced):
+    if message := mismatch_message(model, guide, traced) or masks_differ(traced):
         raise ContractError(message)
     observed_keys(model, batch, traced.guide)
     for name, site in traced.guide_sites.items():
@@ -177,8 +180,10 @@ def _check_shape(label: str, site: Site, rows: int) -> None:
 
 
 def _check_support(what: str, site: Site, value: Tensor) -> None:
+    if site["is_observed"] and is_angle(site["fn"]):
+        return
     try:
-        support = site["fn"].support
+        support = true_support(site["fn"])
     except NotImplementedError:
         return
     valid = support.check(value)

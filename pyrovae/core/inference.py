@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from pyrovae.core.alone import alone
 from pyrovae.core.pair import Pair, Program, modules, parameter_scope, parameters
 from pyrovae.errors import OptionError
 
-__all__ = ["bf16_networks", "device_of", "evaluation_mode", "inference", "precision_context", "private_random"]
+__all__ = ["bf16_networks", "check_seed", "device_of", "evaluation_mode", "inference", "precision_context", "private_random"]
 
 
 def device_of(model: Program, guide: Program) -> torch.device:
@@ -107,11 +108,24 @@ def precision_context(precision: str, *programs: Program) -> Iterator[None]:
         raise OptionError(f"precision is {precision!r}; expected 'float32' or 'bf16'.")
 
 
+def check_seed(seed: int) -> int:
+    """The seed; OptionError unless a whole number from 0 to 2^63 - 1.
+
+    >>> check_seed(-1)
+    Traceback (most recent call last):
+    pyrovae.errors.OptionError: seed is -1; expected a whole number from 0 to 2^63 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise OptionError(f"seed is {seed!r}; expected a whole number from 0 to 2^63 - 1.")
+    return seed
+
+
 @contextmanager
 def private_random(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Torch's random numbers begin at ``seed`` within it; outside nobody notices."""
+    check_seed(seed)
     gpus = [device.index or 0] if device is not None and device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):
+    with alone(), torch.random.fork_rng(devices=gpus):
         torch.manual_seed(seed)
         yield
 
@@ -133,6 +147,7 @@ def inference(pair: Pair, precision: str = "float32", seed: int | None = None) -
     """
     programs, device = (pair.model, pair.guide), device_of(pair.model, pair.guide)
     with (
+        alone(),
         parameter_scope(*programs),
         evaluation_mode(*programs),
         precision_context(precision, *programs),

@@ -85,9 +85,9 @@ def drawn_keys(model: Program, batch: Mapping[str, Tensor], given: Collection[st
     if known is not None:
         return known
     few = {key: value[:1].clone() for key, value in batch.items()}
-    few = {k: torch.rand_like(v) if v.is_floating_point() and k not in given else v for k, v in few.items()}
     device = next(iter(few.values())).device
     with torch.random.fork_rng(), torch.no_grad(), WithoutPrior(device), poutine.uncondition():
+        few = {k: torch.rand_like(v) if v.is_floating_point() and k not in given else v for k, v in few.items()}
         sites = sample_sites(run_program(without_wrappers(model), few))
     found, told = {}, told_keys(model)
     for name, site in sites.items():

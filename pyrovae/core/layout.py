@@ -18,7 +18,7 @@ from pyrovae.core.inference import evaluation_mode
 from pyrovae.core.pair import Batch, Program, batch_size, modules
 from pyrovae.core.run import has_rows, run_program, set_rows
 from pyrovae.core.sites import Site, sample_sites
-from pyrovae.distributions.density import is_point
+from pyrovae.distributions.density import is_point, log_density
 from pyrovae.errors import ContractError, PyrovaeError
 
 __all__ = ["few_rows", "place_or_score", "preserve_state", "settle_particles"]
@@ -50,6 +50,7 @@ def settle_particles(
         torch.no_grad(),
         pyro.validation_enabled(False),
     ):
+        few = few if _runs(model, guide, few) else dict(batch)  # programs that are written for one number of rows
         note_energies(model, few)
         set_rows(False, model, guide)
         rows = _trouble(model, guide, few, num_particles) is not None
@@ -58,6 +59,15 @@ def settle_particles(
             set_rows(False, model, guide)
             raise trouble
     return rows
+
+
+def _runs(model: Program, guide: Program, batch: Batch) -> bool:
+    """Whether the programs run on a batch as they are."""
+    try:
+        run_program(model, batch, replay=run_program(guide, batch))
+    except Exception:
+        return False
+    return True
 
 
 def _trouble(model: Program, guide: Program, batch: Batch, num_particles: int) -> ContractError | None:
@@ -125,8 +135,7 @@ def place_or_score(site: Site) -> Tensor:
     """A site's scores, (..., B); of a point, whose score is -inf beside it, the sum of its coordinates."""
     fn = site["fn"]
     if not is_point(fn):
-        score: Tensor = fn.log_prob(site["value"])
-        return score
+        return log_density(fn, site["value"])
     mean: Tensor = fn.mean
     return mean.flatten(len(fn.batch_shape)).sum(-1) if fn.event_shape else mean
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
+
 from pyrovae.core.pair import Program, describe
-from pyrovae.core.sites import family_name, sample_sites, unobserved_parts
+from pyrovae.core.sites import family_name, sample_sites, site_masks, unobserved_parts
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.density import is_density, is_factor
 
-__all__ = ["mismatch_message", "no_density"]
+__all__ = ["masks_differ", "mismatch_message", "no_density"]
 
 
 def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = False) -> str | None:
@@ -59,5 +61,25 @@ def mismatch_message(model: Program, guide: Program, traced: PairTrace) -> str |
             return (
                 f"latent site {name!r} of {describe(who)} has no counterpart in {describe(other)}, whose latent sites are "
                 f"{', '.join(there)}; give the site the same name in both programs."
+            )
+    return None
+
+
+def masks_differ(traced: PairTrace) -> str | None:
+    """The message for a latent site that one program masks where the other does not; None where the masks are the same."""
+    for name, site in traced.guide_sites.items():
+        if name not in traced.model_sites:
+            continue
+        masks = [site_masks(sites[name]) for sites in (traced.guide_sites, traced.model_sites)]
+        if not any(masks):
+            continue
+        everywhere = torch.ones_like(site["value"], dtype=torch.bool)
+        first, second = (torch.stack(torch.broadcast_tensors(everywhere, *each)).all(0) for each in masks)
+        if not torch.equal(*torch.broadcast_tensors(first, second)):
+            own, other = (float((~mask).float().mean()) for mask in (first, second))
+            return (
+                f"latent site {name!r} is masked in one program where it is not in the other ({own:.0%} of its values in the "
+                f"guide, {other:.0%} in the model), so that p(x, z) / q(z | x) has no meaning there; put the same mask on it "
+                "in both."
             )
     return None

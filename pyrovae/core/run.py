@@ -12,6 +12,7 @@ from pyro.poutine.enum_messenger import EnumMessenger
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
+from pyrovae.core.enumeration import EnumerateVectors
 from pyrovae.core.pair import Program, batch_size, innermost, inputs
 from pyrovae.core.rows import read_as_particles, repeat_rows, rows_trace
 from pyrovae.core.sites import PARTICLES
@@ -91,7 +92,8 @@ def run_program(
     run = run if marks is None else marks(run)
     if enumerated is not None:
         first = None if enumerated == "further" else -2 if rows or num_particles is None else -3
-        run = EnumMessenger(first)(run)
+        settled = {*(() if replay is None else replay.nodes), *(given or ())}
+        run = EnumMessenger(first)(EnumerateVectors(settled)(run))
     run = run if values is None else values(run)
     run = run if replay is None else poutine.replay(run, trace=replay)  # outside of enumeration, as pyro.markov needs it
     run = run if given is None else poutine.condition(run, data=dict(given))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from torch.distributions import kl_divergence
-
+from pyrovae.core.divergence import site_kl
 from pyrovae.core.messages import no_density
 from pyrovae.core.sites import Site, family_name, is_reparameterized
 from pyrovae.core.trace import PairTrace
@@ -64,7 +63,7 @@ def report_sites(traced: PairTrace, rows: bool = False, notes: tuple[str, ...] =
         analytic = False
         if shared:
             try:
-                kl_divergence(drawn["fn"], site["fn"])
+                site_kl(drawn, site)
                 analytic = True
             except NotImplementedError:
                 analytic = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.distributions.util import is_identically_zero
@@ -12,6 +13,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
+from pyrovae.distributions.density import unmasked
 from pyrovae.errors import ContractError
 
 __all__ = [
@@ -25,7 +27,9 @@ __all__ = [
     "mask_scores",
     "placement_message",
     "sample_sites",
+    "site_masks",
     "unobserved_parts",
+    "without_mask",
 ]
 
 PARTICLES = "_particles"  # name of the plate of K particles, which no program's own plate has
@@ -134,6 +138,25 @@ def mask_scores(site: Site, scores: Tensor) -> Tensor:
         return scores
     mask = torch.as_tensor(mask, device=scores.device)
     return torch.where(mask, scores, scores.new_zeros(()))
+
+
+def without_mask(site: Site) -> Site:
+    """The site as if no mask were on it."""
+    return {**site, "fn": unmasked(site["fn"]), "mask": None}
+
+
+def site_masks(site: Site) -> list[Tensor]:
+    """The masks on a site, poutine's and those of its distribution, each of so many dimensions that it lies on the value."""
+    fn, device, found = site["fn"], site["value"].device, []
+    if site["mask"] is not None and site["mask"] is not True:
+        mask = torch.as_tensor(site["mask"], device=device)
+        found.append(mask.reshape(*mask.shape, *[1] * fn.event_dim))
+    while isinstance(fn, (dist.MaskedDistribution, torch.distributions.Independent)):
+        if isinstance(fn, dist.MaskedDistribution) and fn._mask is not True:
+            mask = torch.as_tensor(fn._mask, device=device)
+            found.append(mask.reshape(*mask.shape, *[1] * fn.base_dist.event_dim))
+        fn = fn.base_dist
+    return [mask.bool() for mask in found]
 
 
 def placement_message(program: str, site: Site, came: tuple[int, ...], expected: tuple[int, ...]) -> str:

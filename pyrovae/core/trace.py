@@ -31,9 +31,12 @@ from pyrovae.core.sites import (
     mask_scores,
     placement_message,
     sample_sites,
+    site_masks,
+    without_mask,
 )
 from pyrovae.core.sum_product import recycles, sum_out
-from pyrovae.distributions.density import is_factor
+from pyrovae.distributions.density import is_factor, log_density
+from pyrovae.distributions.supports import inside
 from pyrovae.errors import ContractError
 
 __all__ = ["PairTrace", "latents_trace", "run_program", "trace_pair"]
@@ -137,8 +140,9 @@ class PairTrace:
     def _total_log_p(self) -> Tensor:
         """Sum over the model's sites; one that the model drew itself was proposed by its own distribution, which cancels."""
         own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
-        names = [n for n in self.model_sites if n not in own or n in self.summed_out]
-        return self.marginal(names) if self.recycled else self.total({n: self.log_p[n] for n in names})
+        scores = {n: self.log_p[n] for n in self.model_sites if n not in own}
+        scores |= {n: self.mass("model", n) for n in self.summed_out}
+        return sum_out(scores, self.model_sites, self.shape) if self.recycled else self.total(scores)
 
     def marginal(self, names: Iterable[str]) -> Tensor:
         """log sum over all that is enumerated in the model of exp(sum of the scores of these sites), (K, B)."""
@@ -153,6 +157,12 @@ class PairTrace:
                 "them to the model, which sums them out, or draw them."
             )
         return recycles(self.model_sites)
+
+    def mass(self, program: str, name: str) -> Tensor:
+        """log p or log q of an enumerated site whatever mask is on it: the weights of a sum, which always add up to one."""
+        site = (self.model_sites if program == "model" else self.guide_sites)[name]
+        scores = self.log_p if program == "model" else self.log_q
+        return self._score(program, without_mask(site)) if site_masks(site) else scores[name]
 
     @cached_property
     def log_joint(self) -> Tensor:
@@ -171,13 +181,16 @@ class PairTrace:
     def expect(self, values: Tensor) -> Tensor:
         """sum_y q(y_b | .) values[y, k, b] over enumerated y, (K, B), exact and differentiable in q."""
         if self.enumerated:
-            values = self.total({n: self.log_q[n] for n in self.enumerated}).exp() * values
+            values = self.total({n: self.mass("guide", n) for n in self.enumerated}).exp() * values
         return values.flatten(0, -3).sum(0) if values.dim() > 2 else values.expand(self.shape)
 
     @cached_property
     def log_terms(self) -> Tensor:
         """The terms u whose sum over enumerated values is the weight: log w = log sum_y exp u, (E, K, B) or (K, B)."""
-        return self._total_log_p - self.total({n: self.log_q[n] for n in self.guide_sites if n not in self.enumerated})
+        terms = self._total_log_p - self.total({n: self.log_q[n] for n in self.guide_sites if n not in self.enumerated})
+        for name in (n for n in self.enumerated if site_masks(self.model_sites[n])):
+            terms = terms + self.mass("model", name) - self.log_p[name]
+        return terms
 
     @cached_property
     def log_weight(self) -> Tensor:
@@ -224,12 +237,16 @@ class PairTrace:
 
     def _score(self, program: str, site: Site) -> Tensor:
         try:
-            log_prob = mask_scores(site, site["fn"].log_prob(site["value"]))
+            log_prob = log_density(site["fn"], site["value"])
         except NotImplementedError as error:
             raise ContractError(
                 f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "
                 "takes the draws as they are (elbo, meanfield, iwae), or a flow with an inverse (flow='iaf' or 'spline')."
             ) from error
+        if program == "model" and site["name"] in self.guide_sites and not site["fn"].support.is_discrete:
+            lies = inside(site["fn"], site["value"])  # a prior has no density beyond it, whatever its formula gives there
+            log_prob = log_prob if lies is None else torch.where(lies, log_prob, -torch.inf)
+        log_prob = mask_scores(site, log_prob)
         extra = log_prob.dim() - len(self.shape)
         if tuple(log_prob.shape[max(extra, 0) :]) != self.shape or (extra > 0 and not (self.enumerated or self.summed_out)):
             raise ContractError(placement_message(program, site, tuple(log_prob.shape), self.shape))

@@ -7,7 +7,7 @@ from pyrovae.data.corruption import corrupt
 from pyrovae.data.dataset import Data
 from pyrovae.data.labelled import LabelledSplit
 from pyrovae.data.loading import as_data, as_split, load, names
-from pyrovae.data.missing import missing
+from pyrovae.data.missing_values import missing
 from pyrovae.data.named import DATASETS
 from pyrovae.data.spec import DataSpec, KeySpec
 from pyrovae.data.split import Split

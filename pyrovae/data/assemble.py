@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyrovae.data.checks import Scan, merge_scans, scan
+from pyrovae.data.classes import Verdict
 from pyrovae.data.dataset import Data
 from pyrovae.data.grey import Grey
 from pyrovae.data.intake import Intake, take_in
-from pyrovae.data.kinds import Verdict, describe, parse_kind
-from pyrovae.data.missing import blank, with_role
+from pyrovae.data.kinds import describe, parse_kind
+from pyrovae.data.missing_values import blank, with_role
 from pyrovae.data.seeds import SPLIT, generator, mix
 from pyrovae.data.sources import Columns, as_store, known_columns
 from pyrovae.data.spec import BINARIZATIONS, DataSpec, KeySpec
@@ -70,7 +71,8 @@ def assemble(name: str, parts: Mapping[str, Any], where: str, how: Reading, sour
         here = f"{where} ({part})" if part else where
         loader = isinstance(obj, DataLoader)
         columns = how.columns or known_columns(obj, how.like)
-        raw[part] = obj if obj is None or loader else as_store(obj, here, columns, how.missing)
+        absent = obj is None and part in ("valid", "test")
+        raw[part] = obj if absent or loader else as_store(obj, here, columns, how.missing)
         if loader and (how.columns is not None or how.missing is not None):
             raise OptionError(f"{here} is a DataLoader; columns and missing are for rows in memory: do it in its Dataset.")
         if obj is not None:
@@ -90,9 +92,9 @@ def assemble(name: str, parts: Mapping[str, Any], where: str, how: Reading, sour
         made[part] = None if rows is None else _part(rows, part, number, spec, grey, intakes, how)
     train = made["train"]
     assert train is not None
-    if isinstance(train, Split) and spec.keys[spec.main].dtype == "float32":
+    if isinstance(train, Split) and spec.kind not in ("category", "tokens"):
         spec = replace(spec, mean=_mean(train))
-    return Data(train, made["valid"], made["test"], spec, source)  # type: ignore[arg-type]
+    return Data(train, made["valid"], made["test"], spec, source, "" in parts and not how.known)  # type: ignore[arg-type]
 
 
 def _part(
@@ -155,6 +157,7 @@ def _describe(name: str, found: dict[str, Scan], how: Reading) -> dict[str, KeyS
     for key, each in found.items():
         known = None if how.like is None else how.like.keys.get(key)
         if known is not None and key not in how.kinds:
+            known = _of_shape(known, each)
             keys[key] = _before_drawing(known, each, how.like) if key == main else known
             continue
         verdict = describe(each, how.kinds.get(key), key == main, how.kinds)
@@ -171,6 +174,15 @@ def _describe(name: str, found: dict[str, Scan], how: Reading) -> dict[str, KeyS
             name,
         )
     return keys
+
+
+def _of_shape(known: KeySpec, found: Scan) -> KeySpec:
+    """The key for rows of another shape, such as longer sequences; whether a pair takes those is for the pair to say."""
+    shape = found.shape or ()
+    turned = len(shape) == 3 and (shape[2], *shape[:2]) == known.shape
+    if shape == known.shape or turned or known.columns or known.kind in ("category", "ordinal"):
+        return known
+    return replace(known, shape=shape)
 
 
 def _before_drawing(known: KeySpec, found: Scan, like: DataSpec | None) -> KeySpec:
@@ -211,7 +223,7 @@ def _mean(split: Split) -> Tensor:
     """The mean of what is seen of x over evenly spaced rows, fewer where each row runs a user's code."""
     most = _MEAN_ROWS if isinstance(split.store, Arrays) else _MEAN_ROWS // 10
     batch = split[torch.linspace(0, len(split) - 1, min(len(split), most)).long()]
-    x = batch[split.spec.main]
+    x = batch[split.spec.main].to(torch.float32)
     if not split.spec.roles.get("missing"):
         return x.mean(0)
     return x.sum(0) / batch["mask"].sum(0).clamp_min(1)
@@ -227,7 +239,7 @@ def read_rows(obj: Any, like: DataSpec | None, index: Tensor | None = None) -> S
     loader = isinstance(obj, DataLoader)
     if not loader:
         missing = None if like is None or index is not None else like.roles.get("missing")
-        store = as_store(obj, "data", known_columns(obj, like), missing)
+        store = as_store(obj, "data", known_columns(obj, like), missing, whole=False)
     if loader:
         found = scan_loader(obj, "data", ())
         names = tuple(found)

@@ -146,7 +146,10 @@ class Scan:
         """Take in names, (B,)."""
         self.types.add("text")
         self.shape, self.binary, self.whole, self.one_hot = column.values.shape[1:], False, False, False
-        self.labels = (self.labels or set()) | {each for each in column.values.ravel().tolist() if each is not None}
+        names = [each for each in column.values.ravel().tolist() if each is not None]
+        if odd := [each for each in names if not isinstance(each, (str, int, float))]:
+            raise DataError(f"{self.where}: {self.key} holds {type(odd[0]).__name__} as a name; expected strings or numbers.")
+        self.labels = (self.labels or set()) | set(names)
         self.order = column.order
         self.rows += len(column)
 

@@ -122,6 +122,14 @@ class Text:
     def of(cls, values: Any) -> Text:
         """Of a sequence of names; NaN, NaT and NA are none."""
         array = np.asarray(values, dtype=object)
+        made = np.empty(array.shape, dtype=object)
+        for place, value in enumerate(array.flat):
+            made.flat[place] = value.item() if isinstance(value, np.generic) else value
+            if isinstance(value, (list, tuple, np.ndarray)):
+                raise DataError(
+                    f"rows hold {type(value).__name__}s; expected a number or a name in each: give a column to each."
+                )
+        array = made
         return cls(np.where(pandas.isna(array), None, array))
 
 
@@ -153,6 +161,8 @@ def as_column(value: Any, where: str) -> Column:
     elif isinstance(value, (list, tuple)) and value and all(isinstance(each, str) for each in value):
         column = Text.of(value)
     elif scipy.sparse.issparse(value):
+        if value.dtype.kind not in "buif":
+            raise DataError(f"{where} has dtype {value.dtype}; expected real numbers.")
         column = Sparse(matrix=value.tocsr())
     elif isinstance(value, Tensor):
         column = _of_tensor(value, where)
@@ -175,6 +185,10 @@ def as_column(value: Any, where: str) -> Column:
 def _of_tensor(value: Tensor, where: str) -> Tensor | Sparse:
     if value.dtype.is_complex:
         raise DataError(f"{where} has dtype {value.dtype}; expected real numbers: split a complex x into two channels.")
+    if value.is_quantized or value.is_meta:
+        raise DataError(
+            f"{where} is a {'quantized' if value.is_quantized else 'meta'} tensor; expected values: dequantize() it."
+        )
     if value.layout == torch.strided:
         return value.detach().contiguous()
     if value.dim() != 2:

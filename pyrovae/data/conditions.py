@@ -24,7 +24,7 @@ class _Quadrants:
     keys: tuple[str, ...] = ("c", "given")
 
     def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
-        x = batch["x"]
+        x = batch["x"].to(torch.float32)
         height, width = x.shape[-2:]
         given = torch.zeros_like(x)
         given[..., height // 2 :, : width // 2] = 1
@@ -59,7 +59,7 @@ class _Hole:
     keys: tuple[str, ...] = ("c", "given")
 
     def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
-        x, place = batch["x"], uniform((2,))
+        x, place = batch["x"].to(torch.float32), uniform((2,))
         inside = [self._inside(x.shape[axis], place[:, axis]) for axis in (-2, -1)]
         hole = inside[0].unsqueeze(-1) & inside[1].unsqueeze(-2)
         given = (~hole).reshape(len(x), *[1] * (x.dim() - 3), *x.shape[-2:]).to(x.dtype).expand_as(x)
@@ -97,7 +97,7 @@ class _LowResolution:
     keys: tuple[str, ...] = ("c", "given")
 
     def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
-        x = batch["x"]
+        x = batch["x"].to(torch.float32)
         images = x if x.dim() == 4 else x.unsqueeze(1)
         coarse = avg_pool2d(images, self.factor, ceil_mode=True, count_include_pad=False)
         c = interpolate(coarse, scale_factor=float(self.factor), mode="nearest")[..., : x.shape[-2], : x.shape[-1]]

@@ -25,7 +25,7 @@ class _Corruption:
     keys: tuple[str, ...] = ("x_corrupted",)
 
     def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
-        x = batch["x"]
+        x = batch["x"].to(torch.float32)
         u = uniform(tuple(x.shape[1:]))
         if self.process == "gaussian":
             corrupted = x + self.scale * torch.special.ndtri(u.clamp(1e-7, 1 - 1e-7))

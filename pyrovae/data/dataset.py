@@ -27,6 +27,7 @@ class Data:
         spec: what x and y are.
         source: arguments of :func:`pyrovae.data.load` that rebuild it (plain JSON values), or None if it was
             made of objects in memory.
+        cut: whether rows that came as one set were split 80/10/10.
     """
 
     train: Split | Stream
@@ -34,6 +35,7 @@ class Data:
     test: Split | Stream | None
     spec: DataSpec
     source: dict[str, Any] | None = None
+    cut: bool = False
 
     def fingerprint(self) -> str:
         """sha256 (hex) of spec and raw rows; of bounded samples of rows where the data are not in memory."""

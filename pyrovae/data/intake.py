@@ -73,7 +73,7 @@ class Intake:
                 return raw.argmax(1)
             advice = "one label a row: of one-hot rows argmax(1), of (N, 1) squeeze(1)"
             raise self._refuse(place, f"has shape {event} a row", advice)
-        if not self.own and self.spec.kind not in ("category", "ordinal"):
+        if not self.own and not self.spec.columns and self.spec.kind not in ("category", "ordinal"):
             return raw  # whether a pair takes another shape is for the pair to say
         raise self._refuse(place, f"has shape {event} a row", f"{shape}, as the rows before")
 

@@ -8,10 +8,11 @@ from math import isqrt
 from typing import Any
 
 from pyrovae.data.checks import EXACT_IN_FLOAT32, Scan
+from pyrovae.data.classes import Verdict, classes_of, labels_of, words_of
 from pyrovae.data.spec import COLUMN_KINDS, KINDS, SIZED, KeySpec
 from pyrovae.errors import DataError, OptionError, nearest
 
-__all__ = ["Told", "Verdict", "channels_last", "describe", "parse_kind"]
+__all__ = ["Told", "channels_last", "describe", "parse_kind"]
 
 SMALLEST_FLAT_IMAGE = 64  # values of 8 x 8 pixels
 
@@ -22,21 +23,6 @@ class Told:
 
     kind: str
     size: int | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a key is taken for.
-
-    Attributes:
-        spec: the key.
-        why: a few words for the log.
-        warning: a sentence where values change, or another reading is as likely; "" where neither.
-    """
-
-    spec: KeySpec
-    why: str
-    warning: str = ""
 
 
 def parse_kind(key: str, told: Any) -> Told:
@@ -83,13 +69,13 @@ def describe(
     shape = _event(found)
     if told is not None:
         verdict = _as_told(found, told, shape)
-    elif found.key == "y" and (labels := _labels(found, classes)) is not None:
+    elif found.key == "y" and (labels := labels_of(found, classes)) is not None:
         verdict = labels
     elif "text" in found.types:
-        verdict = _classes(found, None) if found.shape == () else _words(found)
+        verdict = classes_of(found, None) if found.shape == () else words_of(found)
     else:
         verdict = _by_values(found, shape)
-    return _in_float32(found, _keep_type(found, verdict, main))
+    return _in_float32(found, _keep_type(found, verdict, main or told is not None))
 
 
 def channels_last(shape: tuple[int, ...]) -> bool:
@@ -151,77 +137,17 @@ def _bytes(found: Scan, shape: tuple[int, ...]) -> Verdict:
     return Verdict(KeySpec(shape, "count"), f"{_range(found)}, as they are", text)
 
 
-# ------------------------------------------------------------------------------------------------ classes
-def _labels(found: Scan, number: bool) -> Verdict | None:
-    """y as classes, or None where it is an outcome of another kind."""
-    shape = found.shape or ()
-    if not number:
-        if not found.integer or shape != ():
-            return None
-        _refuse_negative(found)
-        return Verdict(KeySpec((), "category", size=max(1, int(found.high) + 1)), "numbers of classes")
-    if found.one_hot and len(shape) == 1:
-        text = f"y is one-hot and becomes the numbers of its {shape[0]} classes; say kinds={{'y': 'binary'}} to keep it."
-        return Verdict(KeySpec((), "category", size=shape[0]), "one-hot", text)
-    if "float" in found.types or shape not in ((), (1,)):
-        return None
-    return _classes(found, None)
-
-
-def _refuse_negative(found: Scan) -> None:
-    if "text" not in found.types and found.low < -1:
-        raise DataError(
-            f"{found.where}: {found.key} is {found.low:g} in some row; expected class numbers from 0 up, or -1 for an unknown "
-            f"label; say kinds={{{found.key!r}: 'real'}} where it is no class."
-        )
-
-
-def _classes(found: Scan, size: int | None) -> Verdict:
-    """The classes of names or of integers, numbered 0..C-1 in their order."""
-    if found.labels is None:
-        raise DataError(f"{found.where}: {found.key} has too many different values for classes; give it another kind.")
-    _refuse_negative(found)
-    labels = sorted((label for label in found.labels if label != -1), key=lambda label: (str(type(label)), label))
-    labels = list(found.order or labels)
-    shape = () if found.shape == (1,) else found.shape or ()
-    if size is not None and labels == [label for label in labels if label in range(size)]:
-        return Verdict(KeySpec(shape, "category", size=size), f"classes 0..{size - 1}")
-    if not labels:
-        return Verdict(KeySpec(shape, "category", size=1), "no label is known")
-    spec = KeySpec(shape, "category", size=len(labels))
-    shown = ", ".join(map(str, labels[:3])) + (f", ... {labels[-1]}" if len(labels) > 3 else "")
-    if labels == list(range(len(labels))):
-        alone = (
-            f"{found.key} has one class, {labels[0]}, beside -1, which stands for an unknown label." if found.low < 0 else ""
-        )
-        return Verdict(spec, f"classes {shown}", alone if len(labels) == 1 else "")
-    unknown = ", and -1 stands for an unknown label" if "text" not in found.types and found.low < 0 else ""
-    said = f"{found.key} has {len(labels)} classes, {shown}: numbered from 0 in this order{unknown}."
-    bools = found.types <= {"bool"}
-    return Verdict(
-        KeySpec(shape, "category", size=len(labels), labels=tuple(labels)),
-        f"names of classes: {shown}" if "text" in found.types or bools else f"classes {shown}",
-        "" if "text" in found.types or bools else said,
-    )
-
-
-def _words(found: Scan) -> Verdict:
-    """Sequences of words as their numbers in the alphabet's order; 0 stands where a row has ended."""
-    words = tuple(sorted(map(str, found.labels or ())))
-    return Verdict(KeySpec(found.shape or (), "tokens", size=len(words), labels=words), f"{len(words):,} different words")
-
-
 # ------------------------------------------------------------------------------------------------ told
 def _as_told(found: Scan, told: Told, shape: tuple[int, ...]) -> Verdict:
     kind, size, why = told.kind, told.size, "as told"
     if kind in ("category", "ordinal") and (found.integer or "text" in found.types):
-        verdict = _classes(found, size)
+        verdict = classes_of(found, size)
         spec = verdict.spec
         if kind == "ordinal":
             spec = KeySpec(spec.shape, kind, size=spec.size, labels=spec.labels)
         return Verdict(spec, f"{why}; {verdict.why}", verdict.warning)
     if kind == "tokens" and "text" in found.types:
-        return _words(found)
+        return words_of(found)
     if kind == "category" and found.one_hot and len(shape) == 1:
         return Verdict(KeySpec((), kind, size=shape[0]), f"{why}; one-hot")
     if kind == "levels":
@@ -282,7 +208,7 @@ def _column(found: Scan, told: Told | None) -> Verdict:
     if told is not None:
         return _in_float32(found, _as_told(found, told, ()))
     if "text" in found.types:
-        verdict = _classes(found, None)
+        verdict = classes_of(found, None)
         kind = "ordinal" if found.order else "category"
         return Verdict(KeySpec((), kind, size=verdict.spec.size, labels=verdict.spec.labels), verdict.why)
     kind = "binary" if found.binary else "count" if found.integer and found.low >= 0 else "real"
@@ -290,10 +216,10 @@ def _column(found: Scan, told: Told | None) -> Verdict:
 
 
 # ------------------------------------------------------------------------------------------------ types
-def _keep_type(found: Scan, verdict: Verdict, main: bool) -> Verdict:
-    """Keys that are not modelled keep the integers that they are."""
+def _keep_type(found: Scan, verdict: Verdict, floats: bool) -> Verdict:
+    """Keys beside x, of which nobody said otherwise, keep the integers that they are."""
     spec = verdict.spec
-    if main or not found.integer or spec.kind not in ("binary", "real"):
+    if floats or not found.integer or spec.kind not in ("binary", "real"):
         return verdict
     dtype = next(iter(found.types)) if len(found.types) == 1 else "int64"
     changed = KeySpec(spec.shape, spec.kind, {"integer": "int64"}.get(dtype, dtype), spec.size, spec.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -24,7 +26,9 @@ from pyrovae.data.stream import Stream
 from pyrovae.data.transforms import transform
 from pyrovae.errors import DataError, OptionError, nearest
 
-__all__ = ["as_data", "as_split", "load", "names"]
+__all__ = ["as_data", "as_split", "load", "names", "warn_of_cut"]
+
+log = logging.getLogger("pyrovae")
 
 
 def names() -> tuple[str, ...]:
@@ -178,6 +182,16 @@ def _load_object(obj: Any, name: str, how: Reading, binarization: str | None) ->
     return assemble(name, parts, name, how)
 
 
+def warn_of_cut(data: Data) -> None:
+    """Say that rows which came as one set are read in part."""
+    if data.cut:
+        log.warning(
+            "%s is one set of rows and is split 80/10/10: its test part has %d of them; give rows in memory, or a file of "
+            "parts (x_train, x_test), for others.",
+            *(data.spec.name, len(data.test) if data.test is not None else 0),
+        )
+
+
 def as_split(obj: Any, like: DataSpec | None = None) -> Split | Stream:
     """The rows that a verb reads, of anything that :func:`load` takes.
 
@@ -197,9 +211,11 @@ def as_split(obj: Any, like: DataSpec | None = None) -> Split | Stream:
         data = obj if isinstance(obj, Data) else as_data(obj, like=like)
         if data.test is None:
             raise DataError(f"{data.spec.name} has no test part; pass data.train, data.valid or other rows.")
+        if data is not obj:
+            warn_of_cut(data)
         return data.test
     index = None
-    if isinstance(obj, Mapping) and _are_row_numbers(obj):
+    if isinstance(obj, Mapping) and not issparse(obj) and _are_row_numbers(obj):
         index = obj["index"]
         obj = {key: value for key, value in obj.items() if key != "index"}
     return read_rows(obj, like, index)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from pyrovae.data.columns import Table, Text, as_column, of_series
-from pyrovae.data.missing import hide_missing
+from pyrovae.data.missing_values import hide_missing
 from pyrovae.data.spec import DataSpec
 from pyrovae.data.store import Arrays, Items, Store
 from pyrovae.errors import DataError, OptionError, nearest
@@ -25,7 +25,7 @@ PARTS = ("train", "valid", "test")
 log = logging.getLogger("pyrovae")
 
 
-def as_store(obj: Any, where: str, columns: Columns | None = None, missing: str | None = None) -> Store:
+def as_store(obj: Any, where: str, columns: Columns | None = None, missing: str | None = None, whole: bool = True) -> Store:
     """Rows of what a user holds, checked but not copied.
 
     Args:
@@ -33,15 +33,16 @@ def as_store(obj: Any, where: str, columns: Columns | None = None, missing: str 
         where: begins the messages.
         columns: key -> name, or names that lie side by side, of the object's columns.
         missing: "mask" to make a key ``mask`` of what x misses, 1 where a value is there.
+        whole: make it too where no value is missing.
     """
     if isinstance(obj, Subset):
         rows = np.asarray(obj.indices)
-        return as_store(obj.dataset, where, columns, missing).subset(as_column(rows, where))
+        return as_store(obj.dataset, where, columns, missing, whole).subset(as_column(rows, where))
     raw = _raw_columns(obj, where, columns)
     if raw is None:
         _refuse_options(where, columns, missing)
         return Items.read(obj, where)
-    return Arrays.read(hide_missing(raw, where, missing), where)
+    return Arrays.read(hide_missing(raw, where, missing, whole), where)
 
 
 def _refuse_options(where: str, columns: Any, missing: Any) -> None:
@@ -63,20 +64,24 @@ def _raw_columns(obj: Any, where: str, columns: Columns | None) -> dict[str, Any
         return _select(dict(zip(("x", "y"), obj.tensors, strict=False)), where, columns)
     if isinstance(obj, IterableDataset):
         raise DataError(f"{where} is an IterableDataset; expected rows that can be counted: wrap it in a DataLoader.")
-    if isinstance(obj, pandas.DataFrame):
-        return _of_frame(obj, where, columns)
-    if all(hasattr(obj, name) for name in ("X", "obs", "var")):
-        return _of_anndata(obj, where, columns)
-    if all(hasattr(obj, name) for name in ("column_names", "features", "with_format")):
-        return _of_hugging_face(obj, where, columns)
-    if isinstance(obj, Mapping):
-        return _select(dict(obj), where, columns)
     if isinstance(obj, (Tensor, np.ndarray)) or scipy.sparse.issparse(obj):
         if columns is not None:
             raise OptionError(
                 f"columns is {dict(columns)!r}, but {where} is one array, whose columns have no names; leave it out."
             )
         return {"x": obj}
+    if isinstance(obj, pandas.DataFrame):
+        return _of_frame(obj, where, columns)
+    if all(hasattr(obj, name) for name in ("X", "obs", "var")):
+        return _of_anndata(obj, where, columns)
+    if all(hasattr(obj, name) for name in ("column_names", "features", "with_format")):
+        return _of_hugging_face(obj, where, columns)
+    if hasattr(obj, "to_pandas"):  # polars, Arrow
+        return _of_frame(obj.to_pandas(), where, columns)
+    if isinstance(obj, pandas.Series):
+        return {"x": obj}
+    if isinstance(obj, Mapping):
+        return _select(dict(obj), where, columns)
     if isinstance(obj, Dataset) or (hasattr(obj, "__getitem__") and hasattr(obj, "__len__") and _is_foreign(obj)):
         return None
     raise DataError(
@@ -103,6 +108,8 @@ def _select(values: dict[str, Any], where: str, columns: Columns | None) -> dict
     made: dict[str, Any] = {}
     for key, names in columns.items():
         several = [names] if isinstance(names, str) else list(names)
+        if not several:
+            raise DataError(f"{where} is given no column for {key}; expected one at least.")
         parts = [values[_known(name, list(values), where)] for name in several]
         if isinstance(names, str):
             made[key] = parts[0]
@@ -183,7 +190,7 @@ def _array(values: Any, where: str) -> np.ndarray:
 
 def known_columns(obj: Any, like: DataSpec | None) -> Columns | None:
     """The columns of new data that make the keys of those that ``like`` describes; None where the keys are there by name."""
-    if like is None or (isinstance(obj, Mapping) and like.main in obj):
+    if like is None or scipy.sparse.issparse(obj) or (isinstance(obj, Mapping) and like.main in obj):
         return None
     if not isinstance(obj, pandas.DataFrame):
         return dict(like.columns) if like.columns and not isinstance(obj, (Tensor, np.ndarray, Dataset)) else None
@@ -198,6 +205,6 @@ def known_columns(obj: Any, like: DataSpec | None) -> Columns | None:
 def parts_of(obj: Any) -> dict[str, Any] | None:
     """Parts of a dict of data sets, {"train": ..., "validation": ..., "test": ...}; None of what has no parts."""
     names = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
-    if not isinstance(obj, Mapping) or "train" not in obj or not obj.keys() <= names.keys():
+    if not isinstance(obj, Mapping) or scipy.sparse.issparse(obj) or "train" not in obj or not obj.keys() <= names.keys():
         return None
     return {names[key]: value for key, value in obj.items()}

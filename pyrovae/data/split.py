@@ -237,8 +237,8 @@ def hash_columns(digest: Any, columns: dict[str, Tensor], rows: int) -> None:
     for key, values in columns.items():
         digest.update(f"{key} {rows} {values.dtype} {tuple(values.shape)};".encode())
         values = values.detach().cpu().contiguous()
-        # Viewed as bytes: numpy has no bfloat16.
-        digest.update(values.reshape(-1).view(torch.uint8).numpy())
+        if values.numel():  # viewed as bytes: numpy has no bfloat16
+            digest.update(values.reshape(-1).view(torch.uint8).numpy())
 
 
 def check_count(option: str, value: int, least: int) -> int:

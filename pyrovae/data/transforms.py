@@ -47,6 +47,8 @@ def enter(name: str) -> Callable[[Callable[..., Data]], Callable[..., Data]]:
 
 def each_part(data: Data, change: Callable[[Split, int], Split], covariates: Sequence[str] = ()) -> Data:
     """The data with each part changed, and new covariates of x's shape."""
+    if "x" not in data.spec.keys:
+        raise DataError(f"{data.spec.name} has no x to change; it has {', '.join(data.spec.keys)}.")
     spec = data.spec.with_keys(dict.fromkeys(covariates, KeySpec(data.spec.shape, "real")))
     parts = enumerate(data.parts().items())
     made = {name: part and change(part, number).with_(spec=spec) for number, (name, part) in parts}

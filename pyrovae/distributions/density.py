@@ -9,7 +9,9 @@ from torch import Tensor
 
 from pyrovae.errors import ContractError
 
-__all__ = ["is_density", "is_factor", "is_point", "mask_distribution"]
+__all__ = ["is_density", "is_factor", "is_point", "log_density", "mask_distribution", "unmasked"]
+
+IMPROPER = (dist.ImproperUniform, dist.Unit)  # which score without a normalizer
 
 
 def is_density(fn: TorchDistribution) -> bool:
@@ -21,7 +23,7 @@ def is_density(fn: TorchDistribution) -> bool:
     """
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
-    return getattr(fn, "is_density", not (is_point(fn) or is_factor(fn)))
+    return getattr(fn, "is_density", not is_point(fn) and not isinstance(fn, IMPROPER))
 
 
 def is_point(fn: TorchDistribution) -> bool:
@@ -33,6 +35,31 @@ def is_point(fn: TorchDistribution) -> bool:
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
     return isinstance(fn, dist.Delta)
+
+
+def log_density(fn: TorchDistribution, value: Tensor) -> Tensor:
+    """``fn.log_prob(value)``; NotImplementedError where it scores only draws of its own."""
+    try:
+        scores: Tensor = fn.log_prob(value)
+    except KeyError as error:  # Pyro's transforms without an inverse look for the draw in a cache
+        if "intermediates cache" not in str(error):
+            raise
+        raise NotImplementedError(f"a transform of {type(fn).__name__} has no inverse") from error
+    return scores
+
+
+def unmasked(fn: TorchDistribution) -> TorchDistribution:
+    """The distribution without the masks on it, which draws the same.
+
+    >>> unmasked(dist.Normal(torch.zeros(2), 1.0).mask(torch.tensor([True, False])).to_event(1)).log_prob(torch.zeros(2))
+    tensor(-1.8379)
+    """
+    if isinstance(fn, dist.MaskedDistribution):
+        return unmasked(fn.base_dist)
+    if isinstance(fn, torch.distributions.Independent):
+        inner = unmasked(fn.base_dist)
+        return fn if inner is fn.base_dist else inner.to_event(fn.reinterpreted_batch_ndims)
+    return fn
 
 
 def is_factor(fn: TorchDistribution) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pandas
 import torch
 from torch import Tensor
 
@@ -27,11 +28,13 @@ class Classification:
 
     Attributes:
         probabilities: (N, C), of each class.
-        labels: (N,).
+        labels: (N,), numbers of classes.
+        names: what the user calls the classes 0..C-1, where not by these numbers.
     """
 
     probabilities: Tensor
     labels: Tensor
+    names: tuple[Any, ...] | None = None
 
     @property
     def correct(self) -> Tensor:
@@ -67,9 +70,22 @@ class Classification:
         """Expected calibration error: :func:`calibration_error`."""
         return calibration_error(self.probabilities.amax(-1), self.correct)
 
+    def table(self) -> pandas.DataFrame:
+        """One row a class that the data have, under the user's name: label, rows, accuracy, what it is most taken for."""
+        predicted = self.probabilities.argmax(-1)
+        names = self.names or tuple(range(self.probabilities.shape[-1]))
+        lines = []
+        for label in self.labels.unique().tolist():
+            of = predicted[self.labels == label]
+            usual = int(of.mode().values)
+            lines.append((names[label], len(of), float((of == label).double().mean()), names[usual]))
+        return pandas.DataFrame(lines, columns=["label", "rows", "accuracy", "most_taken_for"])
+
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON."""
+        named = {} if self.names is None else {"classes": self.table().to_dict("records")}
         return {
+            **named,
             "accuracy": self.accuracy,
             "accuracy_interval_95": list(self.interval),
             "error_percent": 100 * (1 - self.accuracy),
@@ -80,6 +96,8 @@ class Classification:
     def __repr__(self) -> str:
         low, high = (100 * end for end in self.interval)
         text = f"accuracy = {100 * self.accuracy:.2f}% (95% interval {low:.2f} to {high:.2f}; {len(self.labels)} data)"
+        if self.names is not None:
+            text += "; " + ", ".join(f"{row.label} {100 * row.accuracy:.0f}%" for row in self.table().itertuples())
         if self.certain:
             return text
         return f"{text}, log loss {self.log_loss:.4f} nats, calibration error {self.calibration_error:.4f}"
@@ -141,4 +159,5 @@ def classify(pair: PairLike, data: Any, num_samples: int = 20, *, batch_size: in
     if not known.any():
         raise DataError("the data have no labels y to hold the classes against.")
     probabilities = class_probabilities(pair, split, num_samples, batch_size=batch_size, seed=seed)
-    return Classification(probabilities[known], labels[known])
+    y = split.spec.keys.get("y")
+    return Classification(probabilities[known], labels[known], None if y is None else y.labels)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec
-from pyrovae.data import Data, as_split
+from pyrovae.data import Data, Split, Stream, as_split
 from pyrovae.errors import DataError, OptionError, nearest
 from pyrovae.evaluation.classification import Classification
 from pyrovae.evaluation.latents import posterior_moments
@@ -88,6 +88,7 @@ def classify_features(pair: PairLike, train: Any, test: Any, classifier: str = "
         raise nearest("classifier", classifier, CLASSIFIERS)
     make, uses_all = CLASSIFIERS[classifier]
     train = train.train if isinstance(train, Data) else train
+    train, test = (as_split(data, known_spec(pair)) for data in (train, test))
     fitted_on = [_features(pair, data, site) for data in (train, test)]
     (x, y), (x_test, y_test) = fitted_on
     if (y < 0).all() or (y_test < 0).all():
@@ -107,12 +108,12 @@ def classify_features(pair: PairLike, train: Any, test: Any, classifier: str = "
     scores = np.where(np.isfinite(scores), scores, 1 / len(classes))  # where no label reaches a datum over the graph
     probabilities = np.zeros((len(x_test), int(max(classes.max(), y_test.max())) + 1))
     probabilities[:, classes] = scores
-    return Classification(torch.from_numpy(probabilities), torch.from_numpy(y_test))
+    y = test.spec.keys.get("y")
+    return Classification(torch.from_numpy(probabilities), torch.from_numpy(y_test), None if y is None else y.labels)
 
 
-def _features(pair: Pair, data: Any, site: str) -> tuple[np.ndarray, np.ndarray]:
+def _features(pair: Pair, split: Split | Stream, site: str) -> tuple[np.ndarray, np.ndarray]:
     """Posterior means (N, d) and labels (N,)."""
-    split = as_split(data, known_spec(pair))
     moments = posterior_moments(pair, split)
     if site not in moments or moments[site].mean.dim() != 2:
         raise OptionError(f"site {site!r} is no vector of this guide, which has {', '.join(moments)}; give site=.")

@@ -10,14 +10,15 @@ import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import kl_divergence
 
+from pyrovae.core.divergence import site_kl
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import PairLike, Program, as_pair
 from pyrovae.core.sites import Site, mask_scores, sample_sites
 from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.distributions.density import is_density
+from pyrovae.distributions.divergence import analytic_kl
 from pyrovae.generate.expectation import factors
 
 __all__ = ["Moments", "SiteKL", "active_units", "kl_per_dim", "posterior_moments"]
@@ -174,7 +175,7 @@ def _site_kl(traced: PairTrace, name: str) -> SiteKL:
     """Means over the (K, B) of a trace."""
     guide, model = traced.guide_sites[name], traced.model_sites[name]
     try:
-        scores, closed_form = mask_scores(guide, kl_divergence(guide["fn"], model["fn"])), True
+        scores, closed_form = site_kl(guide, model), True
     except NotImplementedError:
         scores, closed_form = traced.log_q[name] - traced.log_p[name], False
     per_dim, marginal = _dims(guide, model, traced.shape)
@@ -189,7 +190,7 @@ def _dims(guide: Site, model: Site, shape: tuple[int, ...]) -> tuple[Tensor | No
     if q is None or p is None:
         return None, False
     try:
-        kl = kl_divergence(q, p)
+        kl = analytic_kl(q, p)
     except NotImplementedError:
         if marginal:
             return None, False

@@ -107,6 +107,7 @@ class AIS(Method):
         """The densities along the path, HMC's transition for groups of chains, and a pilot run's frozen schedule."""
         if not target.draw(1, self.start).shape[-1]:
             raise ContractError("the pair has no continuous latent site to move through; use method 'exact'.")
+        target.refuse_ends(self.start)
         path = path_from(target, self.start)
         move = transition(target, path, self.start, self.num_leapfrog, code, {self.pilot_chains, min(group, self.num_chains)})
         options = (self.start, self.path, self.num_distributions, self.pilot_chains, self.acceptance)

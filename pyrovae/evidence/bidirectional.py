@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,6 +15,7 @@ from torch import Tensor
 from pyrovae.core.inference import device_of, inference, private_random
 from pyrovae.core.keys import drawn_keys, write_values
 from pyrovae.core.pair import PairLike, as_pair, template
+from pyrovae.data.split import hash_columns
 from pyrovae.errors import OptionError
 from pyrovae.evidence.ais import AIS
 from pyrovae.evidence.annealing import anneal
@@ -78,6 +80,31 @@ class BDMC:
     def plot(self) -> Figure:
         """Lower bounds in order, and the gap of each datum."""
         return estimates(self.lower.value, self.lower.stderr, "gap (nats)", self.gaps)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """N rows that a model drew, as they are: nothing is read as grey levels, classes or counts.
+
+    Attributes:
+        columns: tensors by name, N rows each.
+    """
+
+    columns: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def batches(self, batch_size: int) -> Iterator[dict[str, Tensor]]:
+        """Every row once, in order."""
+        for start in range(0, len(self), batch_size):
+            yield {key: value[start : start + batch_size] for key, value in self.columns.items()}
+
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the rows."""
+        digest = hashlib.sha256()
+        hash_columns(digest, dict(self.columns), len(self))
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -175,6 +202,6 @@ def bdmc(
         )
     data = write_values(batch, sources, drawn)
     data |= {LATENT_PREFIX + name: value for name, value in drawn.items() if name not in sources}
-    columns = stream(pair, data, method, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
+    columns = stream(pair, Drawn(data), method, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
     lower = Evidence.of(columns, "ais", "lower", {**method.options(), "seed": seed})
     return BDMC(lower, columns["upper"], columns["upper_acceptance"], drawn)

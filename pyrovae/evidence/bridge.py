@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import NonFiniteError
+from pyrovae.evidence.chains import Moments, split_rhat
 from pyrovae.evidence.gaussian import refine
 from pyrovae.evidence.hmc import at, hmc
 from pyrovae.evidence.method import Job, Method, require
@@ -27,9 +28,10 @@ class Bridge(Method):
 
         p(x_b) = E_q*[h(u) p(x_b, u)] / E_p(u | x_b)[h(u) q*(u)],   h the optimal bridge
 
-    q* is a diagonal Gaussian refined from the guide; posterior draws come from K chains of HMC started at it, whose steps are
+    q* is a diagonal Gaussian refined from the guide; posterior draws come from K chains of HMC, whose steps are
     tuned while they warm up and frozen then. Its error stays finite where q* is narrower than the posterior. The stated
     standard error counts the chains' autocorrelation (by the spread of chain means), not what unmixed chains all miss.
+    Half of the chains start from q*, half from draws of the prior; where they do not meet, ``rhat`` says so.
 
     Args:
         num_chains: K, chains for each datum.
@@ -74,7 +76,8 @@ class Bridge(Method):
         target = Target(job.model, job.guide, job.batch, job.max_rows)
         q = refine(target, self.num_steps, min(10, self.num_chains))
         path, k = q.path(target), self.num_chains
-        point = at(path, q.draw(k))
+        point = at(path, torch.cat([q.draw(k - k // 2), target.draw(k // 2)]))
+        halves = (Moments(), Moments())
         one, step = torch.ones_like(point.base[0]), torch.full_like(point.base[0], math.log(0.5))
         from_posterior, from_gaussian, acceptances = [], [], []
         for t in range(self.num_warmup + self.num_draws):
@@ -83,6 +86,7 @@ class Bridge(Method):
                 step = step + LOG_STEP_GAIN * min(1.0, 20 / (t + 1)) * (accepted.mean(0) - self.acceptance)
             else:
                 from_posterior.append(point.ratio.double())
+                halves[2 * len(from_posterior) > self.num_draws].add(torch.cat([point.u, point.ratio.unsqueeze(-1)], -1))
                 from_gaussian.append(path(q.draw(k))[1].double())
                 acceptances.append(accepted.mean(0))
             job.tick(k * job.size)
@@ -95,7 +99,8 @@ class Bridge(Method):
             )
         counts = {"num_weights": len(gaussian), "passes": target.passes, "ess": math.nan}
         full = {name: torch.full_like(value, number) for name, number in counts.items()}
-        return {"value": value, "stderr": stderr, "acceptance": torch.stack(acceptances).mean(0).double(), **full}
+        acceptance = torch.stack(acceptances).mean(0).double()
+        return {"value": value, "stderr": stderr, "acceptance": acceptance, "rhat": split_rhat(*halves), **full}
 
 
 def meng_wong(posterior: Tensor, gaussian: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,15 @@ from tqdm import tqdm
 
 from pyrovae.compile import Code
 from pyrovae.core.energies import note_energies
-from pyrovae.core.inference import inference
-from pyrovae.core.messages import mismatch_message, no_density
+from pyrovae.core.inference import inference, private_random
+from pyrovae.core.messages import masks_differ, mismatch_message, no_density
 from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, known_spec, parameters, remember
-from pyrovae.core.sites import sample_sites
+from pyrovae.core.sites import sample_sites, site_masks
 from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns
+from pyrovae.distributions.supports import inside
 from pyrovae.errors import ContractError, NonFiniteError, OptionError, RunError
 from pyrovae.evidence.ais import AIS, SMC
 from pyrovae.evidence.bridge import Bridge
@@ -31,8 +33,7 @@ from pyrovae.evidence.exact import Exact
 from pyrovae.evidence.importance import Importance
 from pyrovae.evidence.keeper import Keeper
 from pyrovae.evidence.method import Job, Method, require
-from pyrovae.evidence.target import support_check
-from pyrovae.files import load_state, save_state
+from pyrovae.files import clear_temporary, load_state, save_state
 from pyrovae.registry import Registry
 
 __all__ = ["METHODS", "log_evidence", "stream"]
@@ -121,13 +122,17 @@ def stream(
     precision: str = "float32",
     compile: bool | None = None,
 ) -> dict[str, Tensor]:
-    """A method's columns for all data, (N,) each, batch by batch; arguments and errors of :func:`log_evidence`."""
+    """A method's columns for all data, (N,) each, batch by batch; arguments and errors of :func:`log_evidence`.
+
+    ``data`` may also be an object with ``batches``, ``fingerprint`` and a length, which is read as it is.
+    """
     require("batch_size", batch_size, 1)
     require("max_rows", max_rows, 1)
-    split = as_split(data, known_spec(pair))
+    split = data if hasattr(data, "batches") and hasattr(data, "fingerprint") else as_split(data, known_spec(pair))
     size = method.batch_size(batch_size, max_rows)
     parts: list[dict[str, Tensor]] = []
     held, keeper = None, None
+    found: dict[str, bool] = {}
     code = Code() if (len(split) * method.work >= method.long if compile is None else compile) else None
     identity = {"method": method.name, **method.options(), "seed": seed, "size": size, "max_rows": max_rows}
     identity |= {"precision": precision, "compiled": code is not None}
@@ -150,7 +155,7 @@ def stream(
             rows = len(next(iter(batch.values())))
             full = code if rows == min(size, len(split)) else None  # one shape is compiled, also by a run that resumes
             job = Job(pair.model, pair.guide, batch, rows, device, done, max_rows, bar.update, keeper, full)
-            columns = _estimate(method, job, first=number == 0, parts=parts, seed=seed)
+            columns = _estimate(method, job, found, parts, seed)
             parts.append({name: value.cpu() for name, value in columns.items()})
             done += job.size
             if checkpoint is not None:
@@ -172,11 +177,19 @@ def _progress_bar(method: Method, num_data: int, done: int, shown: bool) -> Any:
     )
 
 
-def _estimate(method: Method, job: Job, first: bool, parts: list[dict[str, Tensor]], seed: int) -> dict[str, Tensor]:
-    """The method's columns of a batch, (B,) each; an error says where it happened and bears the batches before it."""
+def _estimate(
+    method: Method, job: Job, found: dict[str, bool], parts: list[dict[str, Tensor]], seed: int
+) -> dict[str, Tensor]:
+    """The method's columns of a batch, (B,) each; an error says where it happened and bears the batches before it.
+
+    ``found`` is what the check of the first batch found, which is empty before it.
+    """
     try:
-        if first:
-            _check(job, method)
+        if not found:
+            with private_random(seed, job.device) if job.first else nullcontext():  # a run that goes on draws as it had
+                found["masks"] = _check(job, method)
+        elif found["masks"] and (message := masks_differ(trace_pair(job.model, job.guide, job.batch))):
+            raise ContractError(message)  # masks are data, and each batch has its own
         return method.estimate(job)
     except Exception as error:
         error = _explain(error, job)
@@ -215,19 +228,20 @@ def _explain(error: Exception, job: Job) -> Exception:
     return told
 
 
-def _check(job: Job, method: Method) -> None:
-    """Refuse pairs that have no log p(x), or whose guide cannot estimate it."""
+def _check(job: Job, method: Method) -> bool:
+    """Refuse pairs that have no log p(x), or whose guide cannot estimate it; whether latent sites are masked."""
     model, guide, batch = job.model, job.guide, job.batch
     note_energies(model, batch)
     traced = trace_pair(model, guide, batch)
-    if message := mismatch_message(model, guide, traced):
+    if message := mismatch_message(model, guide, traced) or masks_differ(traced):
         raise ContractError(message)
     if message := no_density(traced, model_only=not method.weighs_guide):
         raise ContractError(message)
     remember(model, batch)
-    bounded = any(support_check(site, site["value"]) is not None for site in traced.guide_sites.values())
+    bounded = any(inside(site["fn"], site["value"]) is not None for site in traced.guide_sites.values())
     if method.covers is not None and bounded:
         _check_supports(job, method.covers)
+    return any(site_masks(site) for site in traced.guide_sites.values())
 
 
 def _check_supports(job: Job, instead: str) -> None:
@@ -236,10 +250,10 @@ def _check_supports(job: Job, instead: str) -> None:
     sites = sample_sites(run_program(job.model, job.batch, k))
     drawn = {name: site["value"] for name, site in sites.items() if not site["is_observed"]}
     for name, site in sample_sites(run_program(job.guide, job.batch, k, replay=latents_trace(drawn))).items():
-        inside = None if site["is_observed"] else support_check(site, site["value"])
-        if inside is not None and not bool(inside.all()):
+        lies = None if site["is_observed"] else inside(site["fn"], site["value"])
+        if lies is not None and not bool(lies.all()):
             raise ContractError(
-                f"the guide's site {name!r} has support {site['fn'].support}, where only {float(inside.float().mean()):.0%} "
+                f"the guide's site {name!r} has support {site['fn'].support}, where only {float(lies.float().mean()):.0%} "
                 f"of the prior's draws lie: weights under it miss part of p(x, {name}), however many there are; give the "
                 f"guide a distribution on the support {sites[name]['fn'].support}, or use {instead}."
             )
@@ -259,7 +273,10 @@ def _resume(path: Path, identity: dict[str, Any]) -> tuple[list[dict[str, Tensor
             path, {"identity": identity, "parts": [], "run": None, "products": {}}
         )  # a folder that is not there is known at once
         return [], None, {}
+    clear_temporary(path.parent, path.name)
     state = load_state(path)
+    if not isinstance(state, dict) or not {"identity", "parts", "run", "products"} <= state.keys():
+        raise RunError(f"{path} is no checkpoint of an estimate; give another path.")
     for name, value in identity.items():
         if state["identity"].get(name) != value:
             what = "another pair or other data" if name == "of" else f"{name}={state['identity'].get(name)!r}, not {value!r}"

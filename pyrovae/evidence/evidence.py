@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Evidence", "mean_and_error"]
 
 MIN_EFFECTIVE_WEIGHTS = 2  # effective weights, under which one weight is most of the sum
+RHAT_LIMIT = 1.2  # split R-hat above which chains have not met
 KHAT_LIMIT = 0.7  # k-hat above which an importance sampling estimate and its error are not to be trusted (Vehtari et al. 2024)
 
 
@@ -51,6 +52,7 @@ class Evidence:
         khat: (N,), the Pareto shape of the largest weights: above 0.7 neither value nor stderr is to be trusted.
         elbo: (N,), the mean of the log weights, E_q[log w], and ``elbo_stderr`` its standard error.
         acceptance: (N,), mean acceptance rate of HMC.
+        rhat: (N,), split R-hat of the posterior's chains: above 1.2 they have not met, and a mode's mass may be missing.
         num_weights: (N,), how many weights each datum got.
         passes: (N,), evaluations of the model for each datum, pilot runs included.
         method: the estimator's name.
@@ -67,6 +69,7 @@ class Evidence:
     elbo: Tensor
     elbo_stderr: Tensor
     acceptance: Tensor
+    rhat: Tensor
     num_weights: Tensor
     passes: Tensor
     method: str = "importance"
@@ -140,8 +143,21 @@ class Evidence:
             found.append(f"k-hat > {KHAT_LIMIT} for {len(heavy)} of {len(self)} data ({worst}), where a few weights decide")
         if bool(alone.any()):
             found.append(f"ESS < {MIN_EFFECTIVE_WEIGHTS} for {int(alone.sum())} of {len(self)} data, where one weight decides")
+        kin = self.stderr.isnan() & (self.num_weights > 1)
+        if bool(kin.any()):
+            found.append(f"all chains of {int(kin.sum())} of {len(self)} data come from one first draw, so no error is known")
         remedy = "samples, defensive=0.1, or method='ais'" if importance else "distributions, start='guide', or more chains"
-        return f"{'; '.join(found)}: value and error are likely too low there; give more {remedy}." if found else None
+        if found:
+            return f"{'; '.join(found)}: value and error are likely too low there; give more {remedy}."
+        apart = self.rhat.nan_to_num(0.0)
+        if bool((apart > RHAT_LIMIT).any()):
+            return (
+                f"split R-hat > {RHAT_LIMIT} for {int((apart > RHAT_LIMIT).sum())} of {len(self)} data (worst "
+                f"{float(apart.max()):.2f} at datum {int(apart.argmax())}): chains from the guide and chains from the prior "
+                "have not met, so the value may miss a mode and the error is too low there; use method='smc' with "
+                "start='prior', or give more num_warmup and num_draws."
+            )
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """The summary, without the per-datum values; None for what is not defined."""
@@ -158,6 +174,7 @@ class Evidence:
             "max_khat": float(khat.max()) if len(khat) else math.nan,
             "heavy_tails": len(self.heavy),
             "mean_acceptance": float(self.acceptance.mean()),
+            "max_rhat": float(self.rhat.nan_to_num(0.0).max()) or math.nan,
             "passes_per_datum": float(self.passes.double().mean()),
             "options": dict(self.options),
         }
@@ -186,4 +203,4 @@ def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
     return {f"option_{k}": v if type(v) in (str, int, float) else str(v) for k, v in options.items()}
 
 
-COLUMNS = ("value", "stderr", "ess", "khat", "elbo", "elbo_stderr", "acceptance", "num_weights", "passes")
+COLUMNS = ("value", "stderr", "ess", "khat", "elbo", "elbo_stderr", "acceptance", "rhat", "num_weights", "passes")

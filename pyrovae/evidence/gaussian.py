@@ -57,6 +57,7 @@ def refine(target: Target, num_steps: int, num_particles: int) -> Gaussian:
     u = target.draw(MOMENT_DRAWS, "guide")
     if not u.shape[-1]:
         raise ContractError("the pair has no continuous latent site, so no Gaussian to refine; use method 'exact'.")
+    target.refuse_ends("guide")
     mean, scale = u.mean(0), u.std(0).clamp_min(1e-6)
     shift, stretch = torch.zeros_like(mean).requires_grad_(), torch.zeros_like(mean).requires_grad_()
     optimizer = torch.optim.Adam([shift, stretch], lr=0.05)

@@ -1,7 +1,9 @@
 """A pair on a batch as densities of one flat, unconstrained vector a datum: what annealing, HMC and bridges work on.
 
-The continuous latent sites, several, dependent, constrained, are packed as u, (K, B, D), z = T(u) by Pyro's transform
-``biject_to(support)`` of each site, whose log |dT/du| every density here includes. Discrete sites are summed out exactly.
+The continuous latent sites, several, dependent, constrained, are packed as u, (K, B, D), z = T(u) by a bijection from the
+reals onto the set where each site has its mass, whose log |dT/du| every density here includes. Discrete sites are summed out
+exactly. Masks on latent sites are left out, in both programs: where x does not depend on what is masked, the integral is the
+same, and no axis is left without a density.
 """
 
 from __future__ import annotations
@@ -14,18 +16,25 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-from torch.distributions import biject_to, constraints
-from torch.distributions.transforms import Transform
+from torch.distributions.transforms import Transform, identity_transform
 
 from pyrovae.core.contract import find_non_finite
+from pyrovae.core.enumeration import is_enumerable
+from pyrovae.core.inference import private_random
 from pyrovae.core.layout import settle_particles
 from pyrovae.core.pair import Program, batch_size
-from pyrovae.core.sites import Site, mask_scores, sample_sites, unobserved_parts
+from pyrovae.core.sites import Site, sample_sites, unobserved_parts, without_mask
 from pyrovae.core.sum_product import sum_out
 from pyrovae.core.trace import PairTrace, latents_trace, run_program
+from pyrovae.distributions.density import log_density
+from pyrovae.distributions.supports import from_reals, inside, true_support
 from pyrovae.errors import ContractError, NonFiniteError
 
-__all__ = ["Densities", "Target", "support_check"]
+__all__ = ["Densities", "Target"]
+
+
+DRAWS_FOR_ENDS, MAX_SHARE_AT_ENDS = 2000, 2e-3  # draws that tell the share of p(x) that is lost, and what may be
+TINY = torch.finfo(torch.float32).tiny  # which torch puts in the place of positive draws that are smaller
 
 
 class Densities(NamedTuple):
@@ -89,14 +98,15 @@ class Target:
         """log q(z | x), (K, B), -inf outside the guide's support."""
         try:
             if self.only_site is not None:
-                return _score(self.only_site, latents[self.only_site["name"]]).expand(shape)
+                return _score(without_mask(self.only_site), latents[self.only_site["name"]]).expand(shape)
             replay = latents_trace(latents)
             trace = run_program(self.guide, self.batch, shape[0], replay=replay, enumerated="anew", marks=_Discrete(set()))
-            sites = _latent_sites(trace)
+            sites = {name: without_mask(site) for name, site in _latent_sites(trace).items()}
             return sum_out({n: _score(s, s["value"]) for n, s in sites.items()}, sites, shape).expand(shape)
         except NotImplementedError as error:
             raise ContractError(
-                "the guide cannot score draws that are not its own (a transform without an inverse); start from the prior."
+                f"the guide's site {' or '.join(map(repr, latents))} cannot score draws that are not its own ({error}); start "
+                "from the prior, or use method 'importance' without defensive."
             ) from error
 
     def draw(self, num_particles: int, start: str = "prior") -> Tensor:
@@ -128,19 +138,48 @@ class Target:
                 _refuse_endless(site)
                 continue
             value, transform = site["value"], _transform(site)
-            inside = site["fn"].support.check(value)
+            lies = inside(site["fn"], value)
             u = transform.inv(value).flatten(2) if value.dim() > 2 else transform.inv(value).unsqueeze(-1)
-            if not bool(inside.all() & torch.isfinite(u).all()):
+            if not bool(torch.isfinite(u).all()) or (lies is not None and not bool(lies.all())):
                 raise ContractError(
-                    f"draws of site {name!r} leave the support {site['fn'].support} that it has in the model (values from "
-                    f"{float(value.min()):g} to {float(value.max()):g}); give the guide a distribution on that support, start "
-                    "from the prior, or use method 'importance', whose weights are zero there."
+                    f"draws of site {name!r} leave the support {true_support(site['fn'])} that it has in the model (values "
+                    f"from {float(value.min()):g} to {float(value.max()):g}); give the guide a distribution on that support, "
+                    "start from the prior, or use method 'importance', whose weights are zero there."
                 )
             parts.append(u)
         if parts:
             return torch.cat(parts, -1)
         drawn: Tensor = next(iter(sample_sites(trace).values()))["value"]
         return drawn.new_zeros(drawn.shape[0] if drawn.dim() > 1 else 1, self.size, 0, dtype=torch.get_default_dtype())
+
+    def refuse_ends(self, start: str) -> None:
+        """ContractError where a share of the draws of f_0 lies where float32 ends, beyond which a site's mass is lost.
+
+        There z = T(u) no longer moves with u, as at 1 - 6e-8 in (0, 1).
+        """
+        sites = _latent_sites(run_program(self.model, self.batch, 1)).values()
+        if all(_is_discrete(site) or _transform(site) == identity_transform for site in sites):
+            return
+        passes, device = self.passes, next(iter(self.batch.values())).device
+        with private_random(0, device):
+            u = self.draw(-(-DRAWS_FOR_ENDS // self.size), start)
+        here, down, up = (self._values(u + step) for step in (0.0, -1.0, 1.0))
+        self.passes = passes
+        for name, value in here.items():
+            stuck = (value == down[name]) | (value == up[name]) | (value.abs() <= TINY)
+            share = float(stuck.flatten(2).any(-1).float().mean() if stuck.dim() > 2 else stuck.float().mean())
+            if share > MAX_SHARE_AT_ENDS:
+                raise ContractError(
+                    f"{share:.1%} of the {start}'s draws of site {name!r} lie where float32 ends (values from "
+                    f"{float(value.min()):g} to {float(value.max()):g}), and the mass beyond is lost to this method; give the "
+                    "site a distribution with less mass at the ends of its support, or use method 'importance'."
+                )
+
+    def _values(self, u: Tensor) -> dict[str, Tensor]:
+        """The continuous latent sites' values at u."""
+        values = _Values(u, self.rows, self.own)
+        self._run(u.shape[0], values=values)
+        return values.latents
 
     def refuse_non_finite(self, u: Tensor) -> None:
         """NonFiniteError that names the site and row where a log density at u is NaN."""
@@ -159,6 +198,7 @@ class _Discrete(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if not (msg["is_observed"] or site_is_subsample(msg) or msg["name"] in self.own) and _is_discrete(msg):
             _refuse_endless(msg)
+            msg.update(without_mask(msg))
             msg["infer"] = {**msg["infer"], "enumerate": "parallel"}
 
 
@@ -175,8 +215,9 @@ class _Values(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if msg["is_observed"] or site_is_subsample(msg) or _is_discrete(msg) or msg["name"] in self.own:
             return
+        msg.update(without_mask(msg))
         z, jacobian = self._take(msg)
-        self.jacobians.append(mask_scores(msg, jacobian).reshape(self.shape))
+        self.jacobians.append(jacobian.reshape(self.shape))
         self.latents[msg["name"]] = z.reshape(*self.shape, *msg["fn"].event_shape)
         msg["value"], msg["done"] = z, True
 
@@ -210,7 +251,7 @@ def _is_discrete(site: Site) -> bool:
 
 
 def _refuse_endless(site: Site) -> None:
-    if not site["fn"].has_enumerate_support:
+    if not is_enumerable(site["fn"]):
         raise ContractError(
             f"latent site {site['name']!r} ({site['fn']}) is discrete and cannot be enumerated, so this method, which moves "
             "through continuous latents, cannot sum it out; use method 'importance', or declare a site of few values."
@@ -219,24 +260,14 @@ def _refuse_endless(site: Site) -> None:
 
 def _transform(site: Site) -> Transform:
     try:
-        transform: Transform = biject_to(site["fn"].support)
+        return from_reals(site["fn"])
     except NotImplementedError as error:
         raise ContractError(
-            f"site {site['name']!r} lies on {site['fn'].support}, to which Pyro has no transform from the reals; use method "
+            f"site {site['name']!r} lies on {site['fn'].support}, to which there is no bijection from the reals; use method "
             "'importance'."
         ) from error
-    return transform
-
-
-def support_check(site: Site, value: Tensor) -> Tensor | None:
-    """Whether values lie in a site's support, (K, B); None where every real does."""
-    support = site["fn"].support
-    inner = support.base_constraint if isinstance(support, constraints.independent) else support
-    return None if inner is constraints.real else support.check(value)
 
 
 def _score(site: Site, value: Tensor) -> Tensor:
-    score, inside = site["fn"].log_prob(value), support_check(site, value)
-    if inside is not None:
-        score = torch.where(inside, score, -torch.inf)
-    return mask_scores(site, score)
+    score, lies = log_density(site["fn"], value), inside(site["fn"], value)
+    return score if lies is None else torch.where(lies, score, -torch.inf)

@@ -159,7 +159,8 @@ def effective(log_weight: Tensor, group: Tensor) -> dict[str, Tensor]:
     """Value, standard error and ESS of K log weights, (K, B), of which those with one number in ``group`` are kin.
 
     The relative variance of the mean weight is sum_g S_g^2 - 1/K, S_g a group's share of the total: that of independent
-    weights where every weight is a group of its own, and a resampled population's by its first ancestors.
+    weights where every weight is a group of its own, and a resampled population's by its first ancestors. Of one group alone
+    nothing can be said: the error is NaN.
 
     References: Chan and Lai, A General Theory of Particle Filters, 2013; Lee and Whiteley, Variance Estimation in the
     Particle Filter, 2018.
@@ -168,8 +169,9 @@ def effective(log_weight: Tensor, group: Tensor) -> dict[str, Tensor]:
     shares = torch.zeros_like(log_weight).scatter_add_(0, group, log_weight.softmax(0))
     concentration = shares.square().sum(0)
     stderr = ((concentration - 1 / k).clamp_min(0) * k / max(k - 1, 1)).sqrt()
+    stderr = torch.where(concentration > 1 - 1e-9, math.nan, stderr)
     return {
         "value": log_weight.logsumexp(0) - math.log(k),
-        "stderr": stderr if k > 1 else torch.full_like(stderr, math.nan),
+        "stderr": stderr,
         "ess": 1 / concentration,
     }

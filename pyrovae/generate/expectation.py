@@ -12,10 +12,10 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from pyrovae.core.sites import Site
-from pyrovae.distributions.density import is_factor
+from pyrovae.distributions.density import is_factor, unmasked
 from pyrovae.errors import ContractError
 
-__all__ = ["Expectations", "expectation", "factors", "observed_sites", "picture_site"]
+__all__ = ["Expectations", "expectation", "factors", "most_probable", "observed_sites", "picture_site"]
 
 
 MEAN_DRAWS = 64  # for the mean of a distribution that has no closed one
@@ -43,6 +43,28 @@ def expectation(fn: TorchDistribution) -> Tensor:
     except NotImplementedError:
         return fn.sample(torch.Size([MEAN_DRAWS])).mean(0)
     return fn.mode if value.isnan().all() else value
+
+
+def most_probable(fn: TorchDistribution, weights: Tensor) -> Tensor | None:
+    """argmax_v sum_k w_k p_k(v), (B, *event), of whole numbers that are names and have no mean; None of other distributions.
+
+    Args:
+        fn: K x B distributions.
+        weights: w, (K, B).
+
+    >>> import pyro.distributions as dist
+    >>> both = dist.Categorical(torch.tensor([[[0.9, 0.1]], [[0.4, 0.6]]]))
+    >>> most_probable(both, torch.tensor([[0.1], [0.9]]))
+    tensor([1])
+    """
+    inner = unmasked(fn)
+    while hasattr(inner, "reinterpreted_batch_ndims"):
+        inner = inner.base_dist
+    if not isinstance(inner, torch.distributions.Categorical):
+        return None
+    weights = weights.reshape(*weights.shape, *[1] * (inner.probs.dim() - weights.dim()))
+    found: Tensor = (weights * inner.probs).sum(0).argmax(-1)
+    return found
 
 
 def factors(fn: TorchDistribution) -> TorchDistribution | None:

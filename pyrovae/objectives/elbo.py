@@ -7,13 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from pyro.infer import config_enumerate
+from pyro import poutine
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-from torch.distributions import kl_divergence
 
+from pyrovae.core.divergence import site_kl
+from pyrovae.core.enumeration import is_enumerable
 from pyrovae.core.pair import Program, describe, inputs
-from pyrovae.core.sites import mask_scores
+from pyrovae.core.sites import site_masks
 from pyrovae.core.trace import PairTrace
+from pyrovae.distributions.divergence import analytic_kl
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled
@@ -188,7 +191,7 @@ class MeanField(ELBO):
         guide, model = traced.guide_sites[name], traced.model_sites[name]
         if name not in traced.enumerated and not crosses(traced, name):
             try:
-                kl = mask_scores(guide, kl_divergence(guide["fn"], model["fn"]))
+                kl = site_kl(guide, model)
                 return kl.expand(torch.broadcast_shapes(kl.shape, traced.shape))
             except NotImplementedError:
                 pass
@@ -206,7 +209,12 @@ class MeanField(ELBO):
             raise ContractError(f"site {name!r} is no product over its dimensions; use free_bits_per='site'.")
         if traced.enumerated:
             raise ContractError(f"free bits per dimension of {name!r} given enumerated sites: use free_bits_per='site'.")
-        kl = kl_divergence(guide, model)
+        if any(site_masks(sites[name]) for sites in (traced.guide_sites, traced.model_sites)):
+            raise ContractError(f"site {name!r} is masked, so no KL per dimension is right; use free_bits_per='site'.")
+        try:
+            kl = analytic_kl(guide, model)
+        except NotImplementedError as error:
+            raise ContractError(f"site {name!r} has no KL per dimension ({error}); use free_bits_per='site'.") from error
         return kl.flatten(-event_dim).expand(*traced.shape, -1).mean(0)
 
 
@@ -232,13 +240,21 @@ class Enum(ELBO):
         return super().trace(replace(given, model=_Marked(given.model), guide=_Marked(given.guide)), batch)
 
 
+def _mark(site: Any) -> Any:
+    """What a site is told: to be enumerated where it can be."""
+    taken = site["type"] != "sample" or site["is_observed"] or "enumerate" in site["infer"]
+    if taken or site_is_subsample(site) or not is_enumerable(site["fn"]):
+        return {}
+    return {"enumerate": "parallel", "expand": False}
+
+
 class _Marked:
     """A program whose discrete sites of finite support all ask to be enumerated."""
 
     wraps = True
 
     def __init__(self, program: Program) -> None:
-        self.program, self.marked = program, config_enumerate(program)
+        self.program, self.marked = program, poutine.infer_config(program, config_fn=_mark)
         self.__qualname__ = describe(program)
 
     def __call__(self, **batch: Tensor) -> Any:

@@ -26,6 +26,7 @@ from pyrovae.data import Split, Stream
 from pyrovae.distributions.density import is_density, is_factor
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.evidence.weights import import_arviz
+from pyrovae.files import require_writable, temporary_beside
 from pyrovae.generate.ancestral import sample
 
 if TYPE_CHECKING:
@@ -120,13 +121,12 @@ def write_netcdf(idata: arviz.InferenceData, path: str | os.PathLike[str]) -> Pa
         RunError: the folder does not exist or cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        idata.to_netcdf(str(temporary))
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"cannot write {path}: {error.strerror or error}.") from error
+    require_writable(path)
+    with temporary_beside(path) as temporary:
+        try:
+            idata.to_netcdf(str(temporary))
+        except (RuntimeError, ValueError) as error:  # HDF5's own
+            raise RunError(f"cannot write {path}: {error}.") from error
     return path
 
 

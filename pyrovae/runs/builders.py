@@ -43,7 +43,7 @@ def _load_file(path: Path, spec: str) -> ModuleType:
     sys.path.insert(0, str(path.resolve().parent))  # the file may import its neighbours
     try:
         module_spec.loader.exec_module(module)  # type: ignore[union-attr]
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ContractError(f"{path} does not load: {where_it_fails(error, path)}") from error
     finally:
         sys.path.pop(0)
@@ -66,14 +66,14 @@ def _load_module(name: str, spec: str) -> ModuleType:
             f"no module {name!r} (from {spec!r}) can be imported from here; expected package.module:FUNCTION, or "
             "FILE.py:FUNCTION."
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         origin = Path(found.origin) if found is not None and found.origin else Path()
         raise ContractError(f"{name} does not load: {where_it_fails(error, origin)}") from error
     finally:
         sys.path.pop()
 
 
-def where_it_fails(error: Exception, path: Path) -> str:
+def where_it_fails(error: BaseException, path: Path) -> str:
     """``line N: NameError: ...`` for an error that comes from a file."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == path.resolve()]
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else (lines[-1] if lines else None)

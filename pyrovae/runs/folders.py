@@ -13,22 +13,23 @@ import torch
 
 from pyrovae import data as data_sets
 from pyrovae import objectives, pairs
+from pyrovae.core.alone import alone
 from pyrovae.core.inference import inference, private_random
 from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, remember, remember_spec, set_folder_opener
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
 from pyrovae.effects import observed_part
-from pyrovae.errors import OptionError, RunError, nearest
-from pyrovae.files import load_state, read_json, write_json
+from pyrovae.errors import OptionError, PyrovaeError, RunError, nearest
+from pyrovae.files import clear_temporary, locked, read_json, write_json
 from pyrovae.runs.user_file import rebuild, warn_of_change
 from pyrovae.train.callbacks import Callback
-from pyrovae.train.checkpoints import best_of
+from pyrovae.train.checkpoints import read_checkpoint
 from pyrovae.train.compilation import compile_if_worthwhile
 from pyrovae.train.early_stopping import EarlyStopping
 from pyrovae.train.fitting import prepare, resolve_device
 from pyrovae.train.loop import Loop
 from pyrovae.train.processes import Processes
-from pyrovae.train.run import CHECKPOINT, CONFIG, Run, load_tensors
+from pyrovae.train.run import CHECKPOINT, CONFIG, METRICS, Run, load_tensors
 from pyrovae.train.settings import FitSettings
 from pyrovae.train.training import Training
 
@@ -38,6 +39,7 @@ log = logging.getLogger("pyrovae")
 OBJECTS = ("objective", "optimizer", "optimizers", "scheduler", "schedule")  # which a run may be given as such
 
 
+@alone()
 def load(
     path: str | os.PathLike[str],
     *,
@@ -69,9 +71,13 @@ def load(
     try:
         spec = DataSpec.from_json(config["data"]["spec"])
         saved, recipe, source = config["fit"], config["pair"], config["data"]["source"]
-    except (KeyError, TypeError) as error:
+        settings, recipe = FitSettings.from_json(saved), dict(recipe)
+    except PyrovaeError:
+        raise
+    except KeyError as error:
         raise RunError(f"{folder / CONFIG} is no configuration of a run: it lacks {error}.") from error
-    settings = FitSettings.from_json(saved)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder / CONFIG} is no configuration of a run: {error}.") from error
     with private_random(0):  # building draws first parameters, which nobody needs
         pair = _rebuilt(recipe, spec, folder) if pair is None else as_pair(pair)
     warn_of_change(pair, recipe, folder)
@@ -81,11 +87,15 @@ def load(
         data = data_sets.load(**source, like=spec)
         if data.fingerprint() != config["data"].get("fingerprint"):
             log.warning("the data of %s have changed since it was trained (their fingerprints differ).", folder)
-    state = load_state(folder / CHECKPOINT)
+    if not (folder / CHECKPOINT).exists():
+        raise RunError(
+            f"{folder / CHECKPOINT} is missing: the run died before its first one, or it is gone; train into {folder} anew."
+        )
+    state = read_checkpoint(folder / CHECKPOINT)
     _initialize(pair, spec, resolve_device(device))
     if weights not in (None, "best", "last"):
         raise OptionError(f"weights is {weights!r}; expected 'best' or 'last'.")
-    best = best_of(state)
+    best = state["best"]
     chosen = weights or ("best" if settings.stops_early and best["tensors"] else "last")
     tensors = best["tensors"] if chosen == "best" else state["tensors"]
     if not tensors:
@@ -108,6 +118,7 @@ def _rebuilt(recipe: dict[str, Any], spec: DataSpec, folder: Path) -> Pair:
     )
 
 
+@alone()
 def resume(
     path: str | os.PathLike[str],
     *,
@@ -157,11 +168,14 @@ def resume(
             f"{path} is at step {run.step} already, beyond the {training.total_steps} asked for (an epoch has "
             f"{training.epoch_steps}); give more epochs or steps."
         )
-    if processes is None or processes.rank == 0:
-        write_json(run.path / CONFIG, run.config)
-    else:
+    if processes is not None and processes.rank != 0:
         run.path = None
-    return loop.train()
+        return loop.train()
+    with locked(run.path):
+        loop.checkpoints.refuse_change()
+        clear_temporary(run.path, CHECKPOINT, CONFIG, METRICS)
+        write_json(run.path / CONFIG, run.config)
+        return loop.train()
 
 
 def _settings(

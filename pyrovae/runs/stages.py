@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from torch import nn
 
 from pyrovae.core.inference import private_random
 from pyrovae.core.pair import Pair, PairLike, as_pair, set_trainable
-from pyrovae.data import DataSpec, as_data
+from pyrovae.data import Data, DataSpec, as_data
+from pyrovae.errors import RunError
+from pyrovae.files import read_json
 from pyrovae.runs.folders import resume
-from pyrovae.train import Run, fit
+from pyrovae.train import FitSettings, Run, fit
+from pyrovae.train.run import CHECKPOINT, CONFIG
 
 __all__ = ["fit_stages"]
 
@@ -29,7 +33,7 @@ def fit_stages(
     """Train each of ``pair.stages``, then the pair, in which their parameters stand still; every stage is a ``fit``.
 
     Stage i is written to ``<out>-stage-<i>``, a run like any other. One that is there already is resumed to its end, so
-    that the same call continues what was interrupted.
+    that the same call continues what was interrupted; one of other options, or other data, is refused.
 
     Args:
         builder: a function of the data's description that returns a Pair, such as :func:`pyrovae.pairs.m1_m2`, its first
@@ -41,6 +45,9 @@ def fit_stages(
 
     Returns:
         The last run: of the pair, or of a stage that a signal ended.
+
+    Raises:
+        RunError: a stage's folder holds a run of another pair, of other options or of other data.
     """
     data = as_data(data)
     if callable(builder) and not isinstance(builder, nn.Module):
@@ -53,7 +60,8 @@ def fit_stages(
         folder = None if out is None else Path(f"{os.fspath(out)}-stage-{number}")
         set_trainable(stage, True)
         try:
-            if folder is not None and folder.exists():
+            if folder is not None and (folder / CHECKPOINT).exists():
+                _refuse_other(folder, stage, data, shared)
                 again = {key: shared[key] for key in ("callbacks", "progress") if key in shared}
                 run = resume(folder, pair=stage, data=data, **again)
             else:
@@ -63,3 +71,23 @@ def fit_stages(
         if run.unfinished:
             return run
     return fit(pair, data, out=out, **options)
+
+
+def _refuse_other(folder: Path, stage: Pair, data: Data, options: Mapping[str, Any]) -> None:
+    """RunError unless the run that a stage's folder holds is what would be trained there."""
+    config = read_json(folder / CONFIG)
+    saved = config.get("fit", {})
+    named = {each.name for each in fields(FitSettings)}
+    asked = FitSettings(**{name: value for name, value in options.items() if name in named}).to_json()
+    found = [
+        (name, saved[name], value)
+        for name, value in asked.items()
+        if name not in ("objective", "device", "callbacks") and name in saved and saved[name] != value
+    ]
+    if stage.recipe is not None and config.get("pair", {}).get("options") != dict(stage.recipe).get("options"):
+        found.append(("the pair's options", config.get("pair", {}).get("options"), dict(stage.recipe).get("options")))
+    if config.get("data", {}).get("fingerprint") != data.fingerprint():
+        raise RunError(f"{folder} is a stage trained on other data (fingerprints differ); give another out, or remove it.")
+    if found:
+        name, was, now = found[0]
+        raise RunError(f"{folder} is a stage trained with {name} {was!r}, not {now!r}; give another out, or remove it.")

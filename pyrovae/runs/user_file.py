@@ -28,7 +28,7 @@ def build_pair(spec: str, build: Callable[..., Any], data: DataSpec, options: Ma
     path = source_file(build)
     try:
         built = build(*([data] if takes_spec(build) else []), **options)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, PyrovaeError):
             raise
         raise ContractError(f"{spec} fails: {where_it_fails(error, path)}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,9 @@ from pyrovae.train.early_stopping import BestParameters
 from pyrovae.train.run import CHECKPOINT, kept, load_tensors, tensors_of
 from pyrovae.train.training import Training
 
-__all__ = ["Checkpoints", "best_of"]
+__all__ = ["Checkpoints", "read_checkpoint"]
+
+HELD = {"step": int, "history": list, "stopped": str, "best": dict, "tensors": dict, "count": int, "random": dict}
 
 
 class Checkpoints:
@@ -30,6 +33,13 @@ class Checkpoints:
         self.training, self.best, self.callbacks = training, best, callbacks
         self.random: dict[str, Any] | None = None
         self._saved_at = time.monotonic()
+        self._read: tuple[int, ...] | None = None
+
+    def refuse_change(self) -> None:
+        """RunError where another process has gone on with the run since its checkpoint was read."""
+        path = self.training.run.path / CHECKPOINT
+        if stamp(path) != self._read:
+            raise RunError(f"{path} has been written by another process since it was read; resume again to go on from there.")
 
     def due(self) -> bool:
         """Whether the last one is older than the settings allow."""
@@ -78,7 +88,7 @@ class Checkpoints:
         """
         t, run = self.training, self.training.run
         path = run.path / CHECKPOINT
-        saved = load_state(path)
+        self._read, saved = stamp(path), read_checkpoint(path)
         try:
             saved = updated(saved, t.objective.weights if isinstance(t.objective, Objective) else {})
             load_tensors(run.pair, saved["tensors"], str(path))
@@ -96,17 +106,47 @@ class Checkpoints:
             states = dict(enumerate([saved["random"], *saved.get("random_others", [])]))
             self.random = states.get(0 if t.processes is None else t.processes.rank)
             run.records = saved["history"]
-            self.best.load_state_dict(best_of(saved))
-        except (KeyError, ValueError, TypeError) as error:
+            self.best.load_state_dict(saved["best"])
+        except RunError:
+            raise
+        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise RunError(f"{path} does not fit this run: {error}.") from error
         self.callbacks.load_states(saved.get("callbacks", []))
+
+
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """What tells one writing of a file from the next; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A run's checkpoint.
+
+    Raises:
+        RunError: it is missing, damaged, or of something else.
+    """
+    saved = load_state(path)
+    for name, kind in HELD.items():
+        if not isinstance(saved, dict) or not isinstance(saved.get(name), kind):
+            raise RunError(f"checkpoint {path} is not that of a run: its {name!r} is missing or of another kind.")
+    try:
+        saved["best"] = best_of(saved)
+    except (KeyError, TypeError) as error:
+        raise RunError(f"checkpoint {path} is not that of a run: its 'best' lacks {error}.") from error
+    if not all(isinstance(row, dict) for row in saved["history"]):
+        raise RunError(f"checkpoint {path} is not that of a run: its 'history' has rows that are none.")
+    return saved
 
 
 def best_of(saved: Mapping[str, Any]) -> dict[str, Any]:
     """The best parameters of a checkpoint; earlier versions kept them by the validation bound alone."""
     best = saved["best"]
     if "monitor" in best:
-        return best
+        return {name: best[name] for name in ("monitor", "value", "epoch", "tensors")} | best
     return {"monitor": "valid", "value": best["valid"], "epoch": best["epoch"], "tensors": best["tensors"]}
 
 

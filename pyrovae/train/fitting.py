@@ -17,18 +17,19 @@ import torch
 
 from pyrovae import objectives
 from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
+from pyrovae.core.alone import alone
 from pyrovae.core.contract import check_batch
 from pyrovae.core.pair import Pair, Program, adopt, as_pair, known_spec, modules, remember_spec
 from pyrovae.data import Data, as_data
 from pyrovae.errors import OptionError
-from pyrovae.files import make_folder, write_json
+from pyrovae.files import clear_folder, locked, make_folder, write_json
 from pyrovae.objectives import Objective
 from pyrovae.objectives.moves import prepare_objective
 from pyrovae.train.callbacks import Callback
 from pyrovae.train.compilation import compile_if_worthwhile
 from pyrovae.train.loop import Loop
 from pyrovae.train.processes import Processes
-from pyrovae.train.run import CONFIG, Run
+from pyrovae.train.run import CHECKPOINT, CONFIG, LEFTOVERS, Run
 from pyrovae.train.settings import FitSettings
 from pyrovae.train.training import Training
 
@@ -37,6 +38,7 @@ __all__ = ["fit"]
 log = logging.getLogger("pyrovae")
 
 
+@alone()
 def fit(
     pair: Pair | tuple[Program, Program],
     data: Any,
@@ -143,9 +145,12 @@ def fit(
     training = Training(run, objective, settings, processes)
     compile_if_worthwhile(training)
     if out is not None and (processes is None or processes.rank == 0):  # last, so that what is refused leaves no folder
-        run.path = make_folder(out)
-        write_json(run.path / CONFIG, config)
-    return Loop(training, progress).train()
+        run.path = make_folder(out, CHECKPOINT, LEFTOVERS)
+    with locked(run.path):
+        if run.path is not None:
+            clear_folder(make_folder(run.path, CHECKPOINT, LEFTOVERS))
+            write_json(run.path / CONFIG, config)
+        return Loop(training, progress).train()
 
 
 def _configuration(

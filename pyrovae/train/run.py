@@ -13,9 +13,10 @@ from pyrovae.core.pair import Pair, Program, buffers, parameters
 from pyrovae.data import Data
 from pyrovae.errors import RunError
 
-__all__ = ["CHECKPOINT", "CONFIG", "METRICS", "Run", "kept", "load_tensors", "tensors_of"]
+__all__ = ["CHECKPOINT", "CONFIG", "LEFTOVERS", "METRICS", "Run", "kept", "load_tensors", "tensors_of"]
 
 CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.csv"
+LEFTOVERS = (CONFIG, METRICS, "tensorboard")  # of a run that died before its first checkpoint
 
 
 @dataclass
@@ -105,6 +106,11 @@ def load_tensors(pair: Pair, saved: dict[str, torch.Tensor], where: str) -> None
         side = "the pair" if name in saved else "the checkpoint"
         raise RunError(f"{where}: {side} has no tensor {name!r}; the pair is not the one that was saved.")
     for name, tensor in own.items():
+        if not isinstance(saved[name], torch.Tensor) or tensor.dtype != saved[name].dtype:
+            came = getattr(saved[name], "dtype", type(saved[name]).__name__)
+            raise RunError(f"{where}: {name!r} is {came} in the checkpoint and {tensor.dtype} in the pair.")
+        if saved[name].is_floating_point() and not bool(torch.isfinite(saved[name]).all()):
+            raise RunError(f"{where}: {name!r} has values that are not finite, which no run ever saves; the file is damaged.")
         if tensor.shape != saved[name].shape:
             raise RunError(
                 f"{where}: {name!r} has shape {tuple(saved[name].shape)} in the checkpoint and {tuple(tensor.shape)} in the "

@@ -1,14 +1,8 @@
-"""Benchmarks are imported from the repository's root."""
+"""Smoke runs of benchmarks."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
 
 
 @pytest.fixture(scope="session")

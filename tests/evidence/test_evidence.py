@@ -56,7 +56,7 @@ def test_the_error_of_the_mean_counts_data_and_monte_carlo():
     covered = []
     for rows in torch.arange(len(x)).split(40):
         value, stderr = evidence.value[rows], evidence.stderr[rows]
-        part = type(evidence)(*(getattr(evidence, name)[rows] for name in list(vars(evidence))[:9]))
+        part = type(evidence)(*(getattr(evidence, name)[rows] for name in list(vars(evidence))[:10]))
         assert part.mean_mc_stderr == pytest.approx(float(stderr.square().sum().sqrt() / 40))
         assert part.mean_stderr == pytest.approx(float(value.std() / 40**0.5)) and part.mean_stderr > part.mean_mc_stderr
         covered.append(abs(part.mean - truth) < 1.96 * part.mean_stderr)

@@ -77,10 +77,11 @@ def missing(data: Data, *, rate: float = 0.5, parts: str = "all", seed: int = 0)
 
 
 # ------------------------------------------------------------------------------------------------ those that data have
-def hide_missing(raw: Mapping[str, Any], where: str, option: str | None) -> dict[str, Any]:
+def hide_missing(raw: Mapping[str, Any], where: str, option: str | None, whole: bool = True) -> dict[str, Any]:
     """Raw columns without NaN and masked arrays: with "mask" a key ``mask`` says what x misses; None refuses masked arrays.
 
-    What stands in for a missing value is another value of its column, so that it is of the same kind; no batch shows it.
+    With ``whole`` there is such a key also where no value is missing. What stands in for a missing one is another value of its
+    column, so that it is of the same kind; no batch shows it.
     """
     if option is not None and option not in MASKS_OF_X:
         raise nearest("way to treat missing values", option, MASKS_OF_X)
@@ -105,6 +106,8 @@ def hide_missing(raw: Mapping[str, Any], where: str, option: str | None) -> dict
         x, seen = _stand_in(x, seen & (given != 0)), seen & (given != 0)
     if not seen.any():
         raise DataError(f"{where}: every value of x is missing; expected some.")
+    if seen.all() and not whole and "mask" not in made:
+        return {**made, "x": x}
     return {**made, "x": x, "mask": tensor(seen.astype(np.uint8))}
 
 
@@ -129,7 +132,7 @@ def _seen(value: Any, where: str) -> tuple[Column, np.ndarray]:
 
 def _there(column: Tensor | Text) -> np.ndarray:
     if isinstance(column, Text):
-        return np.array([each is not None for each in column.values])
+        return ~np.equal(column.values, None).astype(bool)
     return (~column.isnan()).cpu().numpy()
 
 
@@ -139,7 +142,7 @@ def _stand_in(column: Column, seen: np.ndarray) -> Column:
         parts = enumerate(column.columns.items())
         return Table({name: _stand_in(each, seen[:, number]) for number, (name, each) in parts})  # type: ignore[arg-type]
     if isinstance(column, Text):
-        first = next((each for each, there in zip(column.values, seen, strict=True) if there), "")
+        first = next(iter(column.values[seen]), "")
         return replace(column, values=np.where(seen, column.values, first))
     assert isinstance(column, Tensor)
     known = torch.from_numpy(seen).to(column.device)
