@@ -15,6 +15,7 @@ from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import device_of, evaluation_mode
+from pyrovae.core.joint import moved_readers
 from pyrovae.core.keys import observed_keys
 from pyrovae.core.layout import few_rows, place_or_score, preserve_state, settle_particles
 from pyrovae.core.messages import masks_differ, mismatch_message
@@ -103,12 +104,24 @@ def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CH
         rows = settle_particles(model, guide, batch, num_particles)
         with evaluation_mode(model, guide):  # batch norm, which mixes the rows while it is trained, is frozen later
             _check_independence(model, guide, batch, _single_traces(model, guide, batch))
-    return report_sites(single, rows, _notes(pair, single))
+        reading = _readers(model, batch, single)
+    return report_sites(single, rows, _notes(pair, single, reading))
 
 
-def _notes(pair: Pair, traced: PairTrace) -> tuple[str, ...]:
-    """What training does beside the bound."""
-    notes = []
+def _readers(model: Program, batch: Batch, traced: PairTrace) -> Mapping[str, str]:
+    """Sites that read what is drawn; none where the model scores and cannot be drawn from, which whoever draws is told."""
+    try:
+        return moved_readers(model, batch, traced.latents)
+    except Exception:
+        return {}
+
+
+def _notes(pair: Pair, traced: PairTrace, reading: Mapping[str, str]) -> tuple[str, ...]:
+    """What training does beside the bound, and how draws are made."""
+    notes = [
+        f"site {name} reads {key}, which is drawn: draws take several passes, or like=; let it read what pyro.sample returns"
+        for name, key in reading.items()
+    ]
     layers = (layer for module in modules(pair.model, pair.guide) for layer in module.modules())
     if any(isinstance(layer, _BatchNorm) for layer in layers):
         notes.append("batch norm: rows share their statistics while the pair is trained, which are frozen everywhere else")
