@@ -140,8 +140,9 @@ def _single_traces(model: Program, guide: Program, batch: Batch) -> PairTrace:
             raise
         except Exception as error:
             shapes = {key: tuple(value.shape) for key, value in inputs(program, batch).items()}
+            fact = str(error).partition("\n")[0]  # Pyro adds a table of shapes
             raise ContractError(
-                f"the {label} {describe(program)} fails on a batch of {shapes}: {type(error).__name__}: {error}"
+                f"the {label} {describe(program)} fails on a batch of {shapes}: {type(error).__name__}: {fact}"
             ) from error
     return PairTrace(traces[1], traces[0], (batch_size(batch),))
 
