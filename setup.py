@@ -44,6 +44,7 @@ setup(
     extras_require={
         "tensorboard": ["tensorboard>=2.14"],
         "distributed": ["lightning-fabric>=2.2"],
+        "tables": ["palmerpenguins>=0.1.4", "statsmodels>=0.14"],  # tables that a benchmark imputes
         "test": [
             "lightning-fabric>=2.2",
             "mypy>=1.11",

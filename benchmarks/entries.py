@@ -12,16 +12,28 @@ from benchmarks.studies import (
     kills,
     m2_evidence,
     objectives,
+    photo_patches,
     precision,
     sigmoid_belief_network,
     source,
 )
-from benchmarks.tables import autoencoders, flows, iwae, iwae_swap, quadrants, rainforth, semisupervised, vampprior
+from benchmarks.tables import (
+    autoencoders,
+    columns,
+    counts,
+    flows,
+    iwae,
+    iwae_swap,
+    quadrants,
+    rainforth,
+    semisupervised,
+    vampprior,
+)
 from benchmarks.worked import examples
 
 __all__ = ["ENTRIES"]
 
-TABLES = (iwae, iwae_swap, rainforth, vampprior, flows, autoencoders, semisupervised, quadrants)
+TABLES = (iwae, iwae_swap, rainforth, vampprior, flows, autoencoders, semisupervised, quadrants, counts, columns)
 STUDIES = (
     objectives,
     precision,
@@ -31,6 +43,7 @@ STUDIES = (
     evidence,
     exact,
     m2_evidence,
+    photo_patches,
     defaults,
     kills,
     source,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import pandas
 import torch
 
 import pyrovae as pv
@@ -21,10 +25,27 @@ ROWS = rows_of(CATALOGUE.values())
 
 
 @functools.cache
+def file_of(form):
+    """The data's name, or a file of them: the digits' 17 levels as rows of counts, a table of four columns with gaps."""
+    folder, rng = Path(tempfile.mkdtemp()), np.random.default_rng(0)
+    if form == "counts":
+        x = pv.data.load("digits", binarization="none").train[:200]["x"].flatten(1)
+        np.save(folder / "counts.npy", (16 * x).round().int().numpy())
+        return folder / "counts.npy"
+    if form == "table":
+        pet = rng.integers(0, 3, 200)
+        columns = {"height": rng.normal(170 + 10 * pet, 5), "visits": rng.poisson(2 + 3 * pet), "share": rng.beta(1 + pet, 2)}
+        table = pandas.DataFrame({**columns, "pet": np.array(["cat", "dog", "owl"])[pet]})
+        table.mask(rng.random(table.shape) < 0.1).to_csv(folder / "table.csv", index=False)
+        return folder / "table.csv"
+    return "digits"
+
+
+@functools.cache
 def digits(form):
-    """The digits in a form, with 30 to test."""
-    data = pv.data.load("digits", **FORMS[form])
-    return replace(data, test=data.test.subset(torch.arange(30)))
+    """The digits, or other data, in a form, with 30 to test."""
+    data = pv.data.load(file_of(form), **FORMS[form])
+    return replace(data, test=data.test.subset(torch.arange(min(30, len(data.test)))))
 
 
 def build(name, data, options):

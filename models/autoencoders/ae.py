@@ -6,6 +6,7 @@ import pyro
 from torch import Tensor, nn
 
 from pyrovae.distributions import Flat
+from pyrovae.nets import float_zeros
 
 __all__ = ["AE"]
 
@@ -34,5 +35,5 @@ class AE(nn.Module):
     def forward(self, x: Tensor) -> None:
         """Run the model, p, on a batch of B data."""
         with pyro.plate("data", x.shape[0], dim=-1):
-            z = pyro.sample("z", Flat(x.new_zeros(self.latent_dim)))
+            z = pyro.sample("z", Flat(float_zeros(x, self.latent_dim)))
             pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)

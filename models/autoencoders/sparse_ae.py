@@ -6,6 +6,8 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
+from pyrovae.nets import float_zeros
+
 __all__ = ["SparseAE"]
 
 
@@ -38,5 +40,5 @@ class SparseAE(nn.Module):
     def forward(self, x: Tensor) -> None:
         """Run the model, p, on a batch of B data."""
         with pyro.plate("data", x.shape[0], dim=-1):
-            z = pyro.sample("z", dist.Laplace(x.new_zeros(self.latent_dim), 1 / self.rate).to_event(1))
+            z = pyro.sample("z", dist.Laplace(float_zeros(x, self.latent_dim), 1 / self.rate).to_event(1))
             pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)

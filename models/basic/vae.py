@@ -6,6 +6,8 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
+from pyrovae.nets import float_zeros
+
 __all__ = ["VAE"]
 
 
@@ -30,7 +32,7 @@ class VAE(nn.Module):
 
     def forward(self, x: Tensor) -> None:
         """Run the model, p, on a batch of B data."""
-        prior = dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1) if self.prior is None else self.prior()
+        prior = dist.Normal(float_zeros(x, self.latent_dim), 1.0).to_event(1) if self.prior is None else self.prior()
         with pyro.plate("data", x.shape[0], dim=-1):
             z = pyro.sample("z", prior)
             pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)

@@ -6,7 +6,7 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
-from pyrovae.nets import loc_and_scale
+from pyrovae.nets import float_zeros, loc_and_scale
 
 __all__ = ["HVAE"]
 
@@ -35,7 +35,7 @@ class HVAE(nn.Module):
 
     def forward(self, x: Tensor) -> None:
         """Run the model, p, on a batch of B data."""
-        prior = dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1) if self.prior is None else self.prior()
+        prior = dist.Normal(float_zeros(x, self.latent_dim), 1.0).to_event(1) if self.prior is None else self.prior()
         with pyro.plate("data", x.shape[0], dim=-1):
             z2 = pyro.sample("z2", prior)
             loc, scale = loc_and_scale(self.features(z2))

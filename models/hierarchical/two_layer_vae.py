@@ -6,6 +6,8 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
+from pyrovae.nets import float_zeros
+
 __all__ = ["TwoLayerVAE"]
 
 
@@ -31,7 +33,7 @@ class TwoLayerVAE(nn.Module):
     def forward(self, x: Tensor) -> None:
         """Run the model, p, on a batch of B data."""
         with pyro.plate("data", x.shape[0], dim=-1):
-            z2 = pyro.sample("z2", dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1))
+            z2 = pyro.sample("z2", dist.Normal(float_zeros(x, self.latent_dim), 1.0).to_event(1))
             loc, log_scale = self.features(z2).chunk(2, -1)
             z1 = pyro.sample("z1", dist.Normal(loc, log_scale.exp()).to_event(1))
             pyro.sample("x", self.likelihood(self.decoder(z1)), obs=x)

@@ -6,7 +6,7 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
-from pyrovae.nets import loc_and_scale
+from pyrovae.nets import float_zeros, loc_and_scale
 
 __all__ = ["ADGM"]
 
@@ -38,8 +38,8 @@ class ADGM(nn.Module):
     def forward(self, x: Tensor) -> None:
         """Run the model, p, on a batch of B data."""
         with pyro.plate("data", x.shape[0], dim=-1):
-            y = pyro.sample("y", dist.OneHotCategorical(logits=x.new_zeros(self.num_classes)))
-            z = pyro.sample("z", dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1))
+            y = pyro.sample("y", dist.OneHotCategorical(logits=float_zeros(x, self.num_classes)))
+            z = pyro.sample("z", dist.Normal(float_zeros(x, self.latent_dim), 1.0).to_event(1))
             x = pyro.sample("x", self.likelihood(self.decoder(z, y)), obs=x)
             loc, scale = loc_and_scale(self.auxiliary(x, z, y))
             pyro.sample("a", dist.Normal(loc, scale).to_event(1))

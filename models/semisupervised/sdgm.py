@@ -7,7 +7,7 @@ import pyro.distributions as dist
 from torch import Tensor
 
 from pyrovae.models.semisupervised.adgm import ADGM
-from pyrovae.nets import loc_and_scale
+from pyrovae.nets import float_zeros, loc_and_scale
 
 __all__ = ["SDGM"]
 
@@ -28,8 +28,8 @@ class SDGM(ADGM):
     def forward(self, x: Tensor) -> None:
         """Run the model, p, on a batch of B data."""
         with pyro.plate("data", x.shape[0], dim=-1):
-            y = pyro.sample("y", dist.OneHotCategorical(logits=x.new_zeros(self.num_classes)))
-            z = pyro.sample("z", dist.Normal(x.new_zeros(self.latent_dim), 1.0).to_event(1))
+            y = pyro.sample("y", dist.OneHotCategorical(logits=float_zeros(x, self.num_classes)))
+            z = pyro.sample("z", dist.Normal(float_zeros(x, self.latent_dim), 1.0).to_event(1))
             loc, scale = loc_and_scale(self.auxiliary(z, y))
             a = pyro.sample("a", dist.Normal(loc, scale).to_event(1))
             pyro.sample("x", self.likelihood(self.decoder(a, z, y)), obs=x)

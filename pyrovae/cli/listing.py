@@ -71,7 +71,7 @@ def as_markdown() -> str:
 
 
 def _row(each: Recipe) -> str:
-    kinds = "any" if set(each.kinds) == set(GREY_KINDS) else ", ".join(each.kinds)
+    kinds = "any" if set(each.kinds) >= set(GREY_KINDS) else ", ".join(each.kinds)
     data = "; ".join([kinds, *(need.about for need in each.needs)])
     if isinstance(each.density, Mapping):
         density = "with " + " and ".join(f"`{option}={value}`" for option, value in each.density.items())

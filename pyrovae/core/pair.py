@@ -137,8 +137,8 @@ def as_pair(source: PairLike) -> Pair:
 _STORES: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
 _ASKERS: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 _SHAPES: weakref.WeakKeyDictionary[Any, dict[str, tuple[tuple[int, ...], torch.dtype]]] = weakref.WeakKeyDictionary()
-_TOLD: weakref.WeakKeyDictionary[Any, Mapping[str, str]] = weakref.WeakKeyDictionary()
 _SPECS: weakref.WeakKeyDictionary[Any, DataSpec] = weakref.WeakKeyDictionary()
+_TOLD: weakref.WeakKeyDictionary[Any, Mapping[str, str]] = weakref.WeakKeyDictionary()
 _SIGNATURES: weakref.WeakKeyDictionary[Any, tuple[frozenset[str], frozenset[str], bool]] = weakref.WeakKeyDictionary()
 
 

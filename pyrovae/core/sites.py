@@ -97,7 +97,7 @@ def unobserved_parts(sites: Mapping[str, Site]) -> set[str]:
 def family_name(site: Site) -> str:
     """The name of the distribution that a site draws from, under what reshapes it."""
     fn = site["fn"]
-    while hasattr(fn, "base_dist"):
+    while isinstance(fn, (torch.distributions.Independent, dist.MaskedDistribution)):
         fn = fn.base_dist
     return type(fn).__name__
 

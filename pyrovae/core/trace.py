@@ -140,13 +140,22 @@ class PairTrace:
     def _total_log_p(self) -> Tensor:
         """Sum over the model's sites; one that the model drew itself was proposed by its own distribution, which cancels."""
         own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
-        scores = {n: self.log_p[n] for n in self.model_sites if n not in own}
-        scores |= {n: self.mass("model", n) for n in self.summed_out}
-        return sum_out(scores, self.model_sites, self.shape) if self.recycled else self.total(scores)
+        names = [n for n in self.model_sites if n not in own or n in self.summed_out]
+        return self.marginal(names) if self.recycled else self.total(self._masses(names))
+
+    def mass(self, program: str, name: str) -> Tensor:
+        """log p or log q of an enumerated site whatever mask is on it: the weights of a sum, which always add up to one."""
+        site = (self.model_sites if program == "model" else self.guide_sites)[name]
+        scores = self.log_p if program == "model" else self.log_q
+        return self._score(program, without_mask(site)) if site_masks(site) else scores[name]
+
+    def _masses(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """The scores of some of the model's sites, those that it sums out without their masks."""
+        return {n: self.mass("model", n) if n in self.summed_out else self.log_p[n] for n in names}
 
     def marginal(self, names: Iterable[str]) -> Tensor:
         """log sum over all that is enumerated in the model of exp(sum of the scores of these sites), (K, B)."""
-        return sum_out({name: self.log_p[name] for name in names}, self.model_sites, self.shape)
+        return sum_out(self._masses(names), self.model_sites, self.shape)
 
     @cached_property
     def recycled(self) -> bool:
@@ -157,12 +166,6 @@ class PairTrace:
                 "them to the model, which sums them out, or draw them."
             )
         return recycles(self.model_sites)
-
-    def mass(self, program: str, name: str) -> Tensor:
-        """log p or log q of an enumerated site whatever mask is on it: the weights of a sum, which always add up to one."""
-        site = (self.model_sites if program == "model" else self.guide_sites)[name]
-        scores = self.log_p if program == "model" else self.log_q
-        return self._score(program, without_mask(site)) if site_masks(site) else scores[name]
 
     @cached_property
     def log_joint(self) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrovae.data.conditions import holes, low_resolution, quadrants
 from pyrovae.data.corruption import corrupt
 from pyrovae.data.dataset import Data
+from pyrovae.data.frames import as_frame
 from pyrovae.data.labelled import LabelledSplit
 from pyrovae.data.loading import as_data, as_split, load, names
 from pyrovae.data.missing_values import missing
@@ -12,6 +13,7 @@ from pyrovae.data.named import DATASETS
 from pyrovae.data.spec import DataSpec, KeySpec
 from pyrovae.data.split import Split
 from pyrovae.data.stream import Stream
+from pyrovae.data.tables import library_size, log1p, standardize
 from pyrovae.data.transforms import TRANSFORMS, few_labels, transform
 
 __all__ = [
@@ -24,14 +26,18 @@ __all__ = [
     "Split",
     "Stream",
     "as_data",
+    "as_frame",
     "as_split",
     "corrupt",
     "few_labels",
     "holes",
+    "library_size",
     "load",
+    "log1p",
     "low_resolution",
     "missing",
     "names",
     "quadrants",
+    "standardize",
     "transform",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae.data.changes import changed
 from pyrovae.data.columns import Column, Lazy, Table, Text
 from pyrovae.data.spec import GREY_KINDS, KeySpec
 from pyrovae.data.store import Arrays, Items, Store
@@ -48,6 +49,12 @@ class Intake:
         if isinstance(raw, Text):
             return self._named(raw)
         values = self._shaped(raw, place)
+        done = {change["name"] for column in self.spec.columns.values() for change in column.changes}
+        if done and not self.numbered:
+            log.warning(
+                "%s: %s is read as batches hold it, after %s; give a DataFrame for values in units of your own.",
+                *(self.where, self.key, " and ".join(sorted(done))),
+            )
         if self.spec.kind in ("category", "ordinal"):
             return self._numbers(values, place)
         self._check(values, place)
@@ -128,8 +135,9 @@ class Intake:
             )
         made = []
         for name, known in self.spec.columns.items():
-            one = Intake(name, known, self.where, self.own)(table.columns[name])
-            made.append(one)
+            column = table.columns[name]
+            one = Intake(name, known, self.where, self.own)(column)
+            made.append(changed(column if isinstance(column, Tensor) else one, known.changes) if known.changes else one)
         dtype = getattr(torch, self.spec.dtype)
         return torch.stack([column.to(dtype) for column in made], 1)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyrovae.data.assemble import Reading, assemble, read_rows
+from pyrovae.data.changes import unchanged
 from pyrovae.data.dataset import Data
 from pyrovae.data.named import NAMED
 from pyrovae.data.paths import FORMATS, read_path
@@ -90,6 +91,7 @@ def load(
     """
     if binarization is not None and binarization not in BINARIZATIONS:
         raise nearest("binarization", binarization, BINARIZATIONS)
+    like = unchanged(like) if like is not None and transforms else like  # the transforms change the columns themselves
     inherited = like.binarization if like is not None and binarization is None else binarization
     how = Reading(columns, dict(kinds or {}), missing, like, inherited or "none", seed)
     if not isinstance(name, (str, os.PathLike)):

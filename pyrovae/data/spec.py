@@ -43,6 +43,8 @@ class KeySpec:
         size: how many grey levels, classes or words there are; of binary data, the grey levels that they are drawn from.
         labels: what the user calls the classes or words 0..size-1, where not by these numbers.
         columns: the columns of a DataFrame side by side in this key, by name.
+        changes: of a column, what was done to the user's values, in its order: {"name": "log1p"}, or {"name": "standardize",
+            "loc": ..., "scale": ...} (:mod:`pyrovae.data.tables`).
 
     >>> KeySpec((), "category", size=2, labels=("cat", "dog")).dtype
     'int64'
@@ -54,6 +56,7 @@ class KeySpec:
     size: int | None = None
     labels: tuple[Any, ...] | None = None
     columns: Mapping[str, KeySpec] = field(default_factory=dict)
+    changes: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
@@ -85,13 +88,14 @@ class KeySpec:
         values = {"shape": list(self.shape), "kind": self.kind, "dtype": self.dtype, "size": self.size}
         values["labels"] = None if self.labels is None else list(self.labels)
         values["columns"] = {name: column.to_json() for name, column in self.columns.items()}
+        values["changes"] = [dict(change) for change in self.changes] or None
         return {name: value for name, value in values.items() if value is not None and value != {}}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> KeySpec:
         """The inverse of :meth:`to_json`."""
         columns = {name: cls.from_json(column) for name, column in values.get("columns", {}).items()}
-        return cls(**{**values, "columns": columns})
+        return cls(**{**values, "columns": columns, "changes": tuple(values.get("changes", ()))})
 
 
 @dataclass(frozen=True, init=False)

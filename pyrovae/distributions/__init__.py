@@ -1,22 +1,37 @@
 """Distributions that Pyro lacks, likelihoods of a decoder's output, learned priors, and normalizing flows."""
 
 from pyrovae.distributions import flows, gaussian_kl, likelihoods
+from pyrovae.distributions.colours import ColourMixture
+from pyrovae.distributions.columns import Columns
+from pyrovae.distributions.continuous import Beta, Gamma, LogNormal, StudentT
+from pyrovae.distributions.counts import Multinomial, NegativeBinomial, Poisson
 from pyrovae.distributions.density import is_density, is_point, mask_distribution
 from pyrovae.distributions.energies import Flat, GreyBernoulli
 from pyrovae.distributions.flows import Flow, FlowDistribution
 from pyrovae.distributions.gaussian_mixture import GaussianMixture
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
+from pyrovae.distributions.ordinal import Ordinal
 from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
 
 __all__ = [
+    "Beta",
+    "ColourMixture",
+    "Columns",
     "DiscretizedLogistic",
     "Flat",
     "Flow",
     "FlowDistribution",
+    "Gamma",
     "GaussianMixture",
     "GreyBernoulli",
     "LevelsCategorical",
+    "LogNormal",
+    "Multinomial",
+    "NegativeBinomial",
+    "Ordinal",
+    "Poisson",
     "PseudoInputs",
+    "StudentT",
     "VampPrior",
     "flows",
     "gaussian_kl",

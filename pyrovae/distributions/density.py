@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
+from torch.distributions import constraints
 
 from pyrovae.errors import ContractError
 
@@ -35,6 +38,45 @@ def is_point(fn: TorchDistribution) -> bool:
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
     return isinstance(fn, dist.Delta)
+
+
+class _SupportWhere(constraints.Constraint):
+    """A support that holds where a mask is true."""
+
+    def __init__(self, support: constraints.Constraint, mask: Tensor) -> None:
+        self.base, self.mask = support, mask
+        self.is_discrete = support.is_discrete
+
+    def check(self, value: Tensor) -> Tensor:
+        return self.base.check(value) | ~self.mask
+
+    def __repr__(self) -> str:
+        return repr(self.base)
+
+
+class _Masked(dist.MaskedDistribution):
+    """Pyro's, whose support leaves open what a value is where it is not scored."""
+
+    def __init__(self, base_dist: TorchDistribution, mask: Tensor) -> None:
+        super().__init__(base_dist, mask)
+        self._validate_args = base_dist._validate_args
+        self.base_dist = copy.copy(self.base_dist)
+        self.base_dist._validate_args = False  # it would refuse values that are not scored
+
+    def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> _Masked:
+        """The same distribution with this batch shape."""
+        return super().expand(batch_shape, self._get_checked_instance(_Masked, _instance))
+
+    @constraints.dependent_property
+    def support(self) -> constraints.Constraint:
+        """Where the density is not zero, of the values that are scored."""
+        return _SupportWhere(self.base_dist.support, self._mask)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log p(value) where the mask is true and 0 elsewhere, in nats, (*batch_shape)."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return super().log_prob(value)
 
 
 def log_density(fn: TorchDistribution, value: Tensor) -> Tensor:
@@ -90,4 +132,4 @@ def mask_distribution(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:
         raise ContractError(
             f"a mask needs a distribution that is a product over the values of a datum, made with .to_event; {fn} is none."
         )
-    return fn.base_dist.mask(mask.bool()).to_event(fn.reinterpreted_batch_ndims)
+    return _Masked(fn.base_dist, mask.bool()).to_event(fn.reinterpreted_batch_ndims)

@@ -10,23 +10,24 @@ from torch.distributions import constraints
 from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid
 
-__all__ = ["DiscretizedLogistic", "LevelsCategorical"]
+__all__ = ["DiscretizedLogistic", "Levels", "LevelsCategorical"]
 
 
-class _Levels(constraints.Constraint):
-    """The grid {0, 1/(levels-1), ..., 1}."""
+class Levels(constraints.Constraint):
+    """The grid {0, 1/(levels-1), ..., 1} times its top."""
 
     is_discrete = True
 
-    def __init__(self, levels: int) -> None:
-        self.levels = levels
+    def __init__(self, levels: int, top: float = 1.0) -> None:
+        self.levels, self.top = levels, top
 
     def check(self, value: Tensor) -> Tensor:
-        index = value * (self.levels - 1)
-        return (value >= 0) & (value <= 1) & ((index - index.round()).abs() < 1e-2)
+        """Which values lie on the grid."""
+        index = value / self.top * (self.levels - 1)
+        return (value >= 0) & (value <= self.top) & ((index - index.round()).abs() < 1e-2)
 
     def __repr__(self) -> str:
-        return f"levels k/{self.levels - 1}"
+        return f"levels k/{self.levels - 1}" if self.top == 1 else f"levels 0, ..., {self.top:g}"
 
 
 class DiscretizedLogistic(TorchDistribution):
@@ -59,7 +60,7 @@ class DiscretizedLogistic(TorchDistribution):
     @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> constraints.Constraint:
         """Where the density is not zero."""
-        return _Levels(self.levels)
+        return Levels(self.levels)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> DiscretizedLogistic:
         """The same distribution with this batch shape."""
@@ -118,7 +119,7 @@ class LevelsCategorical(TorchDistribution):
     @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> constraints.Constraint:
         """Where the density is not zero."""
-        return _Levels(self.levels)
+        return Levels(self.levels)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> LevelsCategorical:
         """The same distribution with this batch shape."""

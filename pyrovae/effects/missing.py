@@ -53,7 +53,7 @@ class ObservedPart(nn.Module):
         """Run the program on a batch of B data."""
         seen = x.where(mask.bool(), x.new_zeros(()))
         with _Masked(mask) as sites:
-            result = self.program(**inputs(self.program, {"x": seen, **others}))
+            result = self.program(**inputs(self.program, {"x": seen, "mask": mask, **others}))
         if sites.observed and "x" not in sites.observed:
             raise ContractError(
                 f"{describe(self.program)} observes {', '.join(sorted(sites.observed))} and no site 'x', of which a part is "

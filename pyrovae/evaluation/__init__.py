@@ -5,6 +5,7 @@ from pyrovae.evaluation.features import classify_features
 from pyrovae.evaluation.latents import active_units, kl_per_dim, posterior_moments
 from pyrovae.evaluation.reconstruction import ReconstructionError, reconstruction_error
 from pyrovae.evaluation.summary import Evaluation, evaluate
+from pyrovae.evaluation.tables import impute_table, log_evidence_table, reconstruct_table, sample_table
 
 __all__ = [
     "Classification",
@@ -14,7 +15,11 @@ __all__ = [
     "classify",
     "classify_features",
     "evaluate",
+    "impute_table",
     "kl_per_dim",
+    "log_evidence_table",
     "posterior_moments",
+    "reconstruct_table",
     "reconstruction_error",
+    "sample_table",
 ]

@@ -12,7 +12,7 @@ from pyrovae.core.doors import as_pair_and_rows, batches
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import device_of, inference, private_random
 from pyrovae.core.messages import no_density
-from pyrovae.core.pair import Pair, PairLike, open_run
+from pyrovae.core.pair import Pair, PairLike, modules, open_run
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import Data, Split, Stream
 from pyrovae.effects.labels import Labelled
@@ -178,8 +178,14 @@ def evaluate(
             with inference(pair):
                 joint = log_evidence(known, split, num_samples=num_samples, **shared)
     active = {site: active_units(mean) for site, (mean, _) in moments.items() if site != "y"}
-    quantity = getattr(pair.model, "quantity", "log p(x)")
+    quantity = _quantity(pair)
     return Evaluation(evidence, active, kl, joint, classification, quantity, reconstruction, reason)
+
+
+def _quantity(pair: Pair) -> str:
+    """What the evidence is of, as the model says, or the likelihood in it."""
+    owners = [pair.model, *(part for owner in modules(pair.model) for part in owner.modules())]
+    return next((owner.quantity for owner in owners if hasattr(owner, "quantity")), "log p(x)")
 
 
 def _evidence(

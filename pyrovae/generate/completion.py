@@ -16,7 +16,7 @@ from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.effects.missing import ObservedPart
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
-from pyrovae.generate.expectation import expectation, most_probable
+from pyrovae.generate.expectation import expectation, linear_means, values_of
 from pyrovae.generate.given import refuse_own_reading
 from pyrovae.generate.reconstruction import require_samples
 
@@ -28,7 +28,7 @@ def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
 
         sum_k v_k E[x | z_k],   v_k = w_k / sum_k w_k,   w_k = p(x_observed, z_k) / q(z_k | x_observed)
 
-    Of categories, which have no mean, the most probable: argmax_c sum_k v_k p(x = c | z_k).
+    Of categories and ordered levels, which have no mean, the most probable: argmax_c sum_k v_k p(x = c | z_k).
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
@@ -56,10 +56,8 @@ def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
             refuse_own_reading(pair.model, some, "x")
             traced = trace_pair(*programs, some, num_samples, enumerate_sites=False)
             weights, p_x = traced.log_weight.softmax(0), traced.model_sites["x"]["fn"]
-            filled = most_probable(p_x, weights)
-            if filled is None:
-                means = expectation(p_x)
-                filled = (weights.reshape(*traced.shape, *[1] * (means.dim() - 2)) * means).sum(0)
+            means = [(weights.reshape(*traced.shape, *[1] * (mean.dim() - 2)) * mean).sum(0) for mean in linear_means(p_x)]
+            filled = values_of(p_x, means)
             parts.append(torch.where(some["mask"].bool(), some["x"], filled.to(some["x"].dtype)))
     return torch.cat(parts)
 

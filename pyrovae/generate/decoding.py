@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pyro.distributions import TorchDistribution
+from pyro.distributions import MaskedDistribution, TorchDistribution
 from torch import Tensor
 
 from pyrovae.core.inference import inference
@@ -128,7 +128,7 @@ def _of(fn: TorchDistribution, parameter: str | None) -> Tensor:
     """The mean of a distribution, or a parameter."""
     if parameter is None:
         return expectation(fn)
-    while hasattr(fn, "reinterpreted_batch_ndims") or type(fn).__name__ == "MaskedDistribution":
+    while hasattr(fn, "reinterpreted_batch_ndims") or isinstance(fn, MaskedDistribution):
         fn = fn.base_dist
     if parameter not in fn.arg_constraints:
         raise nearest(f"parameter of {type(fn).__name__}", parameter, fn.arg_constraints)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,10 +12,20 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from pyrovae.core.sites import Site
+from pyrovae.distributions import Columns, Ordinal
 from pyrovae.distributions.density import is_factor, unmasked
 from pyrovae.errors import ContractError
 
-__all__ = ["Expectations", "expectation", "factors", "most_probable", "observed_sites", "picture_site"]
+__all__ = [
+    "Expectations",
+    "expectation",
+    "factors",
+    "has_names",
+    "linear_means",
+    "observed_sites",
+    "picture_site",
+    "values_of",
+]
 
 
 MEAN_DRAWS = 64  # for the mean of a distribution that has no closed one
@@ -45,26 +55,53 @@ def expectation(fn: TorchDistribution) -> Tensor:
     return fn.mode if value.isnan().all() else value
 
 
-def most_probable(fn: TorchDistribution, weights: Tensor) -> Tensor | None:
-    """argmax_v sum_k w_k p_k(v), (B, *event), of whole numbers that are names and have no mean; None of other distributions.
+def linear_means(fn: TorchDistribution) -> list[Tensor]:
+    """What may be averaged over draws of the latents: of each column of a table, or of x as a whole, the mean, (..., *event).
 
-    Args:
-        fn: K x B distributions.
-        weights: w, (K, B).
+    Names, which have no mean (categories, ordered levels), give their probabilities, (..., *event, C).
+    """
+    return [expectation(part) if (probs := _probabilities(part)) is None else probs for part in _columns(fn)]
+
+
+def values_of(fn: TorchDistribution, means: Sequence[Tensor]) -> Tensor:
+    """The values that averages of :func:`linear_means` stand for, (B, *event): of names the most probable one.
 
     >>> import pyro.distributions as dist
     >>> both = dist.Categorical(torch.tensor([[[0.9, 0.1]], [[0.4, 0.6]]]))
-    >>> most_probable(both, torch.tensor([[0.1], [0.9]]))
+    >>> values_of(both, [(torch.tensor([[[0.1]], [[0.9]]]) * both.probs).sum(0)])
     tensor([1])
     """
+    values = []
+    for part, mean in zip(_columns(fn), means, strict=True):
+        inner = _bare(part)
+        value = mean if _probabilities(part) is None else mean.argmax(-1)
+        values.append(value * (inner.top / (inner.levels - 1)) if isinstance(inner, Ordinal) else value)
+    return torch.stack([value.to(torch.float32) for value in values], -1) if isinstance(_bare(fn), Columns) else values[0]
+
+
+def has_names(fn: TorchDistribution) -> bool:
+    """Whether some of the values are names: categories or ordered levels, between which there is no distance."""
+    return any(_probabilities(part) is not None for part in _columns(fn))
+
+
+def _bare(fn: TorchDistribution) -> TorchDistribution:
+    """The distribution under masks and reshapes."""
     inner = unmasked(fn)
     while hasattr(inner, "reinterpreted_batch_ndims"):
         inner = inner.base_dist
-    if not isinstance(inner, torch.distributions.Categorical):
-        return None
-    weights = weights.reshape(*weights.shape, *[1] * (inner.probs.dim() - weights.dim()))
-    found: Tensor = (weights * inner.probs).sum(0).argmax(-1)
-    return found
+    return inner
+
+
+def _columns(fn: TorchDistribution) -> Sequence[TorchDistribution]:
+    inner = _bare(fn)
+    return inner.parts if isinstance(inner, Columns) else [fn]
+
+
+def _probabilities(fn: TorchDistribution) -> Tensor | None:
+    inner = _bare(fn)
+    if isinstance(inner, Ordinal):
+        return inner.log_probs.exp()
+    return inner.probs if isinstance(inner, torch.distributions.Categorical) else None
 
 
 def factors(fn: TorchDistribution) -> TorchDistribution | None:

@@ -18,7 +18,7 @@ from pyrovae.core.sites import Site, sample_sites
 from pyrovae.core.trace import run_program, trace_pair
 from pyrovae.errors import OptionError
 from pyrovae.generate import chunks
-from pyrovae.generate.expectation import Expectations, expectation, picture_site
+from pyrovae.generate.expectation import Expectations, linear_means, picture_site, values_of
 from pyrovae.generate.given import example_sites, refuse_own_reading
 
 __all__ = ["encode", "posterior", "posterior_means", "reconstruct"]
@@ -116,12 +116,14 @@ def require_samples(num_samples: Any) -> None:
 
 
 def _mean_given_latents(pair: Pair, batch: Mapping[str, Tensor], num_samples: int) -> Tensor:
-    total: Any = 0.0
+    totals: list[Tensor] = []
     for start in range(0, num_samples, chunks.ROWS_PER_PASS):
         size = min(chunks.ROWS_PER_PASS, num_samples - start)
         sites = trace_pair(pair.model, pair.guide, batch, size, enumerate_sites=False).model_sites
-        total = total + expectation(sites[picture_site(sites)]["fn"]).sum(0)
-    return total / num_samples
+        p_x = sites[picture_site(sites)]["fn"]
+        means = [mean.sum(0) / num_samples for mean in linear_means(p_x)]
+        totals = [total + mean for total, mean in zip(totals, means, strict=True)] if totals else means
+    return values_of(p_x, totals)
 
 
 def posterior_means(guide: Program, batch: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, torch.Size]]:

@@ -2,8 +2,10 @@
 
 from pyrovae.nets.codes import Dictionary, TiedDecoder, TiedEncoder
 from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder
+from pyrovae.nets.counts import Log1p, as_float, float_zeros
 from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
+from pyrovae.nets.rows import RowFeatures
 
 __all__ = [
     "ACTIVATIONS",
@@ -14,9 +16,13 @@ __all__ = [
     "Dictionary",
     "JointMLP",
     "FactorAnalysis",
+    "Log1p",
     "MLPDecoder",
     "MLPEncoder",
+    "RowFeatures",
     "TiedDecoder",
     "TiedEncoder",
+    "as_float",
+    "float_zeros",
     "loc_and_scale",
 ]

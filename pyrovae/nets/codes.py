@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from pyrovae.errors import OptionError
+from pyrovae.nets.counts import as_float
 
 __all__ = ["Dictionary", "TiedDecoder", "TiedEncoder"]
 
@@ -37,7 +38,7 @@ class TiedEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The output of the module, of the shape that its class states."""
-        z = linear(x.flatten(-len(self.shape)), self.weight, self.bias)
+        z = linear(as_float(x).flatten(-len(self.shape)), self.weight, self.bias)
         return z.sigmoid() if self.sigmoid else z
 
     def squared_jacobian(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae.errors import OptionError
+from pyrovae.nets.counts import as_float
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, _glorot
 
 __all__ = ["ConvDecoder", "ConvEncoder"]
@@ -48,7 +49,7 @@ class ConvEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The output of the module, of the shape that its class states."""
         lead = x.shape[: x.dim() - self.event_dim]
-        return self.layers(x.reshape(-1, *self.shape)).unflatten(0, lead)
+        return self.layers(as_float(x).reshape(-1, *self.shape)).unflatten(0, lead)
 
 
 class ConvDecoder(nn.Module):

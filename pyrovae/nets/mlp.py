@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
+from pyrovae.nets.counts import as_float
 from pyrovae.registry import Registry
 
 __all__ = ["ACTIVATIONS", "BranchedMLP", "JointMLP", "MLP", "MLPDecoder", "MLPEncoder", "loc_and_scale"]
@@ -97,7 +98,7 @@ class JointMLP(MLP):
         first, *rest = self
         weights = first.weight.split([math.prod(shape) for shape in self.shapes], 1)
         parts = zip(inputs, self.shapes, weights, strict=True)
-        h = first.bias + sum(linear(u.flatten(-len(shape)), weight) for u, shape, weight in parts)
+        h = first.bias + sum(linear(as_float(u).flatten(-len(shape)), weight) for u, shape, weight in parts)
         for layer in rest:
             h = layer(h)
         return h
@@ -129,7 +130,7 @@ class BranchedMLP(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         """The output of the module, of the shape that its class states."""
         parts = zip(self.branches, inputs, self.shapes, strict=True)
-        return self.joint(*[branch(u.flatten(-len(shape))) for branch, u, shape in parts])
+        return self.joint(*[branch(as_float(u).flatten(-len(shape))) for branch, u, shape in parts])
 
 
 class MLPEncoder(nn.Module):
@@ -153,7 +154,7 @@ class MLPEncoder(nn.Module):
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         """The output of the module, of the shape that its class states."""
-        return self.mlp(x, *others) if others else self.mlp(x.flatten(-len(self.shape)))
+        return self.mlp(x, *others) if others else self.mlp(as_float(x).flatten(-len(self.shape)))
 
 
 class MLPDecoder(nn.Module):

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 from pyrovae.core.pair import Pair, as_pair, remember, remember_spec
 from pyrovae.data import DataSpec
 from pyrovae.data.spec import GREY_KINDS
-from pyrovae.distributions.likelihoods import LIKELIHOODS
+from pyrovae.distributions.likelihoods import named
 from pyrovae.effects.missing import observed_part
 from pyrovae.errors import OptionError, UnusedOptionError
 from pyrovae.pairs.needs import Need
@@ -87,7 +87,7 @@ class Recipe:
     def has_density(self, options: Mapping[str, Any]) -> bool:
         """Whether the pair of these options has a log p(x)."""
         likelihood = options.get("likelihood")
-        if likelihood is not None and not LIKELIHOODS[likelihood].is_density:
+        if likelihood is not None and not named(likelihood).is_density:
             return False
         if isinstance(self.density, Mapping):
             return all({**self.defaults, **options}[option] == value for option, value in self.density.items())
@@ -157,7 +157,7 @@ def recipe(
     sites: Sequence[str] = ("z",),
     objective: str | Mapping[str, Any] = "elbo",
     density: bool | str | Mapping[str, Any] = True,
-    kinds: Sequence[str] = GREY_KINDS,
+    kinds: Sequence[str] | None = None,
     needs: Sequence[Need] = (),
     only: Mapping[str, str | Mapping[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Pair]]:
@@ -193,7 +193,8 @@ def recipe(
         other = CATALOGUE.entries.get(name)
         if other is not None and inspect.getfile(other.build) != file:
             raise OptionError(f"two recipes are called {name!r}: {other.build.__module__} and {body.__module__}.")
-        facts = tuple(sites), objective, density, tuple(kinds), tuple(needs), only or {}, tuple(tiny)
+        usual = (*GREY_KINDS, "count") if "likelihood" in signature.parameters else GREY_KINDS  # counts have likelihoods
+        facts = tuple(sites), objective, density, tuple(kinds or usual), tuple(needs), only or {}, tuple(tiny)
         known = CATALOGUE.entries[name] = Recipe(name, authors, title, year, *facts, Path(file).parent.name, build)
         return build
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyrovae.data import DataSpec
 
-__all__ = ["CONDITION", "CORRUPTION", "IMAGES", "LABELS", "Need"]
+__all__ = ["CONDITION", "CORRUPTION", "IMAGES", "LABELS", "ROWS", "SIZE", "Need"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,17 @@ CORRUPTION = Need(
     lambda spec: "x_corrupted" in spec.covariates,
     "{name} has no corrupted x: transform the data, as in transforms=['corrupt:process=masking,rate=0.25'], or "
     "process=gaussian, or process=salt-and-pepper.",
+)
+ROWS = Need(
+    "rows of columns",
+    lambda spec: len(spec.shape) == 1 and (spec.kind != "table" or bool(spec.keys["x"].columns)),
+    "{name} has no rows of columns: a pair of tables needs a DataFrame, or an array (D,) of one kind; its shape is {shape}.",
+)
+SIZE = Need(
+    "a size",
+    lambda spec: "size" in spec.covariates,
+    "{name} has no size: a pair of counts given their size needs the key size in the batch; transform the data, as in "
+    "transforms=['library-size'], or use pair scvi, whose size is latent.",
 )
 IMAGES = Need(
     "images",

@@ -1,4 +1,4 @@
-"""Configurations of a recipe that are small enough for tests: a form of the 8x8 digits, and options."""
+"""Configurations of a recipe that are small enough for tests: a form of the 8x8 digits or of other small data, and options."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 __all__ = ["FORMS", "Tiny", "tiny"]
 
-# arguments of data.load("digits", ...)
+# arguments of data.load: of the digits, of digits as rows of counts, and of a table with gaps
 FORMS: dict[str, dict[str, Any]] = {
     "digits": {},
     "grey": {"binarization": "none"},
+    "counts": {"kinds": {"x": "count"}, "transforms": ["library-size"]},
+    "table": {"missing": "mask", "kinds": {"visits": "count", "share": "unit"}, "transforms": ["standardize"]},
     "labels": {"transforms": ["few-labels:num_labels=100"]},
     "missing": {"transforms": ["missing:rate=0.3"]},
     "quadrants": {"transforms": ["quadrants:given=2"]},
@@ -22,7 +24,7 @@ FORMS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Tiny:
-    """A form of the digits, one of :data:`FORMS`, and options of the recipe."""
+    """A form of the data, one of :data:`FORMS`, and options of the recipe."""
 
     form: str
     options: Mapping[str, Any]

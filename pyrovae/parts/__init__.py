@@ -1,6 +1,7 @@
 """What recipes are made of: lists of options that build networks, likelihoods, posteriors and priors for the data at hand."""
 
 from pyrovae.parts.classes import SEMISUPERVISED, AuxiliaryDense
+from pyrovae.parts.columns import Columns
 from pyrovae.parts.condition import conditional_model
 from pyrovae.parts.flow_posterior import FlowPosterior
 from pyrovae.parts.networks import Activation, Convolutional, Dense, Networks
@@ -14,6 +15,7 @@ __all__ = [
     "SEMISUPERVISED",
     "Activation",
     "AuxiliaryDense",
+    "Columns",
     "Convolutional",
     "Dense",
     "FlowPosterior",

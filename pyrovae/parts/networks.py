@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from pyrovae.distributions.likelihoods import LIKELIHOODS, Likelihood, Scale, build
-from pyrovae.nets import ACTIVATIONS, ConvDecoder, ConvEncoder, JointMLP, MLPDecoder, MLPEncoder
+from pyrovae.distributions.likelihoods import Likelihood, Scale, build
+from pyrovae.nets import ACTIVATIONS, ConvDecoder, ConvEncoder, JointMLP, Log1p, MLPDecoder, MLPEncoder
 from pyrovae.parts.options import Options
 
-__all__ = ["Activation", "Convolutional", "Dense", "LikelihoodName", "Networks", "Size"]
+__all__ = ["Activation", "Convolutional", "Dense", "Networks", "Size"]
 
 Activation = Literal[(*ACTIVATIONS, "gated")]  # type: ignore[valid-type]
-LikelihoodName = Literal[tuple(LIKELIHOODS)]  # type: ignore[valid-type]
 Size = int | Sequence[int]
 
 
@@ -33,12 +33,13 @@ class Networks(Options):
     """What every decoder has: a likelihood.
 
     Attributes:
-        likelihood: distribution of x given the latents; by default bernoulli for binary data, gaussian for grey levels and
-            real data, continuous-bernoulli for other data in [0, 1].
-        scale: of a gaussian (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
+        likelihood: distribution of x given the latents, by its name (`pyrovae list` has them), alone or with options, as in
+            'negative-binomial:dispersion=predicted'; by default bernoulli for binary data, gaussian for grey levels and real
+            data, continuous-bernoulli for other data in [0, 1], negative-binomial for counts.
+        scale: of a gaussian, student-t or log-normal (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
     """
 
-    likelihood: LikelihoodName | None = None
+    likelihood: str | None = None
     scale: Scale = "shared"
 
     def start(self, make: Callable[[int], D], usual: str | None = None) -> tuple[D, Likelihood]:
@@ -78,6 +79,14 @@ class Dense(Networks):
     def encoder(self, out_features: int, others: Sequence[Size] = ()) -> MLPEncoder:
         """From x, and inputs of other sizes or shapes, to so many features."""
         return MLPEncoder(self.spec.shape, self.hidden, out_features, self.activation, others)
+
+    def count_encoder(self, out_features: int, start: Sequence[float] | None = None) -> nn.Module:
+        """From the logarithms of one more than the counts x to so many features, around ``start`` at first."""
+        encoder = self.encoder(out_features)
+        if start is not None:
+            encoder.mlp[-1].weight.data.mul_(0.1)
+            encoder.mlp[-1].bias.data = torch.tensor(start)
+        return nn.Sequential(Log1p(), encoder)
 
     def decoder(
         self, inputs: int | Sequence[Size], usual: str | None = None, branched: bool = False

@@ -80,9 +80,11 @@ def test_grey_bernoulli_is_an_energy():
 
 @pytest.mark.parametrize("name", likelihoods.LIKELIHOODS)
 @pytest.mark.parametrize("scale", ["shared", "predicted"])
-@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (3, 2, 4)])
 def test_likelihoods_score_and_draw_any_shape(name, scale, shape):
-    kind = next(k for k in ("binary", "levels", "unit", "real") if k in likelihoods.LIKELIHOODS[name].kinds)
+    kind = next(k for k in ("binary", "levels", "unit", "real", "count") if k in likelihoods.LIKELIHOODS[name].kinds)
+    if name == "multinomial" and len(shape) > 1:
+        pytest.skip("counts of things are a vector")
     own = {"scale": scale} if "scale" in likelihoods.LIKELIHOODS.options(name) else {}
     likelihood = likelihoods.build(name, shape, kind, levels=2, **own)
     h = torch.randn(6, 7, likelihood.num_params, *shape, requires_grad=True)

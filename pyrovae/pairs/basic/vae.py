@@ -24,6 +24,7 @@ __all__ = ["vae"]
         tiny("grey", latent_dim=3, hidden=[20], likelihood="continuous-bernoulli"),
         tiny("grey", latent_dim=3, hidden=[20], likelihood="discretized-logistic", scale="predicted"),
         tiny("grey", latent_dim=3, hidden=[20], likelihood="categorical"),
+        tiny("grey", latent_dim=3, hidden=[20], likelihood="logistic-mixture:num_components=2"),
         tiny("missing", latent_dim=3, hidden=[20]),
         tiny("digits", latent_dim=3, hidden=[20], posterior="mixture", num_components=2),
     ],

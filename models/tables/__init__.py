@@ -1,0 +1,1 @@
+"""Generative models of tables and of counts."""
