@@ -9,12 +9,11 @@ import pyro
 import torch
 from pyro import poutine
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
 from pyrovae.core.energies import note_energies
-from pyrovae.core.inference import device_of, evaluation_mode
+from pyrovae.core.inference import device_of, evaluation_mode, has_batch_norm
 from pyrovae.core.joint import moved_readers
 from pyrovae.core.keys import observed_keys
 from pyrovae.core.layout import few_rows, place_or_score, preserve_state, settle_particles
@@ -28,7 +27,6 @@ from pyrovae.core.pair import (
     batch_size,
     describe,
     inputs,
-    modules,
     parameter_scope,
     remember,
     shadowed_parameter,
@@ -50,8 +48,9 @@ def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Re
     """Refuse what breaks the contract of a pair, before any training.
 
     Checks on a few rows of the batch: both programs take it; each sample site lies in the data plate and scores as (K, B)
-    with and without particles; latent names match; event shapes and supports match, with no silent broadcast; every log
-    density is finite; and no datum's score depends on the other data of the batch.
+    with and without particles, which broadcast on the left of the data or are rows; latent names match; observed sites are
+    given a key's values; event shapes and supports match, with no silent broadcast; every log density is finite; and no
+    datum's score depends on the other data of the batch, batch norm being frozen.
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
@@ -122,8 +121,7 @@ def _notes(pair: Pair, traced: PairTrace, reading: Mapping[str, str]) -> tuple[s
         f"site {name} reads {key}, which is drawn: draws take several passes, or like=; let it read what pyro.sample returns"
         for name, key in reading.items()
     ]
-    layers = (layer for module in modules(pair.model, pair.guide) for layer in module.modules())
-    if any(isinstance(layer, _BatchNorm) for layer in layers):
+    if has_batch_norm(pair.model, pair.guide):
         notes.append("batch norm: rows share their statistics while the pair is trained, which are frozen everywhere else")
     if traced.guide_factors is not None:
         notes.append("the guide has a factor, a loss of its own: what fit reports is no bound; log p(x) goes without it")

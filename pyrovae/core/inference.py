@@ -8,13 +8,23 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from pyrovae.core.alone import alone
 from pyrovae.core.pair import Pair, Program, modules, parameter_scope, parameters
 from pyrovae.errors import OptionError
 
-__all__ = ["bf16_networks", "check_seed", "device_of", "evaluation_mode", "inference", "precision_context", "private_random"]
+__all__ = [
+    "bf16_networks",
+    "check_seed",
+    "device_of",
+    "evaluation_mode",
+    "has_batch_norm",
+    "inference",
+    "precision_context",
+    "private_random",
+]
 
 
 def device_of(model: Program, guide: Program) -> torch.device:
@@ -33,6 +43,11 @@ def evaluation_mode(*programs: Program) -> Iterator[None]:
     finally:
         for module, training in were:
             module.training = training
+
+
+def has_batch_norm(*programs: Program) -> bool:
+    """Whether a layer compares the rows of a batch while it is trained."""
+    return any(isinstance(layer, _BatchNorm) for module in modules(*programs) for layer in module.modules())
 
 
 def _float32(output: Any) -> Any:
