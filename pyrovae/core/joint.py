@@ -19,6 +19,7 @@ from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+from pyrovae.core.inference import evaluation_mode
 from pyrovae.core.keys import Source, drawn_keys, write_values
 from pyrovae.core.pair import Batch, Program, describe, innermost, modules
 from pyrovae.core.run import run_program
@@ -26,7 +27,7 @@ from pyrovae.core.sites import Site, sample_sites
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError
 
-__all__ = ["draw_joint", "draw_once", "is_ordered", "readers", "refuse_reader"]
+__all__ = ["draw_joint", "draw_once", "is_ordered", "moved_readers", "readers", "refuse_reader"]
 
 TRIED_ROWS = 16
 _SINGLE_PASS: weakref.WeakSet[Any] = weakref.WeakSet()  # owners of models of which one pass is a draw of the joint
@@ -50,17 +51,29 @@ def readers(
         held: values of sites that cannot be drawn.
     """
     few, held = ({key: value[:TRIED_ROWS] for key, value in each.items()} for each in (batch, held or {}))
-    with torch.random.fork_rng(), torch.no_grad(), pyro.validation_enabled(False):
-        sites = draw_once(model, few, held)
+    found: dict[str, str] = {}
+    with _aside(model):
+        try:
+            sites = draw_once(model, few, held)
+        except NotImplementedError:  # a distribution that scores alone, of which nobody asks for draws
+            return {}
         drawn = {name: site["value"] for name, site in sites.items()}
-        found: dict[str, str] = {}
         for key in {source.key for source in sources.values()}:
             own = {name: source for name, source in sources.items() if source.key == key}
             for other in (write_values(few, own, drawn)[key], *_others(few[key])):
+                torch.manual_seed(0)
                 for name, site in draw_once(model, {**few, key: other}, drawn).items():
                     if name not in found and not _same(sites[name], site):
                         found[name] = key
     return found
+
+
+@contextmanager
+def _aside(model: Program) -> Iterator[None]:
+    """Evaluation mode, random numbers that begin at one seed and are nobody's, no gradient."""
+    with torch.random.fork_rng(), torch.no_grad(), pyro.validation_enabled(False), evaluation_mode(model):
+        torch.manual_seed(0)
+        yield
 
 
 def refuse_reader(model: Program, batch: Mapping[str, Tensor], what: str) -> None:
@@ -74,14 +87,18 @@ def refuse_reader(model: Program, batch: Mapping[str, Tensor], what: str) -> Non
     owner = innermost(model)
     if owner in _SINGLE_PASS or get_proxy_mode() is not None or peek_interpreter_stack() is not None:
         return
-    with _moved(model):
-        found = readers(model, batch, drawn_keys(model, batch, given=batch))
-    for name, key in found.items():
+    for name, key in moved_readers(model, batch).items():
         raise ContractError(
             f"{what} draws the model in one pass, and site {name!r} of {describe(model)} reads {key!r}, which is drawn in it; "
             "let it read the value that pyro.sample returns."
         )
     _SINGLE_PASS.add(owner)
+
+
+def moved_readers(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, Tensor] | None = None) -> dict[str, str]:
+    """:func:`readers` at parameters a little moved."""
+    with _moved(model):
+        return readers(model, batch, drawn_keys(model, batch, given=batch), held)
 
 
 @contextmanager
@@ -158,8 +175,7 @@ def is_ordered(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, T
         starts.append({k: _others(v)[other] if k in keys and v.is_floating_point() else v for k, v in few.items()})
     results = []
     for start in starts:
-        with torch.random.fork_rng(), torch.no_grad(), pyro.validation_enabled(False):
-            torch.manual_seed(0)
+        with _aside(model):
             try:
                 results.append(draw_joint(model, start, held, sources))
             except ContractError:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
-from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair, batch_size
+from pyrovae.core.keys import drawn_keys
+from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair, batch_size, describe
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.effects.missing import ObservedPart
@@ -170,6 +171,12 @@ def _rows(pair: Pair, data: Any, key: str) -> Batch:
     batch = as_batch(seen, data)
     if key not in batch:
         raise ContractError(f"the batch has {', '.join(batch)} and no {key!r}, 1 where x is known and 0 elsewhere.")
+    observed = drawn_keys(pair.model, batch, given=batch)
+    if "x" not in batch or "x" not in observed:
+        raise ContractError(
+            f"{describe(pair.model)} observes {', '.join(observed)} of {', '.join(batch)}, and what is completed is the site "
+            "'x' of the key 'x'; call them so."
+        )
     return batch
 
 

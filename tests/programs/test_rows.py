@@ -178,3 +178,39 @@ def test_a_copy_finds_out_anew():
     assert has_rows(again[0]) is None
     pv.objectives.get("iwae:num_particles=2").loss(*again, x=torch.randn(6, 4))
     assert has_rows(again[0])
+
+
+class Labels(nn.Module):
+    """y ~ one-hot, z ~ N(0, I), x | y, z by a network that flattens what stands before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(5, 4)
+
+    def forward(self, x):
+        with pyro.plate("images", len(x)):
+            y = pyro.sample("y", dist.OneHotCategorical(x.new_ones(3)))
+            z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            shape = torch.broadcast_shapes(y.shape[:-1], z.shape[:-1])
+            both = torch.cat([y.expand(*shape, 3), z.expand(*shape, 2)], -1)
+            pyro.sample("x", dist.Normal(self.net(both.reshape(-1, 5)).reshape(*shape, 4), 1.0).to_event(1), obs=x)
+
+
+class LabelsGuide(Guide):
+    def forward(self, x):
+        with pyro.plate("images", len(x)):
+            pyro.sample("y", dist.OneHotCategorical(logits=x[..., :3]), infer={"enumerate": "parallel"})
+            pyro.sample("z", dist.Normal(self.net(x), 0.7).to_event(1))
+
+
+def test_the_semisupervised_objective_and_the_classifier_are_the_plates():
+    model, guide, x, y = Labels(), LabelsGuide(), torch.randn(6, 4), torch.tensor([0, 1, 2, -1, -1, -1])
+    assert not settle_particles(model, guide, {"x": x})
+    objective, losses, classes = pv.objectives.get("semisupervised:alpha=1.0,num_particles=3"), [], []
+    for rows in (False, True):
+        set_rows(rows, model, guide)
+        torch.manual_seed(0)
+        losses.append(objective.differentiable_loss(model, guide, x=x, y=y))
+        classes.append(pv.classify((model, guide), {"x": x, "y": y}, num_samples=2).probabilities)
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*classes)
