@@ -11,9 +11,9 @@ from pyrovae import objectives
 from pyrovae.compile.compiled import CompiledStep
 from pyrovae.compile.graph import preserve_tensors
 from pyrovae.compile.optimizers import OptimizerLike, build_optimizers
+from pyrovae.core.admission import Admission
 from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
-from pyrovae.core.inference import device_of
 from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, buffers, parameter_scope
 from pyrovae.errors import OptionError, nearest
 from pyrovae.objectives import Given, Objective
@@ -86,9 +86,7 @@ def compile_step(
         if name not in objective.weights:
             raise nearest(f"option of {objective!r} to schedule", name, objective.weights)
     adopt(model, guide)
-    device = device_of(model, guide)
-    examples = _examples(pair, data, objective.num_batches)
-    batches = [{key: value.to(device) for key, value in batch.items()} for batch in examples]
+    batches = [Admission(pair)(batch) for batch in _examples(pair, data, objective.num_batches)]
     held = list(buffers(model, guide).values())
     with preserve_tensors(held):
         prepare_objective(objective, model, guide, batches[0])  # parameters that programs make themselves exist from here on

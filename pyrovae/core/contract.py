@@ -7,13 +7,13 @@ from typing import Any
 
 import pyro
 import torch
-from pyro import poutine
 from torch import Tensor
 
+from pyrovae.core.admission import run_alone, to_pair
 from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
 from pyrovae.core.energies import note_energies
-from pyrovae.core.inference import device_of, evaluation_mode, has_batch_norm
+from pyrovae.core.inference import evaluation_mode, has_batch_norm
 from pyrovae.core.joint import moved_readers
 from pyrovae.core.keys import observed_keys
 from pyrovae.core.layout import few_rows, place_or_score, preserve_state, settle_particles
@@ -25,18 +25,16 @@ from pyrovae.core.pair import (
     Program,
     as_pair,
     batch_size,
-    describe,
-    inputs,
     parameter_scope,
     remember,
     shadowed_parameter,
 )
 from pyrovae.core.site_report import Report, report_sites
-from pyrovae.core.sites import Site, family_name, placement_message, sample_sites
+from pyrovae.core.sites import Site, placement_message, sample_sites
+from pyrovae.core.support import refuse_outside
 from pyrovae.core.trace import PairTrace, run_program
 from pyrovae.distributions.density import is_factor
-from pyrovae.distributions.supports import is_angle, true_support
-from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError
+from pyrovae.errors import ContractError, NonFiniteError, OptionError
 
 __all__ = ["check", "check_batch", "find_non_finite"]
 
@@ -75,9 +73,7 @@ def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Re
     pair = as_pair(pair)
     if num_particles < 1:
         raise OptionError(f"num_particles is {num_particles}; expected at least 1.")
-    device = device_of(pair.model, pair.guide)
-    batch = {key: value.to(device) for key, value in training_batch(pair, data, CHECK_ROWS).items()}
-    return check_batch(pair, batch, num_particles)
+    return check_batch(pair, to_pair(pair, training_batch(pair, data, CHECK_ROWS)), num_particles)
 
 
 @alone()
@@ -93,7 +89,7 @@ def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CH
         pyro.validation_enabled(False),
     ):
         note_energies(model, batch)
-        single = _single_traces(model, guide, batch)
+        single = run_alone(model, guide, batch)
         if name := shadowed_parameter(model, guide):
             raise ContractError(
                 f"model and guide are PyroModules that both call a parameter {name!r}, and would share it; give one of them a "
@@ -102,7 +98,7 @@ def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CH
         _check_sites(model, guide, batch, single)
         rows = settle_particles(model, guide, batch, num_particles)
         with evaluation_mode(model, guide):  # batch norm, which mixes the rows while it is trained, is frozen later
-            _check_independence(model, guide, batch, _single_traces(model, guide, batch))
+            _check_independence(model, guide, batch, run_alone(model, guide, batch))
         reading = _readers(model, batch, single)
     return report_sites(single, rows, _notes(pair, single, reading))
 
@@ -128,23 +124,6 @@ def _notes(pair: Pair, traced: PairTrace, reading: Mapping[str, str]) -> tuple[s
     return tuple(notes)
 
 
-def _single_traces(model: Program, guide: Program, batch: Batch) -> PairTrace:
-    """Both programs as written, without particles, for the messages that a user can act on."""
-    traces: list[poutine.Trace] = []
-    for label, program in (("guide", guide), ("model", model)):
-        try:
-            traces.append(run_program(program, batch, replay=traces[0] if traces else None))
-        except PyrovaeError:
-            raise
-        except Exception as error:
-            shapes = {key: tuple(value.shape) for key, value in inputs(program, batch).items()}
-            fact = str(error).partition("\n")[0]  # Pyro adds a table of shapes
-            raise ContractError(
-                f"the {label} {describe(program)} fails on a batch of {shapes}: {type(error).__name__}: {fact}"
-            ) from error
-    return PairTrace(traces[1], traces[0], (batch_size(batch),))
-
-
 def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace) -> None:
     rows = batch_size(batch)
     observed_in_guide = [
@@ -159,7 +138,7 @@ def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace
         raise ContractError(message)
     observed_keys(model, batch, traced.guide)
     for name, site in traced.guide_sites.items():
-        _check_support(f"the guide's draw of {name!r}", traced.model_sites[name], site["value"])
+        refuse_outside(f"the guide's draw of {name!r}", {**traced.model_sites[name], "value": site["value"]})
         expected, came = traced.model_sites[name]["fn"].event_shape, site["fn"].event_shape
         if expected != came:
             raise ContractError(
@@ -167,7 +146,7 @@ def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace
                 "make them equal."
             )
     for name in traced.observed:
-        _check_support(f"observed {name!r}", traced.model_sites[name], traced.model_sites[name]["value"])
+        refuse_outside(f"observed {name!r}", traced.model_sites[name])
     _ = traced.scale
     if message := find_non_finite(traced):
         raise NonFiniteError(message)
@@ -188,22 +167,6 @@ def _check_shape(label: str, site: Site, rows: int) -> None:
         raise ContractError(
             f"site {name!r} of the {label} has a value of shape {tuple(value.shape)} under a distribution of shape "
             f"{expected_value}, and would broadcast; make the shapes equal."
-        )
-
-
-def _check_support(what: str, site: Site, value: Tensor) -> None:
-    if site["is_observed"] and is_angle(site["fn"]):
-        return
-    try:
-        support = true_support(site["fn"])
-    except NotImplementedError:
-        return
-    valid = support.check(value)
-    if not bool(valid.all()):
-        worst = value[~valid] if valid.shape == value.shape else value
-        raise ContractError(
-            f"{what} leaves the support {support} of {family_name(site)} (values from {float(worst.min()):g} to "
-            f"{float(worst.max()):g}); change the likelihood or the prior, or transform the data (binarization=...)."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pyrovae.core.inference import device_of
+from pyrovae.core.admission import Admission
 from pyrovae.core.layout import settle_particles
 from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, known_spec, open_run, parameter_scope, template
 from pyrovae.core.run import has_rows
@@ -19,10 +19,8 @@ __all__ = ["as_batch", "as_datum", "as_pair_and_rows", "batches", "training_batc
 
 
 def batches(pair: Pair, data: Any, rows: int) -> Iterator[Batch]:
-    """All rows of the data, so many at a time, on the pair's device."""
-    device = device_of(pair.model, pair.guide)
-    for batch in as_split(data, known_spec(pair)).batches(rows):
-        batch = {key: value.to(device) for key, value in batch.items()}
+    """All rows of the data, so many at a time, on the pair's device, each batch looked at before (:class:`Admission`)."""
+    for batch in map(Admission(pair), as_split(data, known_spec(pair)).batches(rows)):
         if has_rows(pair.model) is None:
             with parameter_scope(pair.model, pair.guide):
                 settle_particles(pair.model, pair.guide, batch)

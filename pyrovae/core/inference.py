@@ -19,6 +19,7 @@ __all__ = [
     "bf16_networks",
     "check_seed",
     "device_of",
+    "dtype_of",
     "evaluation_mode",
     "has_batch_norm",
     "inference",
@@ -30,6 +31,12 @@ __all__ = [
 def device_of(model: Program, guide: Program) -> torch.device:
     """Where the pair's parameters lie; the CPU for a pair without any."""
     return next((p.device for p in parameters(model, guide).values()), torch.device("cpu"))
+
+
+def dtype_of(model: Program, guide: Program) -> torch.dtype:
+    """The precision of the pair's parameters; torch's default for a pair without any."""
+    found = (p.dtype for p in parameters(model, guide).values() if p.is_floating_point())
+    return next(found, torch.get_default_dtype())
 
 
 @contextmanager

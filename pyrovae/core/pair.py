@@ -31,6 +31,7 @@ __all__ = [
     "buffers",
     "innermost",
     "inputs",
+    "known_shapes",
     "known_spec",
     "owned_parameters",
     "set_folder_opener",
@@ -321,6 +322,11 @@ def remember(program: Program, batch: Mapping[str, Tensor]) -> None:
     _SHAPES[_owner(program)] = {key: (tuple(value.shape[1:]), value.dtype) for key, value in taken.items()}
 
 
+def known_shapes(program: Program) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Shape and dtype of a datum, by key, that the program was made for or has seen; none of a new one."""
+    return _SHAPES.get(_owner(program), {})
+
+
 def remember_spec(pair: Pair, spec: DataSpec) -> None:
     """Note what the data of a pair are, so that new data are read as those were."""
     _SPECS[_owner(pair.model)] = spec
@@ -334,7 +340,7 @@ def known_spec(pair: Pair) -> DataSpec | None:
 def template(program: Program, n: int, like: Mapping[str, Tensor] | None = None) -> Batch:
     """A batch of n rows of the shape that the program takes; entries of ``like`` (B = n or 1) are used as they are."""
     device = next((p.device for m in modules(program) for p in m.parameters()), torch.device("cpu"))
-    shapes = _SHAPES.get(_owner(program), {})
+    shapes = known_shapes(program)
     if like is None and not shapes:
         raise ContractError(
             f"the shape of {describe(program)}'s data is not known yet: give like={{'x': a tensor of one row or more}}."

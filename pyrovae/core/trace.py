@@ -35,6 +35,7 @@ from pyrovae.core.sites import (
     without_mask,
 )
 from pyrovae.core.sum_product import recycles, sum_out
+from pyrovae.core.support import observed_density
 from pyrovae.distributions.density import is_factor, log_density
 from pyrovae.distributions.supports import inside
 from pyrovae.errors import ContractError
@@ -240,7 +241,8 @@ class PairTrace:
 
     def _score(self, program: str, site: Site) -> Tensor:
         try:
-            log_prob = log_density(site["fn"], site["value"])
+            observed = site["is_observed"] and program == "model"
+            log_prob = (observed_density if observed else log_density)(site["fn"], site["value"])
         except NotImplementedError as error:
             raise ContractError(
                 f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -15,17 +16,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyrovae.compile import Code
+from pyrovae.core.admission import Admission
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import inference, private_random
 from pyrovae.core.messages import masks_differ, mismatch_message, no_density
-from pyrovae.core.pair import Pair, PairLike, as_pair, buffers, known_spec, parameters, remember
+from pyrovae.core.pair import Batch, Pair, PairLike, as_pair, buffers, known_spec, parameters
 from pyrovae.core.sites import sample_sites, site_masks
 from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
 from pyrovae.data.split import hash_columns
 from pyrovae.distributions.supports import inside
-from pyrovae.errors import ContractError, NonFiniteError, OptionError, RunError
+from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError, RunError
 from pyrovae.evidence.ais import AIS, SMC
 from pyrovae.evidence.bridge import Bridge
 from pyrovae.evidence.evidence import Evidence
@@ -142,13 +144,15 @@ def stream(
         if code is not None:
             code.products |= products
     done = sum(len(part["value"]) for part in parts)
+    admit = Admission(pair)
     bar = _progress_bar(method, len(split), done, progress)
     with inference(pair, precision, seed) as device, bar, pyro.validation_enabled(False):
         for number, batch in enumerate(split.batches(size)):
             if number < len(parts):
+                admit.first += len(parts[number]["value"])
                 continue
             torch.manual_seed(mix(seed, number) >> 1)  # a pure function of the two, so that resuming is exact
-            batch = {key: value.to(device) for key, value in batch.items()}
+            batch = _admitted(admit, batch, parts, method, seed)
             if checkpoint is not None:
                 state = {"identity": identity, "parts": parts, "products": code.products if code else {}}
                 keeper, held = Keeper(partial(_save_run, Path(checkpoint), state), held), None
@@ -197,6 +201,17 @@ def _estimate(
         raise error from error.__cause__
 
 
+def _admitted(
+    admit: Admission, batch: Mapping[str, Tensor], parts: list[dict[str, Tensor]], method: Method, seed: int
+) -> Batch:
+    """The batch, looked at; a refusal bears the batches before it, as any error does."""
+    try:
+        return admit(batch)
+    except PyrovaeError as error:
+        error.partial = _partial(parts, method, seed)  # type: ignore[attr-defined]
+        raise
+
+
 def _save_run(path: Path, state: dict[str, Any], run: dict[str, Any] | None) -> None:
     """Write the batches that are done, and how far the chains of the one in hand have come."""
     save_state(path, {**state, "run": run})
@@ -237,7 +252,6 @@ def _check(job: Job, method: Method) -> bool:
         raise ContractError(message)
     if message := no_density(traced, model_only=not method.weighs_guide):
         raise ContractError(message)
-    remember(model, batch)
     bounded = any(inside(site["fn"], site["value"]) is not None for site in traced.guide_sites.values())
     if method.covers is not None and bounded:
         _check_supports(job, method.covers)

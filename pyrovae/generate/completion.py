@@ -167,7 +167,8 @@ def _observe_part(program: Program) -> Program:
 
 
 def _rows(pair: Pair, data: Any, key: str) -> Batch:
-    batch = as_batch(pair, data)
+    seen = Pair(_observe_part(pair.model), _observe_part(pair.guide)) if key == "mask" else pair
+    batch = as_batch(seen, data)
     if key not in batch:
         raise ContractError(f"the batch has {', '.join(batch)} and no {key!r}, 1 where x is known and 0 elsewhere.")
     observed = drawn_keys(pair.model, batch, given=batch)

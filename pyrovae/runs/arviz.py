@@ -15,6 +15,7 @@ import torch
 import xarray
 from torch import Tensor
 
+from pyrovae.core.admission import Admission
 from pyrovae.core.doors import as_pair_and_rows
 from pyrovae.core.inference import inference
 from pyrovae.core.joint import readers
@@ -94,8 +95,8 @@ def to_arviz(
             raise OptionError(f"{option} is {value}; expected at least 1.")
     pair, split = as_pair_and_rows(pair, data, "to_arviz")
     rows, batch = _rows(split, num_data, seed)
-    with inference(pair, seed=seed) as device:
-        batch = {key: value.to(device) for key, value in batch.items()}
+    with inference(pair, seed=seed):
+        batch = Admission(pair)(batch)
         chains = [_chain(pair, batch, num_samples, resample) for _ in range(num_chains)]
         prior = _prior(pair, batch, num_samples, num_chains)
     observed = list(chains[0]["posterior_predictive"])

@@ -6,9 +6,11 @@ import math
 
 import torch
 
+from pyrovae.core.admission import Admission
 from pyrovae.core.contract import find_non_finite
+from pyrovae.core.pair import Batch
 from pyrovae.core.trace import trace_pair
-from pyrovae.errors import NonFiniteError
+from pyrovae.errors import NonFiniteError, PyrovaeError
 from pyrovae.files import random_states, set_random_states
 from pyrovae.train.run import kept
 from pyrovae.train.training import Training
@@ -47,6 +49,7 @@ class FiniteCheck:
             t.stepper(batches, t.schedule())
             step += 1
         t.run.step = bad
+        self.refuse(batches, epoch)
         with torch.no_grad():
             traced = trace_pair(t.model, t.guide, batch, t.objective.num_particles)
             try:
@@ -56,6 +59,17 @@ class FiniteCheck:
         where = f"batch {bad % t.epoch_steps} of epoch {epoch + 1} (step {bad})"
         rows = f", rows {batch['index'].tolist()[:8]}..." if "index" in batch else ""
         return self._sentence(update, site, where, rows)
+
+    def refuse(self, batches: list[Batch], epoch: int) -> None:
+        """A refusal of data that the pair cannot have, with the batch that holds them; nothing where all can be."""
+        t = self.training
+        for batch in batches:
+            try:
+                Admission(t.run.pair)(batch)
+            except PyrovaeError as error:
+                where = f"batch {t.run.step % t.epoch_steps} of epoch {epoch + 1}"
+                rows = f" (rows {batch['index'].tolist()[:8]}...)" if "index" in batch else ""
+                raise type(error)(f"{where}{rows}: {error}{kept(t.run)}") from error
 
     def _culprit(self) -> str | None:
         """The first update, of several, whose loss or gradient was not finite."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
+from itertools import islice
 from typing import Any
 
 import numpy
@@ -17,11 +18,12 @@ import torch
 
 from pyrovae import objectives
 from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
+from pyrovae.core.admission import Admission, to_pair
 from pyrovae.core.alone import alone
 from pyrovae.core.contract import check_batch
 from pyrovae.core.pair import Pair, Program, adopt, as_pair, known_spec, modules, remember_spec
-from pyrovae.data import Data, as_data
-from pyrovae.errors import OptionError
+from pyrovae.data import Data, Split, Stream, as_data
+from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.files import clear_folder, locked, make_folder, write_json
 from pyrovae.objectives import Objective
 from pyrovae.objectives.moves import prepare_objective
@@ -173,10 +175,22 @@ def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: FitSet
     for module in modules(pair.model, pair.guide):
         module.to(device)
     batch = next(iter(data.train.batches(min(64, settings.batch_size))))
-    batch = {key: value.to(device) for key, value in batch.items()}
+    batch = to_pair(pair, batch, device)
     check_batch(pair, batch)
+    if data.valid is not None and settings.validate:
+        admit_validation(pair, data.valid, settings.batch_size)
     if isinstance(objective, Objective):
         prepare_objective(objective, pair.model, pair.guide, batch)
+
+
+def admit_validation(pair: Pair, valid: Split | Stream, batch_size: int) -> None:
+    """Refuse validation data that the pair cannot score: all rows of a Split, the first batch of a Stream."""
+    admit, batches = Admission(pair), valid.batches(batch_size)
+    try:
+        for batch in batches if isinstance(valid, Split) else islice(batches, 1):
+            admit(batch)
+    except PyrovaeError as error:
+        raise type(error)(f"validation data: {error}") from error
 
 
 def _say_of_kinds(pair: Pair, data: Data) -> None:

@@ -111,7 +111,11 @@ class Loop:
         for batches in training.batches(epoch, start):
             if (run.step % training.epoch_steps - start) % CHECK_STEPS == 0:
                 self.check_finite(epoch)
-            bound = training.stepper(batches, training.schedule())
+            try:
+                bound = training.stepper(batches, training.schedule())
+            except (IndexError, RuntimeError, ValueError):  # of data that no table or network takes
+                self.check_finite.refuse(batches, epoch)
+                raise
             training.add_rows(batches)
             if training.stepper.backend == "eager" and not math.isfinite(training.stepper.total):
                 self.check_finite(epoch)

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from pyrovae.compile import CompiledStep, PyroStep
 from pyrovae.compile.graph import preserve_tensors
 from pyrovae.compile.optimizers import build_optimizers, build_scheduler
+from pyrovae.core.admission import to_pair
 from pyrovae.core.pair import Batch, buffers, parameter_scope, parameters
 from pyrovae.data import Stream
 from pyrovae.data.seeds import mix
@@ -121,8 +122,8 @@ class Training:
 
     # ------------------------------------------------------------------------------------------------ the data
     def to_device(self, batch: Batch) -> Batch:
-        """The batch on this run's device."""
-        return {key: value.to(self.device) for key, value in batch.items()}
+        """The batch on this run's device, in the pair's precision."""
+        return to_pair(self.run.pair, batch, self.device)
 
     def batches(self, epoch: int, start: int) -> Iterator[list[Batch]]:
         """The batches of each step of an epoch from one on: the first in the epoch's order, further ones in their own.
