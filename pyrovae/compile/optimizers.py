@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from pyro.optim import PyroOptim
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
@@ -45,8 +46,17 @@ def build_optimizer(optimizer: OptimizerLike, params: list[Tensor], lr: float | 
                 "parameters; build it from pyrovae.core.pair.parameters(model, guide).values()."
             )
         return optimizer
+    if isinstance(optimizer, PyroOptim):
+        name, given = optimizer.pt_optim_constructor.__name__, optimizer.pt_optim_args
+        raise OptionError(
+            f"optimizer is Pyro's {name}; give torch.optim's by name with its options, optimizer={name!r}, lr=..., "
+            f"optimizer_options=... (Pyro's had {given})."
+        )
     if callable(optimizer):
-        return optimizer(params)
+        made = optimizer(params)
+        if not isinstance(made, Optimizer):
+            raise OptionError(f"optimizer {optimizer!r} gives a {type(made).__name__}; expected one of torch.optim.")
+        return made
     make = _by_name("optimizer", optimizer, torch.optim, Optimizer)
     if make in (torch.optim.LBFGS, torch.optim.SparseAdam):
         raise OptionError(f"optimizer {make.__name__} does not train pairs: it needs a closure or sparse gradients; use Adam.")

@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 
 from pyrovae.core.inference import precision_context
 from pyrovae.core.pair import Program, inputs, modules, parameter_scope
+from pyrovae.core.sites import ScaleOf
+from pyrovae.core.support import ObservedInside
 from pyrovae.errors import OptionError
 from pyrovae.objectives import Given, Objective, Update
 from pyrovae.objectives.objective import as_updates, commit
@@ -203,7 +205,8 @@ class Step:
 
 
 class PyroStep(Step):
-    """A :class:`Step` by one of Pyro's own ELBOs, whose loss is a sum over the batch; all parameters are one update's."""
+    """A :class:`Step` by one of Pyro's own ELBOs, whose loss is a sum over the batch, times a plate's scale; all parameters
+    are one update's."""
 
     def __call__(self, batch: Batches, schedule: Mapping[str, float] | None = None) -> Tensor:
         """Move the parameters by one batch; the mean bound of its data before the move, a 0-d tensor."""
@@ -215,13 +218,15 @@ class PyroStep(Step):
             parameter_scope(self.model, self.guide),
             pyro.validation_enabled(False),
             precision_context(self.precision, self.model, self.guide),
+            ObservedInside() as seen,
+            ScaleOf() as scale,
         ):
             loss = self.objective.loss_and_grads(pyro_program(self.model, "model"), pyro_program(self.guide, "guide"), **batch)
         ((name, params),) = self.params.items()
         for p in params:
             if p.grad is not None:
-                p.grad /= self._rows
-        value = torch.as_tensor(loss)
+                p.grad /= self._rows * scale.value
+        value = torch.as_tensor(loss / scale.value if seen.all_inside else math.nan)
         self._move([Update(name, value, -value.reshape(1))], [[p.grad for p in params]])
         return self._end({})
 

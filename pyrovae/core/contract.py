@@ -7,6 +7,7 @@ from typing import Any
 
 import pyro
 import torch
+from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
 
 from pyrovae.core.admission import run_alone, to_pair
@@ -80,6 +81,11 @@ def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Re
 def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CHECK_PARTICLES) -> Report:
     """:func:`check` on a batch as it is, which lies on the pair's device."""
     model, guide = pair.model, pair.guide
+    if isinstance(guide, AutoGuide):
+        raise ContractError(
+            f"the guide is an AutoGuide ({type(guide).__name__}), which is not amortized: it has one z for each row of the "
+            "data it was made with, and no q(z | x) of new x; write a guide as a network of x, or train with Pyro's own SVI."
+        )
     batch = few_rows(batch, num_particles)
     remember(model, batch)
     with (

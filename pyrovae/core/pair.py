@@ -7,12 +7,13 @@ that is trained gets a store of its own, so that many pairs live in one process.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, cast
 
 import pyro
@@ -41,6 +42,7 @@ __all__ = [
     "remember_spec",
     "parameter_scope",
     "set_trainable",
+    "take_over",
     "template",
     "told_keys",
     "without_wrappers",
@@ -71,6 +73,46 @@ class Pair:
     def __post_init__(self) -> None:
         for stage in self.stages:
             set_trainable(stage, False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = (getattr(self, each.name) for each in fields(self))
+        return restored, (_STORES.get(_owner(self.model)), *given)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Pair:
+        for program in (self.model, self.guide):
+            if inspect.isfunction(program) and _STORES.get(program, {"params": {}})["params"]:
+                raise ContractError(
+                    f"{describe(program)} is a function, whose parameters belong to it, so that a copy would share them; "
+                    "write it as an nn.Module or a method, or pickle the pair."
+                )
+        make, given = self.__reduce__()
+        copied: Pair = make(*copy.deepcopy(given, memo))
+        return copied
+
+    @contextmanager
+    def parameters_in_pyro(self) -> Iterator[None]:
+        """Within it Pyro's parameter store is the pair's own, so that Pyro's tools see, save and change what was trained.
+
+        Modules are in it as ``model`` and ``guide``, as ``pyro.module`` would enter them.
+
+        >>> import pyro
+        >>> from pyrovae import data, pairs
+        >>> with pairs.vae(data.DataSpec("toy", (4,), "real"), latent_dim=2).parameters_in_pyro():
+        ...     all(name.startswith(("model$$$", "guide$$$")) for name in pyro.get_param_store())
+        True
+        """
+        adopt(self.model, self.guide)
+        with parameter_scope(self.model, self.guide):
+            held = set(pyro.get_param_store())
+            entered = {}
+            for label, program in (("model", self.model), ("guide", self.guide)):
+                if isinstance(owner := _owner(program), nn.Module) and not isinstance(owner, PyroModule):
+                    entered[label] = pyro.module(label, owner)
+            try:
+                yield
+            finally:
+                for name in [n for n in pyro.get_param_store() if n not in held and n.partition("$$$")[0] in entered]:
+                    del pyro.get_param_store()[name]
 
 
 def set_trainable(pair: Pair, trainable: bool) -> None:
@@ -138,6 +180,7 @@ def as_pair(source: PairLike) -> Pair:
 _STORES: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
 _ASKERS: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 _SHAPES: weakref.WeakKeyDictionary[Any, dict[str, tuple[tuple[int, ...], torch.dtype]]] = weakref.WeakKeyDictionary()
+_SPEC = "_pyrovae_spec"
 _SPECS: weakref.WeakKeyDictionary[Any, DataSpec] = weakref.WeakKeyDictionary()
 _TOLD: weakref.WeakKeyDictionary[Any, Mapping[str, str]] = weakref.WeakKeyDictionary()
 _SIGNATURES: weakref.WeakKeyDictionary[Any, tuple[frozenset[str], frozenset[str], bool]] = weakref.WeakKeyDictionary()
@@ -177,6 +220,39 @@ def adopt(model: Program, guide: Program) -> None:
         store["constraints"] = {**other["constraints"], **store["constraints"]}
     for program in (model, guide):
         _STORES[_owner(program)] = store
+
+
+def take_over(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> list[str]:
+    """:func:`adopt`, going on from what Pyro's own store holds of the parameters that the programs ask for; their names.
+
+    They stay the tensors that they are, so that Pyro's store sees them trained.
+    """
+    new = not any(_owner(program) in _STORES for program in (model, guide))
+    held = cast(Any, pyro.get_param_store().get_state())
+    asked: set[str] = set()
+    if new and held["params"] and not any(isinstance(_owner(each), PyroModule) for each in (model, guide)):
+        state = {"params": dict(held["params"]), "constraints": dict(held["constraints"])}
+        with pyro.get_param_store().scope(cast(Any, state)), torch.random.fork_rng(), torch.no_grad():
+            for program in (guide, model):
+                try:
+                    trace = pyro.poutine.trace(program).get_trace(**inputs(program, batch))
+                except Exception:  # of which the check of the pair speaks
+                    continue
+                asked |= {name for name, node in trace.nodes.items() if node["type"] == "param"}
+    adopt(model, guide)
+    names = sorted(asked & held["params"].keys())
+    _STORES[_owner(model)]["params"] |= {name: held["params"][name] for name in names}
+    _STORES[_owner(model)]["constraints"] |= {name: held["constraints"][name] for name in names}
+    return names
+
+
+def restored(store: dict[str, Any] | None, *given: Any) -> Pair:
+    """The pair of a copy or a pickle, with the parameters that its programs made by ``pyro.param``."""
+    pair = Pair(*given)
+    if store is not None:
+        for program in (pair.model, pair.guide):
+            _STORES[_owner(program)] = store
+    return pair
 
 
 @contextmanager
@@ -329,12 +405,17 @@ def known_shapes(program: Program) -> Mapping[str, tuple[tuple[int, ...], torch.
 
 def remember_spec(pair: Pair, spec: DataSpec) -> None:
     """Note what the data of a pair are, so that new data are read as those were."""
-    _SPECS[_owner(pair.model)] = spec
+    owner = _owner(pair.model)
+    if isinstance(owner, nn.Module):
+        owner.__dict__[_SPEC] = spec  # with the module, so that its copies and pickles know it too
+    else:
+        _SPECS[owner] = spec
 
 
 def known_spec(pair: Pair) -> DataSpec | None:
     """What the data were that a pair was built for or fitted to; None of a pair that has seen none."""
-    return _SPECS.get(_owner(pair.model))
+    owner = _owner(pair.model)
+    return owner.__dict__.get(_SPEC) if isinstance(owner, nn.Module) else _SPECS.get(owner)
 
 
 def template(program: Program, n: int, like: Mapping[str, Tensor] | None = None) -> Batch:

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from pyro.distributions import Categorical, MaskedDistribution, TorchDistribution
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import constraints
 
@@ -15,7 +17,7 @@ from pyrovae.distributions.levels import LevelsCategorical
 from pyrovae.distributions.supports import inside, is_angle, true_support
 from pyrovae.errors import ContractError
 
-__all__ = ["has_fixed_support", "observed_density", "refuse_outside", "scored_inside"]
+__all__ = ["ObservedInside", "has_fixed_support", "observed_density", "refuse_outside", "scored_inside"]
 
 
 def scored_inside(fn: TorchDistribution, value: Tensor) -> Tensor | None:
@@ -78,6 +80,19 @@ def refuse_outside(what: str, site: Site, first: int | None = None) -> None:
         f"{what} leaves the support {true_support(fn)} of {family_name(site)} (values from {float(worst.min()):g} to "
         f"{float(worst.max()):g}{where}); change the likelihood or the prior, or transform the data (binarization=...)."
     )
+
+
+class ObservedInside(Messenger):
+    """Within it, programs run; :attr:`all_inside` is then whether all observed values lay within their supports."""
+
+    all_inside = True
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if msg["is_observed"] and not site_is_subsample(msg) and self.all_inside:
+            valid, mask = scored_inside(msg["fn"], msg["value"]), msg["mask"]
+            if valid is not None:
+                valid = valid if mask is None or mask is True else valid | ~torch.as_tensor(mask, device=valid.device)
+                self.all_inside = bool(valid.all())
 
 
 def has_fixed_support(fn: TorchDistribution) -> bool:

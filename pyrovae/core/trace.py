@@ -37,7 +37,7 @@ from pyrovae.core.sites import (
 from pyrovae.core.sum_product import recycles, sum_out
 from pyrovae.core.support import observed_density
 from pyrovae.distributions.density import is_factor, log_density
-from pyrovae.distributions.supports import inside
+from pyrovae.distributions.supports import inside, is_discrete
 from pyrovae.errors import ContractError
 
 __all__ = ["PairTrace", "latents_trace", "run_program", "trace_pair"]
@@ -248,7 +248,7 @@ class PairTrace:
                 f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "
                 "takes the draws as they are (elbo, meanfield, iwae), or a flow with an inverse (flow='iaf' or 'spline')."
             ) from error
-        if program == "model" and site["name"] in self.guide_sites and not site["fn"].support.is_discrete:
+        if program == "model" and site["name"] in self.guide_sites and not is_discrete(site["fn"]):
             lies = inside(site["fn"], site["value"])  # a prior has no density beyond it, whatever its formula gives there
             log_prob = log_prob if lies is None else torch.where(lies, log_prob, -torch.inf)
         log_prob = mask_scores(site, log_prob)

@@ -103,7 +103,8 @@ class LabelledModel(_LabelledOneHot):
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(y) where y is no other than the label, (..., B), in nats."""
         excluded = self.known & ~self.matches(value)
-        return torch.where(excluded, LOG_ZERO, self.base.log_prob(value))
+        scores = torch.where(excluded, LOG_ZERO, self.base.log_prob(value))
+        return torch.where(self.labels < self.event_shape[0], scores, torch.nan)  # of a class that there is not
 
 
 class FixedGuide(LabelledGuide):
@@ -153,7 +154,8 @@ class RelaxedModel(LabelledModel):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """sum_c y_c log p(y = c), (..., B), in nats."""
-        return (value * self.base.logits).sum(-1)
+        scores = (value * self.base.logits).sum(-1)
+        return torch.where(self.labels < self.event_shape[0], scores, torch.nan)
 
 
 DISTRIBUTIONS = {

@@ -27,7 +27,7 @@ from pyrovae.core.sites import Site, sample_sites, unobserved_parts, without_mas
 from pyrovae.core.sum_product import sum_out
 from pyrovae.core.trace import PairTrace, latents_trace, run_program
 from pyrovae.distributions.density import log_density
-from pyrovae.distributions.supports import from_reals, inside, true_support
+from pyrovae.distributions.supports import from_reals, inside, is_discrete, true_support
 from pyrovae.errors import ContractError, NonFiniteError
 
 __all__ = ["Densities", "Target"]
@@ -247,7 +247,7 @@ def _latent_sites(trace: poutine.Trace) -> dict[str, Site]:
 
 
 def _is_discrete(site: Site) -> bool:
-    return bool(site["fn"].support.is_discrete)
+    return is_discrete(site["fn"])
 
 
 def _refuse_endless(site: Site) -> None:
@@ -263,8 +263,8 @@ def _transform(site: Site) -> Transform:
         return from_reals(site["fn"])
     except NotImplementedError as error:
         raise ContractError(
-            f"site {site['name']!r} lies on {site['fn'].support}, to which there is no bijection from the reals; use method "
-            "'importance'."
+            f"site {site['name']!r} ({type(site['fn']).__name__}) has a support to which there is no bijection from the reals "
+            f"({str(error) or 'it declares none'}); use method 'importance'."
         ) from error
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyro.infer
 
+from pyrovae.errors import OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
@@ -86,5 +87,9 @@ def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) ->
     """
     if isinstance(objective, pyro.infer.ELBO):
         return objective
+    if isinstance(objective, type) and issubclass(objective, pyro.infer.ELBO):
+        raise OptionError(f"objective is the class {objective.__name__}; give an instance, {objective.__name__}().")
+    if not isinstance(objective, (str, Mapping)):
+        raise OptionError(f"objective is {objective!r}; expected a name with options, a mapping or one of Pyro's ELBOs.")
     built: Objective = OBJECTIVES.build(objective, **options)
     return built

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ __all__ = ["resample", "to_arviz", "write_netcdf"]
 log = logging.getLogger("pyrovae")
 
 ROWS_PER_PASS = 5000  # particles x data in one pass
+RESERVED = ("chain", "draw", "data")  # dimensions
 POOL_FACTOR = 20  # guide draws for each resampled one
 
 
@@ -108,6 +110,9 @@ def to_arviz(
     groups["prior"] = {key: value for key, value in prior.items() if key not in observed}
     groups["prior_predictive"] = {key: value for key, value in prior.items() if key in observed}
     groups["observed_data"] = {key: batch[key] for key in observed if key in batch}
+    named = _variables({name for values in groups.values() for name in values})
+    observed = [named[name] for name in observed]
+    groups = {group: {named[name]: value for name, value in values.items()} for group, values in groups.items()}
     attrs = _attrs(pair, num_samples, resample)
     return arviz.InferenceData(
         attrs=attrs,
@@ -233,6 +238,21 @@ def _dataset(
     if "data" in coords:
         coords["data"] = rows
     return xarray.Dataset(variables, coords, attrs)
+
+
+def _variables(names: Collection[str]) -> dict[str, str]:
+    """A variable's name for each site's: netCDF knows no slash, nor a variable that is called like another's dimension."""
+    found: dict[str, str] = {}
+    for name in sorted(names, key=len):
+        variable = re.sub(r"^\.+$|[/\x00-\x1f]", "_", name).strip() or "_"
+        while variable in (*RESERVED, *found.values()) or any(_is_dimension(variable, of) for of in found.values()):
+            variable = f"site_{variable}"
+        found[name] = variable
+    return found
+
+
+def _is_dimension(name: str, variable: str) -> bool:
+    return re.fullmatch(r"_(dim(_\d+)?|channel|row|column)", name.removeprefix(variable)) is not None
 
 
 def _event_dims(name: str, num: int, observed: bool) -> list[str]:

@@ -26,7 +26,7 @@ from pyrovae.train.callbacks import Callback
 from pyrovae.train.checkpoints import read_checkpoint
 from pyrovae.train.compilation import compile_if_worthwhile
 from pyrovae.train.early_stopping import EarlyStopping
-from pyrovae.train.fitting import prepare, resolve_device
+from pyrovae.train.fitting import describe_objective, prepare, resolve_device
 from pyrovae.train.loop import Loop
 from pyrovae.train.processes import Processes
 from pyrovae.train.run import CHECKPOINT, CONFIG, METRICS, Run, load_tensors
@@ -190,6 +190,13 @@ def _settings(
         FitSettings(epochs=1 if epochs is None else epochs, steps=steps)  # refuses what is none
         saved["epochs"], saved["steps"] = epochs or saved["epochs"], steps
     given = dict(objects)
+    lost = {name for name, _ in FitSettings.from_json(saved).unrecorded()}
+    for name, value in objects.items():
+        if name not in lost and _recorded(name, value) != saved.get(name):
+            raise OptionError(
+                f"{name} is {value!r}, and {run.path} goes on exactly with {name}={saved.get(name)!r}, as its config.json has "
+                f"it; leave {name} out, or train anew: fit(run.pair, data, {name}=...)."
+            )
     if callbacks is not None:
         given["callbacks"] = callbacks
         if any(isinstance(each, EarlyStopping) for each in callbacks):
@@ -201,6 +208,13 @@ def _settings(
     if callbacks is not None:
         saved |= {name: settings.to_json()[name] for name in ("callbacks", "patience")}
     return settings
+
+
+def _recorded(name: str, value: Any) -> Any:
+    """What a configuration would say of a setting."""
+    if name == "objective":
+        return describe_objective(objectives.get(value), value)
+    return FitSettings(**{name: value}).to_json()[name]
 
 
 def _initialize(pair: Pair, spec: DataSpec, device: str) -> None:

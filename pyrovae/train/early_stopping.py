@@ -65,9 +65,9 @@ class BestParameters(Callback):
             raise nearest("metric to monitor", self.monitor, metrics)
 
     def on_epoch_end(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Keep the parameters of a better epoch."""
+        """Keep the parameters of a better epoch, once the weights of the objective have warmed up."""
         value = metrics.get(self.name)
-        if value is None:  # not measured
+        if value is None or metrics["step"] < run.warm_from:  # not measured, or of another objective than the last
             return
         if value > self.value if self.mode == "max" else value < self.value:
             tensors = {name: tensor.detach().clone() for name, tensor in tensors_of(run.pair).items()}

@@ -21,7 +21,7 @@ from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
 from pyrovae.core.admission import Admission, to_pair
 from pyrovae.core.alone import alone
 from pyrovae.core.contract import check_batch
-from pyrovae.core.pair import Pair, Program, adopt, as_pair, known_spec, modules, remember_spec
+from pyrovae.core.pair import Pair, Program, as_pair, known_spec, modules, remember_spec, take_over
 from pyrovae.data import Data, Split, Stream, as_data
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.files import clear_folder, locked, make_folder, write_json
@@ -138,7 +138,7 @@ def fit(
     processes = None if fabric is None else Processes(fabric)
     settings = replace(settings, device=resolve_device(device if processes is None else processes.device))
     _check_together(settings, objective, data)
-    adopt(pair.model, pair.guide)
+    _take_over(pair, data)
     _say_of_kinds(pair, data)
     remember_spec(pair, data.spec)
     prepare(pair, data, objective, settings)
@@ -181,6 +181,16 @@ def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: FitSet
         admit_validation(pair, data.valid, settings.batch_size)
     if isinstance(objective, Objective):
         prepare_objective(objective, pair.model, pair.guide, batch)
+
+
+def _take_over(pair: Pair, data: Data) -> None:
+    """Give the pair its own parameters, and say where Pyro's store had trained ones."""
+    names = take_over(pair.model, pair.guide, to_pair(pair, next(iter(data.train.batches(2)))))
+    if names:
+        log.warning(
+            "training goes on from what Pyro's parameter store holds of %s; pyro.clear_param_store() before fit starts anew.",
+            ", ".join(names),
+        )
 
 
 def admit_validation(pair: Pair, valid: Split | Stream, batch_size: int) -> None:
@@ -235,6 +245,11 @@ def _check_together(settings: FitSettings, objective: pyro.infer.ELBO, data: Dat
         raise OptionError(
             f"patience is {settings.patience}, and no validation bound is computed; give validation data and "
             "validate=True, or callbacks=[EarlyStopping('train')]."
+        )
+    if settings.stops_early and settings.epochs <= settings.kl_warmup and settings.steps is None:
+        raise OptionError(
+            f"early stopping waits for the end of kl_warmup={settings.kl_warmup:g}, and there are {settings.epochs} epochs: "
+            "no epoch could be the best; give more epochs or a shorter kl_warmup."
         )
     for name, options in (("scheduler", settings.scheduler_options), ("optimizer", settings.optimizer_options)):
         if options and not isinstance(getattr(settings, name), str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Run:
             None without.
         step: how many steps have been made.
         total_steps: how many are to be made; None of a run that is not being trained.
+        warm_from: the step from which the weight of the KL stands at its value; epochs before it are never the best.
         should_stop: set by a callback, ends training after the epoch at hand.
     """
 
@@ -49,6 +51,7 @@ class Run:
     step: int = 0
     total_steps: int | None = None
     should_stop: bool = False
+    warm_from: int = 0
 
     @property
     def history(self) -> pandas.DataFrame:
@@ -67,6 +70,10 @@ class Run:
     def unfinished(self) -> bool:
         """Whether a signal ended training; ``resume`` goes on."""
         return self.stopped in ("interrupted", "terminated")
+
+    def parameters_in_pyro(self) -> AbstractContextManager[None]:
+        """Within it Pyro's parameter store is that of the run's pair (:meth:`Pair.parameters_in_pyro`)."""
+        return self.pair.parameters_in_pyro()
 
     @property
     def model(self) -> Program:

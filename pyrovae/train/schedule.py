@@ -11,7 +11,7 @@ from pyrovae.errors import OptionError, nearest
 from pyrovae.objectives import Objective
 from pyrovae.registry import parse_choice
 
-__all__ = ["SCHEDULES", "Schedule", "build_schedules"]
+__all__ = ["SCHEDULES", "Schedule", "build_schedules", "warm_from"]
 
 Schedule = Callable[[int], float]
 
@@ -86,6 +86,20 @@ def build_schedules(
         warmup = {"name": "linear", "start": 0.0, "end": known[option], "epochs": kl_warmup}
         made[option] = build(option, warmup, epoch_steps)
     return made
+
+
+def warm_from(schedules: Mapping[str, Schedule], epoch_steps: int, total_steps: int) -> int:
+    """The step of the first epoch's end from which the scheduled weight of the KL stands at its last value; 0 without one.
+
+    >>> warm_from({"beta": lambda step: min(1.0, step / 5)}, epoch_steps=2, total_steps=10)
+    6
+    """
+    ends = [*range(epoch_steps, total_steps, epoch_steps), total_steps]
+    for schedule in (schedules[option] for option in ("beta", "capacity") if option in schedules):
+        last = schedule(total_steps)
+        moving = [step for step in ends if schedule(step) != last]
+        ends = [step for step in ends if not moving or step > moving[-1]]
+    return ends[0] if schedules else 0
 
 
 def build(option: str, chosen: Any, epoch_steps: int, objective: Objective | None = None) -> Schedule:

@@ -23,7 +23,7 @@ from pyrovae.objectives import Given, Objective
 from pyrovae.objectives.moves import Survey, moved_parameters, survey
 from pyrovae.train.processes import Processes, join
 from pyrovae.train.run import Run
-from pyrovae.train.schedule import build_schedules
+from pyrovae.train.schedule import build_schedules, warm_from
 from pyrovae.train.settings import FitSettings
 
 __all__ = ["Training"]
@@ -54,6 +54,7 @@ class Training:
         self.epoch_steps = self.train_data.num_batches(settings.batch_size)
         self.total_steps = run.total_steps = settings.steps or settings.epochs * self.epoch_steps
         self.schedules = build_schedules(settings.schedule, settings.kl_warmup, objective, self.epoch_steps)
+        run.warm_from = warm_from(self.schedules, self.epoch_steps, self.total_steps)
         moved = self._moved()
         self.optimizers = build_optimizers(
             objective, moved, settings.optimizer, settings.lr, settings.optimizer_options, settings.optimizers

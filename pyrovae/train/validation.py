@@ -11,6 +11,7 @@ import torch
 
 from pyrovae.compile import pyro_program
 from pyrovae.core.inference import evaluation_mode, precision_context
+from pyrovae.core.sites import ScaleOf
 from pyrovae.errors import NonFiniteError
 from pyrovae.files import random_states, set_random_states
 from pyrovae.objectives import Given, Objective
@@ -64,7 +65,9 @@ class Validation:
                 if isinstance(t.objective, Objective):
                     total += float(t.objective.evaluate(t.model, t.guide, batch).double().sum())
                 else:
-                    total -= t.objective.loss(pyro_program(t.model, "model"), pyro_program(t.guide, "guide"), **batch)
+                    with ScaleOf() as scale:
+                        loss = t.objective.loss(pyro_program(t.model, "model"), pyro_program(t.guide, "guide"), **batch)
+                    total -= float(loss / scale.value)
                 count += len(next(iter(batch.values())))
         return total / count
 
