@@ -118,7 +118,7 @@ def test_rows_that_obs_mask_leaves_out_count_as_missing():
 
     batch = {"x": X, "seen": seen.float()}
     check_batch(as_pair((partly, guide_of_both)), batch)
-    for options in ({"num_samples": 4000}, {"method": "ais", "num_chains": 30, "num_distributions": 30}):
+    for options in ({"num_samples": 4000}, {"method": "ais", "num_chains": 30, "num_distributions": 15}):
         evidence = pv.log_evidence((partly, guide_of_both), batch, **options)
         truth = torch.where(seen, log_p(X), 0.0)
         assert ((evidence.value - truth).abs() < 5 * evidence.stderr + 0.02).all()
@@ -170,7 +170,7 @@ def test_markov_in_both_programs_scores_as_pyro_does():
     assert ours == pytest.approx(theirs, rel=1e-5)
     covariance = torch.tensor([[1.0, 0.9, 0.81], [0.9, 1.81, 1.629], [0.81, 1.629, 2.4661]]) + 0.25 * torch.eye(3)
     truth = dist.MultivariateNormal(torch.zeros(3), covariance).log_prob(X)
-    for options in ({}, {"method": "ais", "num_chains": 30, "num_distributions": 40}):
+    for options in ({}, {"method": "ais", "num_chains": 30, "num_distributions": 20}):
         evidence = pv.log_evidence((steps, guide_of_steps), X, **(options or {"num_samples": 4000}))
         assert ((evidence.value - truth).abs() < 5 * evidence.stderr + 0.01).all()
     assert pv.sample((steps, guide_of_steps), 5).keys() == {"z_0", "x_0", "z_1", "x_1", "z_2", "x_2"}

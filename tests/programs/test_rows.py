@@ -21,7 +21,7 @@ from pyrovae.core.run import has_rows, set_rows
 from pyrovae.core.trace import trace_pair
 from pyrovae.errors import ContractError
 
-PAIRS = ["linear-gaussian 2x4 wrong", "sigmoid-decoder 2d", "chain wrong", "gamma-poisson log-normal"]
+PAIRS = ["sigmoid-decoder 2d", "chain wrong", "gamma-poisson log-normal"]
 DISCRETE = ["gaussian-mixture enumerated", "gaussian-mixture summed", "gaussian-mixture drawn"]
 
 
@@ -62,15 +62,14 @@ def test_enumerated_and_drawn_sites_have_them_too(name, objective):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("name", "options"),
     [
-        {"num_samples": 60, "max_rows": 100},
-        {"num_samples": 40, "defensive": 0.25},
-        {"method": "ais", "num_chains": 3, "num_distributions": 5},
-        {"method": "smc", "num_chains": 4, "num_distributions": 5},
+        ("gaussian-mixture summed", {"num_samples": 60, "max_rows": 100}),
+        ("sigmoid-decoder 2d", {"num_samples": 40, "defensive": 0.25}),
+        ("sigmoid-decoder 2d", {"method": "ais", "num_chains": 3, "num_distributions": 3}),
+        ("gaussian-mixture summed", {"method": "smc", "num_chains": 4, "num_distributions": 3}),
     ],
 )
-@pytest.mark.parametrize("name", ["sigmoid-decoder 2d", "gaussian-mixture summed"])
 def test_evidence_is_the_plates(name, options):
     torch.testing.assert_close(
         *both(name, lambda pair: pv.log_evidence(pair, pair.batch, **options).value), rtol=1e-4, atol=1e-4
@@ -141,8 +140,7 @@ def test_networks_that_do_not_broadcast_score_as_one_by_one(network):
     assert pv.sample((model, guide), 3)["x"].shape == (3, 4)
 
 
-@pytest.mark.parametrize("objective", ["elbo", "iwae:num_particles=3"])
-@pytest.mark.parametrize("network", ["view", "norm"])
+@pytest.mark.parametrize(("network", "objective"), [("view", "elbo"), ("norm", "iwae:num_particles=3")])
 def test_compiled_steps_are_the_eager_ones_running_statistics_too(network, objective):
     model, guide, batch = Convolutional(network), Guide(), {"x": torch.randn(6, 4)}
     pair = (model, guide)
