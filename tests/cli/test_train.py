@@ -20,11 +20,11 @@ SIGNALLED = textwrap.dedent("""
     def build(spec, number: int = 0):
         torch.manual_seed(0)
         pair = pv.pairs.linear_gaussian(spec, latent_dim=2)
-        calls = []
+        calls, goes_on = [], os.path.exists("run")
 
         def signalled(module, inputs):  # in training, after the pair is checked
             calls.append(0)
-            if number and len(calls) == 30:
+            if number and not goes_on and len(calls) == 30:
                 os.kill(os.getpid(), number)
 
         pair.model.register_forward_pre_hook(signalled)
