@@ -38,7 +38,7 @@ def sparse_ae(
     latent_dim: int = 200,
     dense: Dense = Dense(hidden=(200,), activation="relu", scale=1.0),
     penalty: Literal["l1", "kl-to-rate"] = "l1",
-    strength: float = 1.0,
+    strength: float = 0.1,
     rate: float = 0.05,
     relaxation: Relaxation = Relaxation(),
 ) -> Pair:
