@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import inspect
+import math
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, TypeVar
 
@@ -13,7 +15,7 @@ import yaml
 
 from pyrovae.errors import OptionError, UnusedOptionError, nearest
 
-__all__ = ["Registry", "parse_choice", "public_names"]
+__all__ = ["Registry", "parse_choice", "public_names", "refuse_values"]
 
 T = TypeVar("T")
 
@@ -72,6 +74,7 @@ class Registry(MutableMapping[str, T]):
         name, own = parse_choice(chosen, self.kind)
         options = {**own, **options}
         self.check(str(name), options)
+        refuse_values(options, self.options(str(name)))
         return self[str(name)](*given, **options)  # type: ignore[operator]
 
     def own(self, name: str, shared: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,6 +133,45 @@ class Registry(MutableMapping[str, T]):
         if self.group is None:
             return {}
         return {point.name: point for point in importlib.metadata.entry_points(group=self.group)}
+
+
+def refuse_values(options: Mapping[str, Any], declared: Mapping[str, inspect.Parameter]) -> None:
+    """OptionError for a value that is not of the type that its option declares, no finite number, or a size below one.
+
+    >>> def flow(latent_dim: int = 4, scale: float = 1.0): ...
+    >>> refuse_values({"scale": float("nan")}, inspect.signature(flow).parameters)
+    Traceback (most recent call last):
+    pyrovae.errors.OptionError: scale is nan; expected a finite number.
+    """
+    for option, value in options.items():
+        parameter = declared.get(option)
+        if parameter is None:
+            continue
+        kinds = re.split(r" \| (?![^\[]*\])", getattr(parameter.annotation, "__name__", None) or str(parameter.annotation))
+        kinds = [kind.removesuffix("[int, ...]").removesuffix("[int]") for kind in kinds]
+        plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+        if plain is None and ("None" in kinds or parameter.default is None):
+            continue
+        expected = _expected(plain, kinds, 0 if parameter.default == 0 else 1)
+        if expected is not None:
+            raise OptionError(f"{option} is {value!r}; expected {expected}.")
+
+
+def _expected(value: Any, kinds: list[str], least: int) -> str | None:
+    """What a value of these types is to be; None where it is."""
+    plain = [kind for kind in kinds if kind != "None"]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a finite number"
+    if plain == ["int"] and (type(value) is not int or value < least):
+        return f"a whole number of at least {least}"
+    if plain == ["float"] and type(value) not in (int, float):
+        return "a number"
+    if plain == ["bool"] and type(value) is not bool:
+        return "True or False"
+    if plain == ["list", "tuple"]:
+        fits = isinstance(value, (list, tuple)) and all(type(each) is int and each >= 1 for each in value)
+        return None if fits else "a list of whole numbers of at least 1"
+    return None
 
 
 def public_names(path: Iterable[str], package: str) -> dict[str, Any]:

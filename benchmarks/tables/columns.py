@@ -160,7 +160,7 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
     parts = []
     for table in dict.fromkeys(row["table"] for row in rows):
         own = [row for row in rows if row["table"] == table]
-        parts.append(f"{table}: " + classes.over_seeds(own, ["rmse", "accuracy", "cpu_s"]).lstrip())
+        parts.append(f"{table}:\n\n" + classes.over_seeds(own, ["rmse", "accuracy", "cpu_s"]).lstrip())
     return {"table-vae": "\n\n".join(parts)}
 
 

@@ -81,7 +81,7 @@ class Importance(Method):
         require("num_samples", self.num_samples, 1)
         if not 0 <= self.defensive < 1:
             raise OptionError(f"defensive is {self.defensive!r}; expected the prior's share of the draws, in [0, 1).")
-        if self.target_error is not None and not self.target_error > 0:
+        if self.target_error is not None and not 0 < self.target_error < math.inf:
             raise OptionError(f"target_error is {self.target_error!r}; expected a number of nats above 0.")
         if self.max_samples is not None:
             require("max_samples", self.max_samples, self.num_samples)

@@ -17,7 +17,7 @@ from pyrovae.core.pair import Program, describe, inputs
 from pyrovae.core.sites import site_masks
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.divergence import analytic_kl
-from pyrovae.errors import ContractError, OptionError
+from pyrovae.errors import ContractError, OptionError, UnusedOptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled
 
@@ -72,10 +72,18 @@ class ELBO(Objective):
     ) -> None:
         super().__init__(num_particles)
         for name, value in (("beta", beta), ("free_bits", free_bits), ("capacity", capacity), ("gamma", gamma)):
-            if value is not None and (isinstance(value, (bool, str)) or value < 0):
-                raise OptionError(f"{name} is {value!r}; expected a number of at least 0.")
+            if value is not None or name != "capacity":
+                self.require_weight(name, value)
         if free_bits_per not in ("site", "dimension"):
             raise OptionError(f"free_bits_per is {free_bits_per!r}; expected 'site' or 'dimension'.")
+        for name, given, default, other in (
+            ("free_bits_per", free_bits_per, "site", None if free_bits else "free_bits"),
+            ("gamma", gamma, 1.0, "capacity" if capacity is None else None),
+        ):
+            if other is not None and given != default:
+                raise UnusedOptionError(
+                    f"{name} is {given!r}, which goes with {other}; give {other}, or leave {name} out.", name
+                )
         if capacity is not None and (beta != 1 or free_bits):
             raise OptionError("capacity takes the place of beta and free_bits: give one of them.")
         self.beta, self.free_bits, self.free_bits_per = beta, free_bits, free_bits_per

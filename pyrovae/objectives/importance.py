@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -66,6 +67,8 @@ class Renyi(WeightBound):
 
     def __init__(self, alpha: float = 0.5, num_particles: int = 10) -> None:
         super().__init__(num_particles)
+        if not math.isfinite(alpha):
+            raise OptionError(f"alpha is {alpha!r}; expected a finite number.")
         self.alpha = float(alpha)
         self.bound = "lower" if self.alpha >= 0 else "estimate"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -123,6 +124,13 @@ class Objective(pyro.infer.ELBO):
         """OptionError unless a whole number of at least ``at_least``."""
         if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
             raise OptionError(f"{name} is {value!r}; expected a whole number of at least {at_least}.")
+
+    @staticmethod
+    def require_weight(name: str, value: Any) -> None:
+        """OptionError unless a finite number of at least 0."""
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < 0:
+            raise OptionError(f"{name} is {value!r}; expected a number of at least 0.")
 
     def options(self) -> dict[str, Any]:
         """The options that rebuild the objective: its arguments, which it keeps as attributes."""

@@ -28,8 +28,7 @@ class Penalized(Wrapper):
     """An objective minus ``weight`` times a penalty: trained is the difference, reported the objective alone."""
 
     def __init__(self, weight: float, base: str | Mapping[str, Any]) -> None:
-        if isinstance(weight, (bool, str)) or weight < 0:
-            raise OptionError(f"weight is {weight!r}; expected a number of at least 0.")
+        self.require_weight("weight", weight)
         self.inner = base_objective(base, BASES, type(self).__name__.lower())
         super().__init__(self.inner.num_particles)
         self.weight, self.base = weight, base

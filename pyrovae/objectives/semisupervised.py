@@ -117,8 +117,9 @@ class SemiSupervised(Wrapper):
     ) -> None:
         super().__init__(num_particles)
         for name, value in (("alpha", alpha), ("temperature", temperature)):
-            if isinstance(value, (bool, str)) or value < 0 or (name == "temperature" and value == 0):
-                raise OptionError(f"{name} is {value!r}; expected a {'positive ' * (name != 'alpha')}number.")
+            self.require_weight(name, value)
+        if temperature == 0:
+            raise OptionError(f"temperature is {temperature!r}; expected a positive number.")
         if y not in TREATMENTS:
             raise nearest("treatment of y", y, TREATMENTS)
         self.alpha, self.base, self.y, self.temperature = alpha, base, y, temperature

@@ -11,7 +11,7 @@ from torch import nn
 from pyrovae.core.trace import PairTrace
 from pyrovae.errors import nearest
 from pyrovae.objectives.objective import Objective
-from pyrovae.registry import parse_choice
+from pyrovae.registry import parse_choice, refuse_values
 
 __all__ = ["Wrapper", "base_objective"]
 
@@ -26,6 +26,7 @@ def base_objective(base: Any, bases: Mapping[str, type[Objective]], owner: str, 
     for option in given:
         if option not in known:
             raise nearest(f"option of objective {name}", option, known)
+    refuse_values(given, known)
     return bases[name](**{**options, **given})
 
 

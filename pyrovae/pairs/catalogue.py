@@ -18,7 +18,7 @@ from pyrovae.errors import OptionError, UnusedOptionError
 from pyrovae.pairs.needs import Need
 from pyrovae.pairs.tiny import Tiny
 from pyrovae.parts import Options, option_docs
-from pyrovae.registry import Registry
+from pyrovae.registry import Registry, refuse_values
 
 __all__ = ["CATALOGUE", "Recipe", "families", "get", "recipe"]
 
@@ -96,6 +96,7 @@ class Recipe:
     def refuse(self, spec: DataSpec, options: Mapping[str, Any]) -> None:
         """OptionError for an option that is not known or would be ignored, or for data that lack what the recipe needs."""
         CATALOGUE.check(self.name, options)
+        refuse_values(options, inspect.signature(self.build).parameters)
         chosen = {**self.defaults, **options}
         for option, wanted in self.only.items():
             wanted = {wanted: ...} if isinstance(wanted, str) else wanted

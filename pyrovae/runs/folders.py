@@ -13,9 +13,10 @@ import torch
 
 from pyrovae import data as data_sets
 from pyrovae import objectives, pairs
+from pyrovae.core.admission import to_pair
 from pyrovae.core.alone import alone
 from pyrovae.core.inference import inference, private_random
-from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, remember, remember_spec, set_folder_opener
+from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, modules, remember, remember_spec, set_folder_opener
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
 from pyrovae.effects import observed_part
@@ -79,7 +80,10 @@ def load(
     except (TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{folder / CONFIG} is no configuration of a run: {error}.") from error
     with private_random(0):  # building draws first parameters, which nobody needs
-        pair = _rebuilt(recipe, spec, folder) if pair is None else as_pair(pair)
+        own = _rebuilt(recipe, spec, folder) if pair is None else as_pair(pair)
+        for module in modules(own.model, own.guide) if pair is None and config.get("dtype") == "float64" else ():
+            module.double()
+        pair = own
     warn_of_change(pair, recipe, folder)
     if data is not None:
         data = as_data(data, like=spec)
@@ -221,7 +225,7 @@ def _initialize(pair: Pair, spec: DataSpec, device: str) -> None:
     """Adopt the pair and run it once, so that parameters that the programs make themselves exist."""
     adopt(pair.model, pair.guide)
     remember_spec(pair, spec)
-    batch = {**spec.zeros(2, device), "index": torch.arange(2, device=device)}
+    batch = to_pair(pair, {**spec.zeros(2, device), "index": torch.arange(2, device=device)}, device)
     for program in (pair.model, pair.guide):
         if isinstance(program, torch.nn.Module):
             program.to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from pyrovae.errors import OptionError, nearest
 from pyrovae.train.callbacks import Callback
 from pyrovae.train.run import Run, load_tensors, tensors_of
+
+log = logging.getLogger("pyrovae")
 
 __all__ = ["BestParameters", "EarlyStopping"]
 
@@ -127,6 +130,8 @@ class EarlyStopping(BestParameters):
         if self.tensors:
             load_tensors(run.pair, self.tensors, "best parameters")
             run.weights = "best"
+        elif run.warm_from > run.step:
+            log.warning("no epoch came after the warmup of the KL, so none is the best: the pair has its last parameters.")
 
     def to_json(self) -> dict[str, Any]:
         """How ``config.json`` names it."""

@@ -21,6 +21,7 @@ from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
 from pyrovae.core.admission import Admission, to_pair
 from pyrovae.core.alone import alone
 from pyrovae.core.contract import check_batch
+from pyrovae.core.inference import dtype_of
 from pyrovae.core.pair import Pair, Program, as_pair, known_spec, modules, remember_spec, take_over
 from pyrovae.data import Data, Split, Stream, as_data
 from pyrovae.errors import OptionError, PyrovaeError
@@ -159,9 +160,11 @@ def _configuration(
     pair: Pair, data: Data, settings: FitSettings, objective: Any, processes: Processes | None
 ) -> dict[str, Any]:
     """JSON of how a run is made."""
+    dtype = dtype_of(pair.model, pair.guide)
     return {
         "pair": dict(pair.recipe) if pair.recipe else {"name": None, "model": type(pair.model).__name__},
         "data": {"source": data.source, "spec": data.spec.to_json(), "fingerprint": data.fingerprint()},
+        **({} if dtype is torch.float32 else {"dtype": str(dtype).removeprefix("torch.")}),
         "fit": {**settings.to_json(), "objective": objective},
         **({} if processes is None else {"processes": processes.size}),
         "versions": versions(),
@@ -245,11 +248,6 @@ def _check_together(settings: FitSettings, objective: pyro.infer.ELBO, data: Dat
         raise OptionError(
             f"patience is {settings.patience}, and no validation bound is computed; give validation data and "
             "validate=True, or callbacks=[EarlyStopping('train')]."
-        )
-    if settings.stops_early and settings.epochs <= settings.kl_warmup and settings.steps is None:
-        raise OptionError(
-            f"early stopping waits for the end of kl_warmup={settings.kl_warmup:g}, and there are {settings.epochs} epochs: "
-            "no epoch could be the best; give more epochs or a shorter kl_warmup."
         )
     for name, options in (("scheduler", settings.scheduler_options), ("optimizer", settings.optimizer_options)):
         if options and not isinstance(getattr(settings, name), str):

@@ -74,7 +74,7 @@ def test_resume_with_more_epochs_equals_the_longer_run(digits, tmp_path):
 
 def test_a_run_of_the_earlier_layout_loads_and_resumes_bitwise(digits, tmp_path):
     """One optimizer and scheduler, the warm-up's share as beta, the best by the validation bound, fewer settings."""
-    options = {"batch_size": 433, "kl_warmup": 4, "patience": 9, "objective": "elbo:beta=2"}
+    options = {"batch_size": 433, "kl_warmup": 1, "patience": 9, "objective": "elbo:beta=2"}
     whole = quiet(small(digits), digits, epochs=4, **options)
     quiet(small(digits), digits, epochs=2, **options, out=tmp_path / "run")
     path = tmp_path / "run" / "checkpoint.safetensors"
