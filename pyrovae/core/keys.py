@@ -14,7 +14,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack
 
-from pyrovae.core.pair import Program, batch_size, describe, innermost, inputs, told_keys, without_wrappers
+from pyrovae.core.pair import Program, describe, innermost, inputs, told_keys, without_wrappers
 from pyrovae.core.run import run_program
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.distributions.density import is_density, is_factor
@@ -176,10 +176,12 @@ def write_values(
     for name, source in sources.items():
         if name not in values or source.places is None:
             continue
-        old = new[source.key]
-        row = old.reshape(len(old), -1).clone()
-        row[:, source.places] = values[name].reshape(batch_size({name: values[name]}), -1).to(old.dtype)
-        new[source.key] = row.reshape(old.shape)
+        old, value = new[source.key], values[name].flatten(1) if values[name].dim() > 1 else values[name].unsqueeze(1)
+        value = value.to(old.dtype)
+        if len(source.places) == old[0].numel():  # all of the key
+            new[source.key] = value[:, source.places.argsort()].reshape(old.shape)
+        else:
+            new[source.key] = old.reshape(len(old), -1).index_copy(1, source.places, value).reshape(old.shape)
     return new
 
 
