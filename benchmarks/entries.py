@@ -10,6 +10,7 @@ from benchmarks.studies import (
     exact,
     gradient_snr,
     kills,
+    leaks,
     m2_evidence,
     objectives,
     photo_patches,
@@ -46,6 +47,7 @@ STUDIES = (
     photo_patches,
     defaults,
     kills,
+    leaks,
     source,
 )
 SPEED = (steps, earlier, fit, m2, evidence_speed)

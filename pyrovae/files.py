@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import random
+import re
 import secrets
 import shutil
 import stat
@@ -31,6 +33,7 @@ except ImportError:  # of systems that are not POSIX
 __all__ = [
     "clear_folder",
     "clear_temporary",
+    "file_name",
     "load_state",
     "locked",
     "make_folder",
@@ -101,6 +104,17 @@ def clear_folder(folder: Path) -> None:
             shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
     except OSError as error:
         raise RunError(f"cannot clear run folder {folder}: {error.strerror or error}; choose another `out`.") from error
+
+
+def file_name(text: str) -> str:
+    """A name that is safe in any folder: letters, digits, ``.``, ``-`` and ``_``; a digest tells apart what others become.
+
+    >>> file_name("samples_z1"), file_name("../z")
+    ('samples_z1', '_.._z-816b1c4d')
+    """
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", text)
+    safe = f"_{safe}" if safe.startswith(".") else safe
+    return text if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def require_writable(path: str | os.PathLike[str]) -> None:

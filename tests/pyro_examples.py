@@ -300,3 +300,43 @@ EXAMPLES = {
     "scanvi, labels": lambda: scanvi(labels=True),
     "prodlda": prodlda,
 }
+
+# what a user of pyrovae writes beside each program
+ADAPTERS = {
+    "vae": """
+pair = pv.Pair(model, guide)
+data = pv.data.load({"x": x})
+like = None
+""",
+    "ss_vae": """
+pair = pv.Pair(model, config_enumerate(guide, "parallel", expand=True))
+data = pv.data.load({"xs": xs})
+like = None
+""",
+    "ss_vae, labels": """
+pair = pv.Pair(model, guide)
+data = pv.data.load({"xs": xs, "ys": ys})
+like = None
+""",
+    "cvae": """
+pair = pv.Pair(model, guide, sites={"y": "ys"})
+data = pv.data.load({"xs": xs, "ys": ys}, kinds={"xs": "real", "ys": "unit"})
+like = {"xs": xs[:3]}
+""",
+    "scanvi": """
+pair = pv.Pair(model, config_enumerate(guide, "parallel", expand=True))
+data = pv.data.load({"x": x})
+like = None
+""",
+    "scanvi, labels": """
+pair = pv.Pair(model, guide)
+data = pv.data.load({"x": x, "y": y}, kinds={"y": "binary"})
+like = None
+""",
+    "prodlda": """
+pair = pv.Pair(model, guide)
+data = pv.data.load({"docs": docs})
+like = {"docs": docs[:3]}
+""",
+}
+ADAPTERS["vae, binary"] = ADAPTERS["vae"]

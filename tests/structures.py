@@ -102,7 +102,7 @@ STRUCTURES = [
         "shifted exponential",
         lambda t: shifted(dist.Exponential(t[..., 1].exp())),
         normal_x(),
-        lambda x, p: shifted(dist.Gamma(1.5 + p[..., 0] ** 2, (p[..., 1] - 0.3 * x[..., 0]).exp())),
+        lambda x, p: shifted(dist.Gamma(1.5 + p[..., 0] ** 2, (p[..., 1] - 0.2 * x[..., 0]).exp())),
         positive(1.0),
         column(1.5, 2.8, 4.0),
         tensor(1.1, 0.2),

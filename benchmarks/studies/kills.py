@@ -1,8 +1,8 @@
 """Does a run that is killed at random moments, and resumed each time, end bitwise as if it had not been?
 
-Each case is trained once in peace; then again and again with SIGKILL at random moments, resumed from whatever checkpoint lies
-there, until it has been killed so many times. Each run that ends is compared with the first: parameters, optimizer, random
-generators, best parameters, history; all but the seconds.
+Each case is trained once in peace; then again and again with SIGKILL (the first also with SIGTERM) at random moments, resumed
+from whatever checkpoint lies there, until it has been ended so many times. Each run that comes to its end is compared with the
+first: parameters, optimizer, random generators, best parameters, history; all but the seconds.
 """
 
 from __future__ import annotations
@@ -86,22 +86,28 @@ def differences(first: Any, second: Any, path: str = "") -> Iterator[str]:
 class Killer:
     """Trains one case in processes that start from one that has everything imported, and kills them."""
 
-    def __init__(self, case: str, epochs: int, seed: int, folder: Path) -> None:
-        self.case, self.epochs, self.seed, self.folder = case, epochs, seed, folder
+    def __init__(self, case: str, epochs: int, seed: int, folder: Path, by: str = "SIGKILL") -> None:
+        self.case, self.epochs, self.seed, self.folder, self.signal = case, epochs, seed, folder, signal.Signals[by]
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload([__name__, "torch._dynamo"])  # which Adam imports
 
     def run(self, name: str, seconds: float | None = None) -> bool:
-        """Train on in a folder, and kill after so many seconds; whether there was anything left to kill."""
+        """Train on in a folder, and end that after so many seconds; whether there was anything left to end."""
         process = self.context.Process(target=train, args=(self.case, self.epochs, self.seed, str(self.folder / name)))
         process.start()
         process.join(seconds)
-        if process.is_alive():
-            os.kill(process.pid, signal.SIGKILL)
+        ended = process.is_alive()
+        if ended:
+            os.kill(process.pid, self.signal)
         process.join()
-        if process.exitcode not in (0, -signal.SIGKILL):
+        if process.exitcode not in (0, -self.signal):
             raise RunError(f"{self.case}: a process in {self.folder / name} ended with {process.exitcode}, see above.")
-        return process.exitcode != 0
+        return process.exitcode != 0 or (ended and not self.is_finished(name))
+
+    def is_finished(self, name: str) -> bool:
+        """Whether the run in a folder has come to its end."""
+        path = self.folder / name / CHECKPOINT
+        return path.exists() and load_state(path)["stopped"] == "finished"
 
     def seconds(self, name: str) -> float:
         """Train to the end in a folder; how long that took."""
@@ -133,20 +139,21 @@ class Killer:
 
 
 def run(job: Job) -> None:
-    """Each case and seed."""
+    """Each case and seed, by each signal."""
     options = job.options
-    for case in options.cases:
-        for seed in options.seeds:
-            folder = job.out / "kills" / f"{case.replace(' ', '-')}-{seed}"
-            killer = Killer(case, options.epochs, seed, folder)
-            key = {"case": case, "kills": options.kills, "epochs": options.epochs, "seed": seed}
-            job.records.cell(key, functools.partial(killer.cell, options.kills))
+    for by, kills in (("SIGKILL", options.kills), ("SIGTERM", options.terminations)):
+        for case in options.cases if by == "SIGKILL" else options.cases[:1]:
+            for seed in options.seeds:
+                folder = job.out / "kills" / f"{case.replace(' ', '-')}-{seed}-{by}"
+                killer = Killer(case, options.epochs, seed, folder, by)
+                key = {"case": case, "signal": by, "kills": kills, "epochs": options.epochs, "seed": seed}
+                job.records.cell(key, functools.partial(killer.cell, kills))
 
 
 def tables(rows: Sequence[Row]) -> dict[str, str]:
     """What was killed, and whether it ended the same."""
-    heads = ["case", "seed", "steps", "kills", "of them before a checkpoint", "runs", "ended"]
-    names = ("case", "seed", "steps", "kills", "before_first_checkpoint", "runs")
+    heads = ["case", "by", "seed", "steps", "kills", "of them before a checkpoint", "runs", "ended"]
+    names = ("case", "signal", "seed", "steps", "kills", "before_first_checkpoint", "runs")
     lines = []
     for row in rows:
         ended = f"**differs** in {', '.join(row['differs'])}" if row["differs"] else "bitwise the same"
@@ -158,7 +165,7 @@ ENTRY = Entry(
     name="kills",
     shows="Runs killed at random moments and resumed end bitwise as if they had not been.",
     budgets={
-        "smoke": Spend("8 seconds", {"cases": ["elbo"], "kills": 2, "epochs": 2}),
+        "smoke": Spend("8 seconds", {"cases": ["elbo"], "kills": 1, "terminations": 1, "epochs": 2}),
         "cpu": Spend("10 minutes of one core", {}),
     },
     run=run,
@@ -166,7 +173,8 @@ ENTRY = Entry(
     options={
         "seeds": SEEDS,
         "cases": Option("which", list(CASES), str, list(CASES)),
-        "kills": Option("of each case", 20),
+        "kills": Option("of each case by SIGKILL", 20),
+        "terminations": Option("of the first case by SIGTERM", 10),
         "epochs": Option("of a run", 20),
     },
 )

@@ -20,6 +20,7 @@ from pyrovae.files import read_json, require_writable, write_whole
 from pyrovae.generate.ancestral import sample
 from pyrovae.generate.classes import analogies, class_samples
 from pyrovae.generate.completion import HIDDEN, complete, conditional_samples, known_part
+from pyrovae.generate.reconstruction import shown_values
 from pyrovae.report.page import write_report
 from pyrovae.train import Run
 
@@ -82,8 +83,9 @@ def draw_analogies(args: list[str]) -> int:
     require_writable(options.out)
     run = load_run(options)
     rows = first_rows(run, options.num)
-    plots.save(plots.analogies(analogies(run, rows), rows["x"]), options.out)
-    say(f"{len(rows['x'])} images in every class in {options.out}")
+    pictures = analogies(run, rows)
+    plots.save(plots.analogies(pictures, shown_values(run.pair, rows)), options.out)
+    say(f"{len(pictures)} images in every class in {options.out}")
     return 0
 
 

@@ -9,13 +9,13 @@ import pyro
 import torch
 from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from pyrovae.core.admission import run_alone, to_pair
 from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
 from pyrovae.core.energies import note_energies
-from pyrovae.core.inference import evaluation_mode
+from pyrovae.core.inference import evaluation_mode, has_batch_norm
+from pyrovae.core.joint import moved_readers
 from pyrovae.core.keys import observed_keys
 from pyrovae.core.layout import few_rows, place_or_score, preserve_state, settle_particles
 from pyrovae.core.messages import masks_differ, mismatch_message
@@ -26,7 +26,6 @@ from pyrovae.core.pair import (
     Program,
     as_pair,
     batch_size,
-    modules,
     parameter_scope,
     remember,
     shadowed_parameter,
@@ -48,8 +47,9 @@ def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Re
     """Refuse what breaks the contract of a pair, before any training.
 
     Checks on a few rows of the batch: both programs take it; each sample site lies in the data plate and scores as (K, B)
-    with and without particles; latent names match; event shapes and supports match, with no silent broadcast; every log
-    density is finite; and no datum's score depends on the other data of the batch.
+    with and without particles, which broadcast on the left of the data or are rows; latent names match; observed sites are
+    given a key's values; event shapes and supports match, with no silent broadcast; every log density is finite; and no
+    datum's score depends on the other data of the batch, batch norm being frozen.
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
@@ -105,14 +105,25 @@ def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CH
         rows = settle_particles(model, guide, batch, num_particles)
         with evaluation_mode(model, guide):  # batch norm, which mixes the rows while it is trained, is frozen later
             _check_independence(model, guide, batch, run_alone(model, guide, batch))
-    return report_sites(single, rows, _notes(pair, single))
+        reading = _readers(model, batch, single)
+    return report_sites(single, rows, _notes(pair, single, reading))
 
 
-def _notes(pair: Pair, traced: PairTrace) -> tuple[str, ...]:
-    """What training does beside the bound."""
-    notes = []
-    layers = (layer for module in modules(pair.model, pair.guide) for layer in module.modules())
-    if any(isinstance(layer, _BatchNorm) for layer in layers):
+def _readers(model: Program, batch: Batch, traced: PairTrace) -> Mapping[str, str]:
+    """Sites that read what is drawn; none where the model scores and cannot be drawn from, which whoever draws is told."""
+    try:
+        return moved_readers(model, batch, traced.latents)
+    except Exception:
+        return {}
+
+
+def _notes(pair: Pair, traced: PairTrace, reading: Mapping[str, str]) -> tuple[str, ...]:
+    """What training does beside the bound, and how draws are made."""
+    notes = [
+        f"site {name} reads {key}, which is drawn: draws take several passes, or like=; let it read what pyro.sample returns"
+        for name, key in reading.items()
+    ]
+    if has_batch_norm(pair.model, pair.guide):
         notes.append("batch norm: rows share their statistics while the pair is trained, which are frozen everywhere else")
     if traced.guide_factors is not None:
         notes.append("the guide has a factor, a loss of its own: what fit reports is no bound; log p(x) goes without it")

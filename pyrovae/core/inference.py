@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from pyrovae.core.alone import alone
@@ -20,6 +21,7 @@ __all__ = [
     "device_of",
     "dtype_of",
     "evaluation_mode",
+    "has_batch_norm",
     "inference",
     "precision_context",
     "private_random",
@@ -48,6 +50,11 @@ def evaluation_mode(*programs: Program) -> Iterator[None]:
     finally:
         for module, training in were:
             module.training = training
+
+
+def has_batch_norm(*programs: Program) -> bool:
+    """Whether a layer compares the rows of a batch while it is trained."""
+    return any(isinstance(layer, _BatchNorm) for module in modules(*programs) for layer in module.modules())
 
 
 def _float32(output: Any) -> Any:

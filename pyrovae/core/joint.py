@@ -7,23 +7,30 @@ random numbers, each of which reads what the last one has drawn, until nothing c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import pyro
 import torch
 from pyro import poutine
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from pyrovae.core.keys import Source, write_values
-from pyrovae.core.pair import Batch, Program, describe
+from pyrovae.core.inference import evaluation_mode
+from pyrovae.core.keys import Source, drawn_keys, write_values
+from pyrovae.core.pair import Batch, Program, describe, innermost, modules
 from pyrovae.core.run import run_program
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError
 
-__all__ = ["draw_joint", "draw_once", "is_ordered", "readers"]
+__all__ = ["draw_joint", "draw_once", "is_ordered", "moved_readers", "readers", "refuse_reader"]
 
 TRIED_ROWS = 16
+_SINGLE_PASS: weakref.WeakSet[Any] = weakref.WeakSet()  # owners of models of which one pass is a draw of the joint
 
 
 def draw_once(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> dict[str, Site]:
@@ -44,17 +51,70 @@ def readers(
         held: values of sites that cannot be drawn.
     """
     few, held = ({key: value[:TRIED_ROWS] for key, value in each.items()} for each in (batch, held or {}))
-    with torch.random.fork_rng(), torch.no_grad(), pyro.validation_enabled(False):
-        sites = draw_once(model, few, held)
+    found: dict[str, str] = {}
+    with _aside(model):
+        try:
+            sites = draw_once(model, few, held)
+        except NotImplementedError:  # a distribution that scores alone, of which nobody asks for draws
+            return {}
         drawn = {name: site["value"] for name, site in sites.items()}
-        found: dict[str, str] = {}
         for key in {source.key for source in sources.values()}:
             own = {name: source for name, source in sources.items() if source.key == key}
             for other in (write_values(few, own, drawn)[key], *_others(few[key])):
+                torch.manual_seed(0)
                 for name, site in draw_once(model, {**few, key: other}, drawn).items():
                     if name not in found and not _same(sites[name], site):
                         found[name] = key
     return found
+
+
+@contextmanager
+def _aside(model: Program) -> Iterator[None]:
+    """Evaluation mode, random numbers that begin at one seed and are nobody's, no gradient."""
+    with torch.random.fork_rng(), torch.no_grad(), pyro.validation_enabled(False), evaluation_mode(model):
+        torch.manual_seed(0)
+        yield
+
+
+def refuse_reader(model: Program, batch: Mapping[str, Tensor], what: str) -> None:
+    """Refuse a model one pass of which is no draw of the joint, whatever its parameters are; asked once for each model.
+
+    Args:
+        model: the program.
+        batch: rows of the right shape.
+        what: draws from it; begins the sentence.
+    """
+    owner = innermost(model)
+    if owner in _SINGLE_PASS or get_proxy_mode() is not None or peek_interpreter_stack() is not None:
+        return
+    for name, key in moved_readers(model, batch).items():
+        raise ContractError(
+            f"{what} draws the model in one pass, and site {name!r} of {describe(model)} reads {key!r}, which is drawn in it; "
+            "let it read the value that pyro.sample returns."
+        )
+    _SINGLE_PASS.add(owner)
+
+
+def moved_readers(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, Tensor] | None = None) -> dict[str, str]:
+    """:func:`readers` at parameters a little moved."""
+    with _moved(model):
+        return readers(model, batch, drawn_keys(model, batch, given=batch), held)
+
+
+@contextmanager
+def _moved(model: Program) -> Iterator[None]:
+    """The model with parameters a little moved, so that none that begins at zero hides what depends on it."""
+    params = [p for module in modules(model) for p in module.parameters()]
+    held = [p.detach().clone() for p in params]
+    with torch.no_grad(), torch.random.fork_rng():
+        for p in params:
+            p.add_(0.1 * torch.randn_like(p)) if p.is_floating_point() else None
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for p, value in zip(params, held, strict=True):
+                p.copy_(value)
 
 
 def _others(value: Tensor) -> list[Tensor]:
@@ -115,8 +175,7 @@ def is_ordered(model: Program, batch: Mapping[str, Tensor], held: Mapping[str, T
         starts.append({k: _others(v)[other] if k in keys and v.is_floating_point() else v for k, v in few.items()})
     results = []
     for start in starts:
-        with torch.random.fork_rng(), torch.no_grad(), pyro.validation_enabled(False):
-            torch.manual_seed(0)
+        with _aside(model):
             try:
                 results.append(draw_joint(model, start, held, sources))
             except ContractError:

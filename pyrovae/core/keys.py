@@ -12,6 +12,7 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
 
 from pyrovae.core.pair import Program, batch_size, describe, innermost, inputs, told_keys, without_wrappers
 from pyrovae.core.run import run_program
@@ -90,6 +91,8 @@ def drawn_keys(model: Program, batch: Mapping[str, Tensor], given: Collection[st
         few = {k: torch.rand_like(v) if v.is_floating_point() and k not in given else v for k, v in few.items()}
         sites = sample_sites(run_program(without_wrappers(model), few))
     found, told = {}, told_keys(model)
+    if peek_interpreter_stack() is not None:  # within vmap no values can be looked at: sites bear the names of their keys
+        return {name: Source(name, torch.arange(few[name][0].numel())) for name in sites if name in few}
     for name, site in sites.items():
         if site["infer"].get("was_observed") and not is_factor(site["fn"]):
             of_data = {**site, "value": site["infer"]["obs"]}

@@ -53,13 +53,12 @@ def settle_particles(
         few = few if _runs(model, guide, few) else dict(batch)  # programs that are written for one number of rows
         note_energies(model, few)
         set_rows(False, model, guide)
-        trouble = _trouble(model, guide, few, num_particles)
-        if trouble is not None:
-            set_rows(True, model, guide)
-            if _trouble(model, guide, few, num_particles) is not None:
-                set_rows(False, model, guide)
-                raise trouble
-    return trouble is not None
+        rows = _trouble(model, guide, few, num_particles) is not None
+        set_rows(rows, model, guide)
+        if rows and (trouble := _trouble(model, guide, few, num_particles)):
+            set_rows(False, model, guide)
+            raise trouble
+    return rows
 
 
 def _runs(model: Program, guide: Program, batch: Batch) -> bool:

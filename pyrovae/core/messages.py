@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pyrovae.core.pair import Program, describe
-from pyrovae.core.sites import family_name, sample_sites, site_masks
+from pyrovae.core.sites import family_name, sample_sites, site_masks, unobserved_parts
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.density import is_density, is_factor
 
@@ -48,6 +48,8 @@ def mismatch_message(model: Program, guide: Program, traced: PairTrace) -> str |
         hint = ", or swap the two programs: a pair is (model, guide)" if swapped else ""
         return f"{describe(model)} observes nothing; give a site obs=x{hint}."
     sites = {name: site for name, site in traced.model_sites.items() if not site["is_observed"]}
+    alone = unobserved_parts(traced.model_sites) - traced.guide_sites.keys()
+    sites = {name: site for name, site in sites.items() if name not in alone}
     latent = {n for n, s in sites.items() if n in traced.guide_sites or s["infer"].get("enumerate") != "parallel"}
     for names, who, other in (
         (latent - traced.guide_sites.keys(), model, guide),

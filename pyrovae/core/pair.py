@@ -180,6 +180,7 @@ def as_pair(source: PairLike) -> Pair:
 _STORES: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
 _ASKERS: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 _SHAPES: weakref.WeakKeyDictionary[Any, dict[str, tuple[tuple[int, ...], torch.dtype]]] = weakref.WeakKeyDictionary()
+_SPEC = "_pyrovae_spec"
 _SPECS: weakref.WeakKeyDictionary[Any, DataSpec] = weakref.WeakKeyDictionary()
 _TOLD: weakref.WeakKeyDictionary[Any, Mapping[str, str]] = weakref.WeakKeyDictionary()
 _SIGNATURES: weakref.WeakKeyDictionary[Any, tuple[frozenset[str], frozenset[str], bool]] = weakref.WeakKeyDictionary()
@@ -404,12 +405,17 @@ def known_shapes(program: Program) -> Mapping[str, tuple[tuple[int, ...], torch.
 
 def remember_spec(pair: Pair, spec: DataSpec) -> None:
     """Note what the data of a pair are, so that new data are read as those were."""
-    _SPECS[_owner(pair.model)] = spec
+    owner = _owner(pair.model)
+    if isinstance(owner, nn.Module):
+        owner.__dict__[_SPEC] = spec  # with the module, so that its copies and pickles know it too
+    else:
+        _SPECS[owner] = spec
 
 
 def known_spec(pair: Pair) -> DataSpec | None:
     """What the data were that a pair was built for or fitted to; None of a pair that has seen none."""
-    return _SPECS.get(_owner(pair.model))
+    owner = _owner(pair.model)
+    return owner.__dict__.get(_SPEC) if isinstance(owner, nn.Module) else _SPECS.get(owner)
 
 
 def template(program: Program, n: int, like: Mapping[str, Tensor] | None = None) -> Batch:

@@ -28,6 +28,7 @@ __all__ = [
     "placement_message",
     "sample_sites",
     "site_masks",
+    "unobserved_parts",
     "without_mask",
 ]
 
@@ -85,6 +86,12 @@ class ScaleOf(Messenger):
     def value(self) -> float | Tensor:
         """The scale; errors when sites differ."""
         return common_scale(self.scales)
+
+
+def unobserved_parts(sites: Mapping[str, Site]) -> set[str]:
+    """Latent sites that ``pyro.sample(..., obs_mask=...)`` makes of what is not observed; nothing but the model draws them."""
+    ends = {name: f"{name.removesuffix('_unobserved')}_observed" for name in sites if name.endswith("_unobserved")}
+    return {name for name, sibling in ends.items() if sibling in sites and not sites[name]["is_observed"]}
 
 
 def family_name(site: Site) -> str:

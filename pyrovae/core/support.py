@@ -34,7 +34,7 @@ def scored_inside(fn: TorchDistribution, value: Tensor) -> Tensor | None:
         valid = scored_inside(fn.base_dist, value)
         return valid if valid is None else valid | ~torch.as_tensor(fn._mask, device=valid.device)
     valid = None if is_angle(fn) else inside(fn, value)
-    return valid if valid is None else _all(valid, valid.dim() - max(value.dim() - fn.event_dim, 0))
+    return valid if valid is None else _all(valid, fn.event_dim - true_support(fn).event_dim)
 
 
 def _all(valid: Tensor, dims: int) -> Tensor:

@@ -11,7 +11,7 @@ that scores are (E, K, B) there; :attr:`PairTrace.log_weight` sums them out exac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -34,9 +34,10 @@ from pyrovae.core.sites import (
     site_masks,
     without_mask,
 )
+from pyrovae.core.sum_product import recycles, sum_out
 from pyrovae.core.support import observed_density
 from pyrovae.distributions.density import is_factor, log_density
-from pyrovae.distributions.supports import inside
+from pyrovae.distributions.supports import inside, is_discrete
 from pyrovae.errors import ContractError
 
 __all__ = ["PairTrace", "latents_trace", "run_program", "trace_pair"]
@@ -140,8 +141,8 @@ class PairTrace:
     def _total_log_p(self) -> Tensor:
         """Sum over the model's sites; one that the model drew itself was proposed by its own distribution, which cancels."""
         own = {n for n, s in self.model_sites.items() if not s["is_observed"] and n not in self.guide_sites}
-        summed = {n: self.mass("model", n) for n in self.summed_out}
-        return self.total({n: self.log_p[n] for n in self.model_sites if n not in own} | summed)
+        names = [n for n in self.model_sites if n not in own or n in self.summed_out]
+        return self.marginal(names) if self.recycled else self.total(self._masses(names))
 
     def mass(self, program: str, name: str) -> Tensor:
         """log p or log q of an enumerated site whatever mask is on it: the weights of a sum, which always add up to one."""
@@ -149,11 +150,29 @@ class PairTrace:
         scores = self.log_p if program == "model" else self.log_q
         return self._score(program, without_mask(site)) if site_masks(site) else scores[name]
 
+    def _masses(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """The scores of some of the model's sites, those that it sums out without their masks."""
+        return {n: self.mass("model", n) if n in self.summed_out else self.log_p[n] for n in names}
+
+    def marginal(self, names: Iterable[str]) -> Tensor:
+        """log sum over all that is enumerated in the model of exp(sum of the scores of these sites), (K, B)."""
+        return sum_out(self._masses(names), self.model_sites, self.shape)
+
+    @cached_property
+    def recycled(self) -> bool:
+        """Whether sites that the model sums out share dimensions, under ``pyro.markov``."""
+        if recycles(self.guide_sites):
+            raise ContractError(
+                f"the guide enumerates {', '.join(self.enumerated)} under pyro.markov, where they share a dimension; leave "
+                "them to the model, which sums them out, or draw them."
+            )
+        return recycles(self.model_sites)
+
     @cached_property
     def log_joint(self) -> Tensor:
         """log p(x_b, z_kb), sites that only the model has summed out, (K, B), or (E, K, B) over the guide's enumerated."""
         result = self._total_log_p
-        for name in self.summed_out:
+        for name in [] if self.recycled else self.summed_out:
             result = result.logsumexp(self.model_sites[name]["infer"]["_enumerate_dim"], keepdim=True)
         return result
 
@@ -229,7 +248,7 @@ class PairTrace:
                 f"site {site['name']!r} of the {program} cannot be scored at draws held fixed: {error}; use an objective that "
                 "takes the draws as they are (elbo, meanfield, iwae), or a flow with an inverse (flow='iaf' or 'spline')."
             ) from error
-        if program == "model" and site["name"] in self.guide_sites and not site["fn"].support.is_discrete:
+        if program == "model" and site["name"] in self.guide_sites and not is_discrete(site["fn"]):
             lies = inside(site["fn"], site["value"])  # a prior has no density beyond it, whatever its formula gives there
             log_prob = log_prob if lies is None else torch.where(lies, log_prob, -torch.inf)
         log_prob = mask_scores(site, log_prob)

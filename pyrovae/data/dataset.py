@@ -57,7 +57,7 @@ class Data:
         sizes = ", ".join(f"{_size(part)} {name}" for name, part in self.parts().items() if part is not None)
         levels = f" of {spec.levels}" if spec.levels else ""
         labels = f", {spec.classes} classes" if spec.classes else ""
-        x = f"x {spec.shape} {spec.kind}{levels}, binarization {spec.binarization}"
+        x = f"{spec.main} {spec.shape} {spec.kind}{levels}, binarization {spec.binarization}"
         return f"Data {spec.name}: {sizes}; {x}{labels}"
 
 

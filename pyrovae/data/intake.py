@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.data.changes import changed
+from pyrovae.data.checks import Scan
 from pyrovae.data.columns import Column, Lazy, Table, Text
 from pyrovae.data.spec import GREY_KINDS, KeySpec
 from pyrovae.data.store import Arrays, Items, Store
@@ -159,7 +160,14 @@ class Intake:
                 raise self._refuse(place, came, f"whole numbers {'from 0 up' if top is None else f'0..{top - 1}'} ({kind})")
         elif kind in ("binary", "levels", "unit"):
             self._check_scale(values, low, high, came, place)
-        elif kind == "real" and values.dtype == torch.uint8 and len(self.spec.shape) >= 2 and not self.own:
+        if not self.own and self.spec.dtype == "float32" and values.dtype in (torch.float64, torch.int64):
+            found = Scan(self.where, self.key)
+            found.add(values)
+            if found.spread is not None and found.spread.lost():
+                raise self._refuse(
+                    place, f"{came} that float32 cannot tell apart", "numbers whose spread is more than its rounding"
+                )
+        if kind == "real" and values.dtype == torch.uint8 and len(self.spec.shape) >= 2 and not self.own:
             raise self._refuse(place, f"{came} (uint8)", "floats, scaled as the data were that the pair was trained on")
 
     def _check_scale(self, values: Tensor, low: float, high: float, came: str, place: str) -> None:

@@ -53,6 +53,17 @@ def _read_parquet(path: Path) -> dict[str, Any]:
     return {"": _with_rows(frame, path)}
 
 
+def _read_anndata(path: Path) -> dict[str, Any]:
+    try:
+        import anndata  # for such files alone
+    except ImportError as error:
+        raise DataError(f"{path} needs the library that writes such files; install it: pip install anndata.") from error
+    try:
+        return {"": anndata.read_h5ad(path)}
+    except (ValueError, OSError, KeyError) as error:
+        raise DataError(f"{path} is no whole .h5ad file ({_first_line(error)}); write it again.") from error
+
+
 def _with_rows(frame: pandas.DataFrame, path: Path) -> pandas.DataFrame:
     if frame.empty:
         raise DataError(f"{path} holds no rows; expected a first row of names and rows of values below it.")
@@ -127,5 +138,6 @@ FORMATS: dict[str, Callable[[Path], dict[str, Any]]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".parquet": _read_parquet,
+    ".h5ad": _read_anndata,
     ".txt": _read_text,
 }

@@ -16,7 +16,7 @@ from torch.distributions import Distribution, biject_to, constraints
 from torch.distributions.constraints import Constraint
 from torch.distributions.transforms import ComposeTransform, Transform
 
-__all__ = ["from_reals", "inside", "is_angle", "true_support"]
+__all__ = ["from_reals", "inside", "is_angle", "is_discrete", "true_support"]
 
 ANGLES = (torch.distributions.VonMises, dist.SineBivariateVonMises, dist.SineSkewed)
 WRAPPERS = (torch.distributions.Independent, dist.MaskedDistribution, dist.ExpandedDistribution)
@@ -58,6 +58,14 @@ def is_angle(fn: Distribution) -> bool:
     return isinstance(fn, ANGLES)
 
 
+def is_discrete(fn: Distribution) -> bool:
+    """Whether a distribution is over values apart; one that declares no support is taken for a continuous one."""
+    try:
+        return bool(fn.support.is_discrete)
+    except NotImplementedError:
+        return False
+
+
 def true_support(fn: Distribution) -> Constraint:
     """The set on which the density of ``fn`` integrates to one.
 
@@ -65,7 +73,7 @@ def true_support(fn: Distribution) -> Constraint:
     own support; elsewhere it is ``fn.support``.
 
     Raises:
-        NotImplementedError: the components of a mixture have supports of their own.
+        NotImplementedError: the components of a mixture have supports of their own, or none is declared.
 
     >>> true_support(dist.VonMises(0.0, 1.0))
     Interval(lower_bound=-3.141592653589793, upper_bound=3.141592653589793)

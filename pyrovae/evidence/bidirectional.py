@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from pyrovae.core.inference import device_of, private_random
+from pyrovae.core.inference import device_of, inference, private_random
+from pyrovae.core.keys import drawn_keys, write_values
 from pyrovae.core.pair import PairLike, as_pair, template
 from pyrovae.data.split import hash_columns
 from pyrovae.errors import OptionError
@@ -191,10 +192,16 @@ def bdmc(
     with private_random(seed, device_of(pair.model, pair.guide)):
         drawn = sample(pair, num_data, like=like)
     batch = template(pair.model, num_data, like)
-    if not drawn.keys() & batch.keys():
-        raise OptionError(f"the model draws {', '.join(drawn)} and the batch has {', '.join(batch)}: no data to simulate.")
-    data = {key: drawn.get(key, value) for key, value in batch.items()}
-    data |= {LATENT_PREFIX + name: value for name, value in drawn.items() if name not in batch}
+    with inference(pair):
+        sources = drawn_keys(pair.model, batch, given=like or ())
+    made = [name for name, source in sources.items() if source.places is not None]
+    if not made or len(made) < len(sources):
+        raise OptionError(
+            f"the model draws {', '.join(drawn)} and the batch has {', '.join(batch)}, whose values are not those of "
+            f"{', '.join(sources.keys() - made) or 'any site'}: no data to simulate."
+        )
+    data = write_values(batch, sources, drawn)
+    data |= {LATENT_PREFIX + name: value for name, value in drawn.items() if name not in sources}
     columns = stream(pair, Drawn(data), method, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
     lower = Evidence.of(columns, "ais", "lower", {**method.options(), "seed": seed})
     return BDMC(lower, columns["upper"], columns["upper_acceptance"], drawn)

@@ -23,10 +23,11 @@ from pyrovae.core.enumeration import is_enumerable
 from pyrovae.core.inference import private_random
 from pyrovae.core.layout import settle_particles
 from pyrovae.core.pair import Program, batch_size
-from pyrovae.core.sites import Site, sample_sites, without_mask
+from pyrovae.core.sites import Site, sample_sites, unobserved_parts, without_mask
+from pyrovae.core.sum_product import sum_out
 from pyrovae.core.trace import PairTrace, latents_trace, run_program
 from pyrovae.distributions.density import log_density
-from pyrovae.distributions.supports import from_reals, inside, true_support
+from pyrovae.distributions.supports import from_reals, inside, is_discrete, true_support
 from pyrovae.errors import ContractError, NonFiniteError
 
 __all__ = ["Densities", "Target"]
@@ -72,6 +73,8 @@ class Target:
         self.passes = 0  # of the model, for each datum
         self.rows = settle_particles(model, guide, batch)
         sites = _latent_sites(run_program(guide, batch))
+        # what the model alone draws stands in none of the densities: it sums to one
+        self.own = unobserved_parts(sample_sites(run_program(model, batch))) - sites.keys()
         # a single continuous site's distribution depends on no draw, so the encoder runs once for all K and T
         first = next(iter(sites.values()), None)
         self.only_site = first if first is not None and len(sites) == 1 and not _is_discrete(first) else None
@@ -79,16 +82,14 @@ class Target:
     def densities(self, u: Tensor, guide: bool = False) -> Densities:
         """All densities at u from one pass of the model, differentiable in u."""
         shape = (u.shape[0], self.size)
-        values = _Values(u, self.rows)
+        values = _Values(u, self.rows, self.own)
         trace = self._run(shape[0], values=values)
         traced = PairTrace(trace, poutine.Trace(), shape)
-        latents = {n: s for n, s in traced.log_p.items() if not traced.model_sites[n]["is_observed"]}
-        observed = traced.total({n: traced.log_p[n] for n in traced.observed})
-        prior = traced.total(latents)
-        if traced.summed_out:
-            joint = _sum_out(prior + observed)
-            prior = _sum_out(prior)
-            observed = joint - prior
+        latents = [name for name, site in traced.model_sites.items() if not (site["is_observed"] or name in self.own)]
+        prior = traced.marginal(latents)
+        observed = (
+            traced.marginal([*latents, *traced.observed]) - prior if traced.summed_out else traced.marginal(traced.observed)
+        )
         jacobian = values.log_jacobian(shape, u)
         log_guide = self._log_guide(values.latents, shape) + jacobian if guide else None
         return Densities(prior + jacobian, observed, log_guide)
@@ -99,9 +100,9 @@ class Target:
             if self.only_site is not None:
                 return _score(without_mask(self.only_site), latents[self.only_site["name"]]).expand(shape)
             replay = latents_trace(latents)
-            trace = run_program(self.guide, self.batch, shape[0], replay=replay, enumerated="anew", marks=_Discrete())
+            trace = run_program(self.guide, self.batch, shape[0], replay=replay, enumerated="anew", marks=_Discrete(set()))
             sites = {name: without_mask(site) for name, site in _latent_sites(trace).items()}
-            return _sum_out(sum(_score(s, s["value"]) for s in sites.values())).expand(shape)  # type: ignore[arg-type]
+            return sum_out({n: _score(s, s["value"]) for n, s in sites.items()}, sites, shape).expand(shape)
         except NotImplementedError as error:
             raise ContractError(
                 f"the guide's site {' or '.join(map(repr, latents))} cannot score draws that are not its own ({error}); start "
@@ -125,12 +126,14 @@ class Target:
 
     def _run(self, num_particles: int, replay: poutine.Trace | None = None, values: _Values | None = None) -> poutine.Trace:
         self.passes += num_particles
-        summed = {} if values is None else {"enumerated": "anew", "marks": _Discrete(), "values": values}
+        summed = {} if values is None else {"enumerated": "anew", "marks": _Discrete(self.own), "values": values}
         return run_program(self.model, self.batch, num_particles, replay=replay, **summed)  # type: ignore[arg-type]
 
     def _pack(self, trace: poutine.Trace) -> Tensor:
         parts = []
         for name, site in _latent_sites(trace).items():
+            if name in self.own:
+                continue
             if _is_discrete(site):
                 _refuse_endless(site)
                 continue
@@ -174,22 +177,26 @@ class Target:
 
     def _values(self, u: Tensor) -> dict[str, Tensor]:
         """The continuous latent sites' values at u."""
-        values = _Values(u, self.rows)
+        values = _Values(u, self.rows, self.own)
         self._run(u.shape[0], values=values)
         return values.latents
 
     def refuse_non_finite(self, u: Tensor) -> None:
         """NonFiniteError that names the site and row where a log density at u is NaN."""
-        trace = self._run(u.shape[0], values=_Values(u, self.rows))
+        trace = self._run(u.shape[0], values=_Values(u, self.rows, self.own))
         message = find_non_finite(PairTrace(trace, poutine.Trace(), (u.shape[0], self.size)))
         raise NonFiniteError(message or "the log density of the guide is nan at draws of the model; look at the guide.")
 
 
 class _Discrete(Messenger):
-    """Has the discrete latent sites enumerated."""
+    """Has the discrete latent sites enumerated, but for some."""
+
+    def __init__(self, own: set[str]) -> None:
+        super().__init__()
+        self.own = own
 
     def _pyro_sample(self, msg: Any) -> None:
-        if not (msg["is_observed"] or site_is_subsample(msg)) and _is_discrete(msg):
+        if not (msg["is_observed"] or site_is_subsample(msg) or msg["name"] in self.own) and _is_discrete(msg):
             _refuse_endless(msg)
             msg.update(without_mask(msg))
             msg["infer"] = {**msg["infer"], "enumerate": "parallel"}
@@ -198,14 +205,15 @@ class _Discrete(Messenger):
 class _Values(Messenger):
     """Gives continuous latent sites their values from u, (K, B, D), in K B rows where the program takes particles so."""
 
-    def __init__(self, u: Tensor, rows: bool) -> None:
+    def __init__(self, u: Tensor, rows: bool, own: set[str]) -> None:
         super().__init__()
+        self.own = own
         self.u, self.shape, self.used = u.flatten(0, 1) if rows else u, u.shape[:2], 0
         self.latents: dict[str, Tensor] = {}
         self.jacobians: list[Tensor] = []
 
     def _pyro_sample(self, msg: Any) -> None:
-        if msg["is_observed"] or site_is_subsample(msg) or _is_discrete(msg):
+        if msg["is_observed"] or site_is_subsample(msg) or _is_discrete(msg) or msg["name"] in self.own:
             return
         msg.update(without_mask(msg))
         z, jacobian = self._take(msg)
@@ -239,7 +247,7 @@ def _latent_sites(trace: poutine.Trace) -> dict[str, Site]:
 
 
 def _is_discrete(site: Site) -> bool:
-    return bool(site["fn"].support.is_discrete)
+    return is_discrete(site["fn"])
 
 
 def _refuse_endless(site: Site) -> None:
@@ -255,16 +263,11 @@ def _transform(site: Site) -> Transform:
         return from_reals(site["fn"])
     except NotImplementedError as error:
         raise ContractError(
-            f"site {site['name']!r} lies on {site['fn'].support}, to which there is no bijection from the reals; use method "
-            "'importance'."
+            f"site {site['name']!r} ({type(site['fn']).__name__}) has a support to which there is no bijection from the reals "
+            f"({str(error) or 'it declares none'}); use method 'importance'."
         ) from error
 
 
 def _score(site: Site, value: Tensor) -> Tensor:
     score, lies = log_density(site["fn"], value), inside(site["fn"], value)
     return score if lies is None else torch.where(lies, score, -torch.inf)
-
-
-def _sum_out(scores: Tensor) -> Tensor:
-    """Logsumexp over the enumerated dimensions, which lie left of (K, B)."""
-    return scores.flatten(0, -3).logsumexp(0) if scores.dim() > 2 else scores

@@ -10,13 +10,15 @@ from torch import Tensor
 
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
-from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair, batch_size
+from pyrovae.core.keys import drawn_keys
+from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair, batch_size, describe
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.effects.missing import ObservedPart
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import expectation, linear_means, values_of
+from pyrovae.generate.given import refuse_own_reading
 from pyrovae.generate.reconstruction import require_samples
 
 __all__ = ["HIDDEN", "complete", "conditional_samples", "impute", "known_part"]
@@ -52,6 +54,7 @@ def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
     with inference(pair):
         for start in range(0, batch_size(rows), step):
             some = {key: value[start : start + step] for key, value in rows.items()}
+            refuse_own_reading(pair.model, some, "x")
             traced = trace_pair(*programs, some, num_samples, enumerate_sites=False)
             weights, p_x = traced.log_weight.softmax(0), traced.model_sites["x"]["fn"]
             means = [(weights.reshape(*traced.shape, *[1] * (mean.dim() - 2)) * mean).sum(0) for mean in linear_means(p_x)]
@@ -92,6 +95,7 @@ def complete(pair: PairLike, data: Any, num_samples: int = 1, num_steps: int = 2
     x, mask = rows["x"], rows["mask"].bool()
     latents: dict[str, Tensor] | None = None
     with inference(pair):
+        refuse_own_reading(model, rows, "x")
         for _ in range(num_steps):
             rows["x"] = x
             proposal = trace_pair(model, guide, rows, enumerate_sites=False)
@@ -124,6 +128,7 @@ def conditional_samples(pair: PairLike, data: Any, num_samples: int = 1, mean: b
     require_samples(num_samples)
     rows = _rows(pair, data, "given")
     with inference(pair):
+        refuse_own_reading(pair.model, rows, "x")
         prior = sample_sites(run_program(pair.model, rows, num_samples))
         p_x = prior["x"]["fn"]
         drawn = expectation(p_x) if mean else p_x.sample()
@@ -166,6 +171,12 @@ def _rows(pair: Pair, data: Any, key: str) -> Batch:
     batch = as_batch(seen, data)
     if key not in batch:
         raise ContractError(f"the batch has {', '.join(batch)} and no {key!r}, 1 where x is known and 0 elsewhere.")
+    observed = drawn_keys(pair.model, batch, given=batch)
+    if "x" not in batch or "x" not in observed:
+        raise ContractError(
+            f"{describe(pair.model)} observes {', '.join(observed)} of {', '.join(batch)}, and what is completed is the site "
+            "'x' of the key 'x'; call them so."
+        )
     return batch
 
 

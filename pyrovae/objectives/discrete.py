@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 
 import torch
-from pyro import poutine
 from torch import Tensor, nn
 
+from pyrovae.core.joint import draw_once, refuse_reader
+from pyrovae.core.keys import drawn_keys, write_values
 from pyrovae.core.pair import Program
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
@@ -184,7 +185,8 @@ class RWS(Objective):
         weights = normalized_weights(traced.log_terms)
         bound = self.of(traced.log_weight)
         log_q = traced.total(traced.log_q)
-        surrogate = (self.model_weights(weights) * traced.total(traced.log_p)).flatten(0, -2).sum(0)
+        log_p = traced.log_joint if traced.recycled else traced.total(traced.log_p)
+        surrogate = (self.model_weights(weights) * log_p).flatten(0, -2).sum(0)
         if self.sleep < 1:
             surrogate = surrogate + (1 - schedule.get("sleep", self.sleep)) * (weights * log_q).flatten(0, -2).sum(0)
         return Terms(bound, surrogate)
@@ -248,10 +250,13 @@ def detach_draw(site: Site) -> Tensor:
 
 def dream(model: Program, guide: Program, batch: Mapping[str, Tensor]) -> Tensor:
     """log q(z | x), (B,), at one draw (x, z) ~ p of the batch's size: the sleep phase."""
-    with torch.no_grad(), poutine.uncondition():
-        sites = sample_sites(run_program(model, batch))
-    observed = {n: s["value"] for n, s in sites.items() if s["infer"].get("was_observed")}
-    latents = {n: s["value"] for n, s in sites.items() if n not in observed}
-    guide_sites = sample_sites(run_program(guide, {**batch, **observed}, replay=latents_trace(latents)))
+    refuse_reader(model, batch, "the sleep phase")
+    sources = drawn_keys(model, batch, given=batch)
+    if unread := [name for name, source in sources.items() if source.places is None]:
+        raise ContractError(f"the sleep phase draws {unread[0]!r}, which is no key's part as it is; take sleep=0.")
+    with torch.no_grad():
+        drawn = {name: site["value"] for name, site in draw_once(model, batch, {}).items()}
+    latents = {name: value for name, value in drawn.items() if name not in sources}
+    guide_sites = sample_sites(run_program(guide, write_values(batch, sources, drawn), replay=latents_trace(latents)))
     scores = [site["fn"].log_prob(site["value"]) for site in guide_sites.values() if not site["is_observed"]]
     return torch.stack(scores).sum(0)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae.core.rows import Particles, split_rows
 from pyrovae.core.trace import PairTrace
 from pyrovae.data.labelled import LabelledSplit
 from pyrovae.effects.labels import TREATMENTS, Labelled, LabelledGuide, leading_labels
@@ -187,8 +188,10 @@ class SemiSupervised(Wrapper):
     @staticmethod
     def classification(traced: PairTrace) -> Tensor:
         """B / (number of labelled rows) log q(y_b | x_b), (B,): its mean over rows is that over labelled rows."""
-        q_y = traced.guide_sites["y"]["fn"]
+        fn = traced.guide_sites["y"]["fn"]
+        q_y = fn.rows if isinstance(fn, Particles) else fn
         assert isinstance(q_y, LabelledGuide)
         scores = q_y.log_prob_of_labels()
+        scores = split_rows(scores, traced.shape[0], 0) if isinstance(fn, Particles) else scores
         scores = scores.expand(torch.broadcast_shapes(scores.shape, traced.shape)).mean(0)
         return scores * (len(q_y.labels) / q_y.known.sum().clamp_min(1))

@@ -57,8 +57,8 @@ def reconstructions(x: Tensor, x_hat: Tensor, columns: int = 10, vmin: float = 0
     columns = min(columns, len(x))
     rows = math.ceil(len(x) / columns)
     missing = rows * columns - len(x)
-    blank = x.new_full((missing, *x.shape[1:]), math.nan)
-    both = torch.stack([torch.cat([part.to(x), blank]).unflatten(0, (rows, columns)) for part in (x, x_hat)], 1)
+    blank = torch.full((missing, *x.shape[1:]), math.nan)
+    both = torch.stack([torch.cat([part.float().cpu(), blank]).unflatten(0, (rows, columns)) for part in (x, x_hat)], 1)
     return draw_grid(both.flatten(0, 1), ["x", "E[x | z]"] * rows, None, "", vmin, vmax)
 
 

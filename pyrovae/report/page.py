@@ -21,7 +21,8 @@ from pyrovae.core.pair import Batch, Pair, open_run
 from pyrovae.data import Split
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.evaluation import latents
-from pyrovae.files import write_whole
+from pyrovae.files import file_name, write_whole
+from pyrovae.generate.reconstruction import shown_values
 
 __all__ = ["pictures", "write_report"]
 
@@ -107,7 +108,7 @@ def pictures(run: Any, folder: str | os.PathLike[str]) -> dict[str, Path]:
         raise OptionError("the run was trained on data from memory, which its pictures show; load it with data=... (--data).")
     target = folder / "pictures"
     target.mkdir(exist_ok=True)
-    return {name: plots.save(figure, target / f"{name}.png") for name, figure in _figures(run)}
+    return {name: plots.save(figure, target / f"{file_name(name)}.png") for name, figure in _figures(run)}
 
 
 # ------------------------------------------------------------------------------------------------ pictures
@@ -142,7 +143,7 @@ def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
         return plots.image_grid(drawn["x" if "x" in drawn else list(drawn)[-1]], **scale)
 
     def reconstructions() -> Figure:
-        return plots.reconstructions(some["x"], generate.reconstruct(pair, some, 10), **scale)
+        return plots.reconstructions(shown_values(pair, some), generate.reconstruct(pair, some, 10), **scale)
 
     def class_samples() -> Figure:
         grid = generate.class_samples(pair, NUM_STYLES, like=one)
@@ -150,7 +151,7 @@ def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
 
     def inferred_styles() -> Figure:
         few = {key: value[:NUM_STYLES] for key, value in batch.items()}
-        return plots.analogies(generate.analogies(pair, few), few["x"], **scale)
+        return plots.analogies(generate.analogies(pair, few), shown_values(pair, few), **scale)
 
     def completions() -> Figure:
         few = {key: value[:NUM_COMPLETED] for key, value in batch.items()}
@@ -205,7 +206,7 @@ def _rows(run: Any) -> Batch:
         batch = part[chosen]
     else:
         batch = next(iter(part.batches(NUM_POINTS)))
-    return {key: value.cpu() for key, value in batch.items() if key != "index"}
+    return {key: value.cpu() for key, value in batch.items()}
 
 
 def _scale(run: Any, batch: Batch) -> dict[str, float]:

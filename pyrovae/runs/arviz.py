@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +19,13 @@ from torch import Tensor
 from pyrovae.core.admission import Admission
 from pyrovae.core.doors import as_pair_and_rows
 from pyrovae.core.inference import inference
+from pyrovae.core.joint import readers
+from pyrovae.core.keys import drawn_keys
 from pyrovae.core.messages import mismatch_message
 from pyrovae.core.pair import Batch, Pair, PairLike, batch_size, inputs
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.data import Split, Stream
-from pyrovae.distributions.density import is_density
+from pyrovae.distributions.density import is_density, is_factor
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.evidence.weights import import_arviz
 from pyrovae.files import require_writable, temporary_beside
@@ -32,7 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["resample", "to_arviz", "write_netcdf"]
 
+log = logging.getLogger("pyrovae")
+
 ROWS_PER_PASS = 5000  # particles x data in one pass
+RESERVED = ("chain", "draw", "data")  # dimensions
 POOL_FACTOR = 20  # guide draws for each resampled one
 
 
@@ -103,6 +110,9 @@ def to_arviz(
     groups["prior"] = {key: value for key, value in prior.items() if key not in observed}
     groups["prior_predictive"] = {key: value for key, value in prior.items() if key in observed}
     groups["observed_data"] = {key: batch[key] for key in observed if key in batch}
+    named = _variables({name for values in groups.values() for name in values})
+    observed = [named[name] for name in observed]
+    groups = {group: {named[name]: value for name, value in values.items()} for group, values in groups.items()}
     attrs = _attrs(pair, num_samples, resample)
     return arviz.InferenceData(
         attrs=attrs,
@@ -152,6 +162,9 @@ def _chain(pair: Pair, batch: Batch, num_samples: int, resampled: bool) -> dict[
     stats["log_weight"] = log_weight
     predictive: dict[str, list[Tensor]] = {}
     scores: dict[str, list[Tensor]] = {}
+    reading = readers(pair.model, batch, drawn_keys(pair.model, batch, given=batch), {n: z[0] for n, z in latents.items()})
+    for name, key in reading.items():
+        log.warning("site %r reads %r, whose values it gives: it is left out of the posterior predictive.", name, key)
     step = max(1, ROWS_PER_PASS // batch_size(batch))
     for start in range(0, num_samples, step):
         part = {name: z[start : start + step] for name, z in latents.items()}
@@ -161,7 +174,8 @@ def _chain(pair: Pair, batch: Batch, num_samples: int, resampled: bool) -> dict[
         traced = PairTrace(model, model, shape)
         for name in traced.observed:
             fn = traced.model_sites[name]["fn"]
-            predictive.setdefault(name, []).append(_small(fn.sample()))
+            if name not in reading and not is_factor(fn):
+                predictive.setdefault(name, []).append(_small(fn.sample()))
             if is_density(fn):
                 scores.setdefault(name, []).append(traced.log_p[name])
     return {
@@ -224,6 +238,21 @@ def _dataset(
     if "data" in coords:
         coords["data"] = rows
     return xarray.Dataset(variables, coords, attrs)
+
+
+def _variables(names: Collection[str]) -> dict[str, str]:
+    """A variable's name for each site's: netCDF knows no slash, nor a variable that is called like another's dimension."""
+    found: dict[str, str] = {}
+    for name in sorted(names, key=len):
+        variable = re.sub(r"^\.+$|[/\x00-\x1f]", "_", name).strip() or "_"
+        while variable in (*RESERVED, *found.values()) or any(_is_dimension(variable, of) for of in found.values()):
+            variable = f"site_{variable}"
+        found[name] = variable
+    return found
+
+
+def _is_dimension(name: str, variable: str) -> bool:
+    return re.fullmatch(r"_(dim(_\d+)?|channel|row|column)", name.removeprefix(variable)) is not None
 
 
 def _event_dims(name: str, num: int, observed: bool) -> list[str]:

@@ -8,6 +8,7 @@ import pyro
 import torch
 from torch import Tensor
 
+from pyrovae.core.inference import has_batch_norm
 from pyrovae.core.pair import Batch, Pair
 from pyrovae.data.seeds import mix
 from pyrovae.errors import OptionError
@@ -100,6 +101,11 @@ def join(processes: Processes, pair: Pair, objective: Any, survey: Survey | None
         raise OptionError(
             f"{objective!r} has a loss of the whole batch that is not the mean of its rows' losses, which several processes "
             "would take of their own rows; train in one process, or choose another objective."
+        )
+    if has_batch_norm(pair.model, pair.guide):
+        raise OptionError(
+            "the pair has batch norm, whose statistics several processes would take of their own rows; train in one process, "
+            "or use LayerNorm."
         )
     if survey is not None and survey.skips:
         raise OptionError(

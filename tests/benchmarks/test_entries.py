@@ -73,8 +73,18 @@ def check_speed(rows):
     assert "nothing is compiled" in rows[0]["missing"]["hand-compile"]
 
 
+def check_leaks(rows):
+    assert rows[0]["threads_more"] == 0 and rows[0]["megabytes"] > 100
+
+
+def check_exact(rows):
+    figures = [value for row in rows for value in row.values() if isinstance(value, float)]
+    assert len(figures) > 25 and max(figures) < 4
+
+
 def check_kills(rows):
-    assert all(row["differs"] == [] and row["runs"] >= 1 and row["kills"] == 2 for row in rows)
+    assert {row["signal"] for row in rows} == {"SIGKILL", "SIGTERM"}
+    assert all(row["differs"] == [] and row["runs"] >= 1 and row["kills"] == 1 for row in rows)
 
 
 def check_source(rows):
@@ -92,6 +102,8 @@ CHECKS = {
     "m2-evidence": check_m2_evidence,
     "speed": check_speed,
     "kills": check_kills,
+    "leaks": check_leaks,
+    "exact": check_exact,
     "source": check_source,
     "sbn": check_sbn,
 }

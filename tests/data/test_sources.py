@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import logging
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,6 +33,7 @@ FRAME = pandas.DataFrame(
         "species": np.array(["cat", "dog"])[np.arange(60) % 2],
     }
 )
+X_BINARY = RNG.random((60, 4)) > 0.5
 MEASURES = {"x": ["height", "weight"], "y": "species"}
 
 
@@ -195,7 +198,10 @@ def test_text_is_sequences_of_words(tmp_path):
     assert all(words in (["the", "cat", "sat"], ["the", "dog"], ["sat"], ["the", "cat"]) for words in rows.values())
 
 
-@pytest.mark.parametrize(("name", "missing", "mend"), [("t.parquet", "pyarrow", "pyarrow"), ("images", "PIL", "pillow")])
+ABSENT = [("t.parquet", "pyarrow", "pyarrow"), ("images", "PIL", "pillow"), ("t.h5ad", "anndata", "anndata")]
+
+
+@pytest.mark.parametrize(("name", "missing", "mend"), ABSENT)
 def test_a_library_that_is_absent_is_named_by_what_installs_it(tmp_path, monkeypatch, name, missing, mend):
     real = builtins.__import__
 
@@ -227,6 +233,21 @@ def test_new_data_are_scaled_as_the_pairs_own_were():
     for x in (new.astype("float32"), new.astype("int64") * 9, -new.astype("int64")):
         with pytest.raises(DataError, match="x holds .*expected integers 0..255, or floats from 0 to 1"):
             pv.log_evidence(pair, x, num_samples=3)
+
+
+def test_copies_of_a_pair_read_new_data_as_it_does():
+    data = load({"x": X_BINARY, "y": np.arange(60) % 3 + 1})
+    pair = pv.pairs.m2(data.spec, latent_dim=1, hidden=[4])
+    rows = {"x": X_BINARY[:6], "y": np.arange(6) % 3 + 1}
+    twins = (pair, copy.deepcopy(pair), pickle.loads(pickle.dumps(pair)))
+    assert all(pv.classify(twin, rows).labels.tolist() == [0, 1, 2] * 2 for twin in twins)
+
+
+def test_new_numbers_that_float32_cannot_tell_apart_are_refused():
+    spec = load(RNG.normal(size=(40, 2))).spec
+    for x in (RNG.normal(size=(40, 2)) + 1e9, RNG.integers(2**30, 2**30 + 40, (40, 2))):
+        with pytest.raises(DataError, match="x holds .* that float32 cannot tell apart"):
+            as_split(x, like=spec)
 
 
 def test_counts_of_new_data_are_those_of_training_whatever_their_range(tmp_path):

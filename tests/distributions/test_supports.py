@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
 from torch.distributions import ContinuousBernoulli, FisherSnedecor, Kumaraswamy, biject_to
 
+import pyrovae as pv
 from pyrovae.distributions.supports import from_reals, inside, true_support
+from pyrovae.errors import ContractError
 
 T = dist.transforms
 TWO = torch.tensor([-1.0, 1.0])
@@ -78,3 +81,40 @@ def test_values_beyond_the_support_are_told_in_every_shape():
     uneven = dist.MixtureSameFamily(EVEN, dist.Uniform(torch.zeros(2), tensor([1.0, 2.0])))
     with pytest.raises(NotImplementedError, match="supports of their own"):
         true_support(uneven)
+
+
+class Undeclared(dist.TorchDistribution):
+    """N(loc, 1) that declares no support."""
+
+    arg_constraints = {}
+    has_rsample = True
+
+    def __init__(self, loc):
+        self.loc = loc
+        super().__init__(loc.shape, torch.Size(), validate_args=False)
+
+    def expand(self, batch_shape, _instance=None):
+        return Undeclared(self.loc.expand(batch_shape))
+
+    def rsample(self, sample_shape=()):
+        return self.loc + torch.randn(self._extended_shape(torch.Size(sample_shape)))
+
+    def log_prob(self, value):
+        return dist.Normal(self.loc, 1.0).log_prob(value)
+
+
+def test_a_distribution_that_declares_no_support_is_weighed_and_not_moved_through():
+    def model(x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", Undeclared(x.new_zeros(len(x))))
+            pyro.sample("x", dist.Normal(z.unsqueeze(-1), 1.0).to_event(1), obs=x)
+
+    def guide(x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", Undeclared(0.5 * x[:, 0]))
+
+    x = torch.tensor([[0.3], [-1.0]])
+    evidence = pv.log_evidence((model, guide), x, num_samples=2000)
+    assert ((evidence.value - dist.Normal(0.0, 2**0.5).log_prob(x[:, 0])) / evidence.stderr).abs().max() < 4
+    with pytest.raises(ContractError, match=r"site 'z' \(Undeclared\) has a support .* \(it declares none\); use method 'imp"):
+        pv.log_evidence((model, guide), x, method="ais")

@@ -15,7 +15,7 @@ from pyrovae.evidence import gaps
 from pyrovae.evidence.chains import Moments, split_rhat
 from pyrovae.evidence.weights import effective
 
-SHORT = {"num_steps": 60, "num_draws": 40, "num_warmup": 40}
+SHORT = {"num_steps": 30, "num_draws": 20, "num_warmup": 20}
 
 
 def parabola(x):
@@ -52,7 +52,7 @@ def test_a_bridge_whose_chains_stay_in_their_modes_says_so():
     assert (evidence.value - truth).abs().max() > 0.2  # a half of the mass is hard to find
     assert (evidence.rhat > 2).all()
     assert "split R-hat > 1.2 for 2 of 2 data" in repr(evidence) and evidence.to_json()["max_rhat"] > 2
-    smc = pv.log_evidence((parabola, one_branch), x, method="smc", start="prior", num_distributions=60)  # what it advises
+    smc = pv.log_evidence((parabola, one_branch), x, method="smc", start="prior", num_distributions=40)  # what it advises
     assert ((smc.value - truth).abs() < 4 * smc.stderr).all()
 
 
@@ -73,7 +73,6 @@ def test_mass_beyond_float32_is_refused_and_none_where_it_ends_within():
     x = torch.tensor([[0.2], [0.9], [-0.3]])
     for call in (
         lambda: pv.log_evidence(beta(0.1), x, method="ais", start="prior"),
-        lambda: pv.log_evidence(beta(0.1), x, method="smc"),
         lambda: pv.log_evidence(beta(0.1), x, method="bridge"),
         lambda: gaps(beta(0.1), x, num_samples=10),
     ):
@@ -82,7 +81,7 @@ def test_mass_beyond_float32_is_refused_and_none_where_it_ends_within():
     grid = torch.linspace(-40, 40, 40_001, dtype=torch.float64)
     log_z, log_rest = (torch.nn.functional.logsigmoid(sign * grid) for sign in (1, -1))
     joint = (log_z + log_rest).unsqueeze(1) + dist.Normal(log_z.exp().unsqueeze(1), 0.5).log_prob(x[:, 0].double())
-    evidence = pv.log_evidence(beta(1.0), x, method="ais", num_chains=64, num_distributions=30)
+    evidence = pv.log_evidence(beta(1.0), x, method="ais", num_chains=64, num_distributions=10)
     assert ((evidence.value - joint.logsumexp(0) - math.log(80 / 40_000)).abs() < 4 * evidence.stderr).all()
 
 

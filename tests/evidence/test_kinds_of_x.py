@@ -23,9 +23,9 @@ def test_whole_numbers_are_what_they_are(name, dtype):
     assert ((evidence.value - truth) / evidence.stderr).abs().max() < 4
 
 
-@pytest.mark.parametrize("name", ["classes of x", "counts of x"])
+@pytest.mark.parametrize("name", ["counts of x"])
 def test_both_sides_hold_on_simulated_whole_numbers(name):
-    lower, upper, gap = BY_NAME[name].sides(200, num_chains=4, num_distributions=15)
+    lower, upper, gap = BY_NAME[name].sides(200, num_chains=4, num_distributions=10, num_leapfrog=2)
     assert lower < 4 and upper < 4 and 0 < gap + 0.05 < 0.2
 
 
@@ -42,10 +42,10 @@ def test_one_number_a_datum():
     torch.manual_seed(0)
     x = torch.randn(5)
     truth = dist.Normal(0.0, 1.25**0.5).log_prob(x)
-    for options in ({}, {"method": "smc", "num_distributions": 10}):
+    for options in ({}, {"method": "smc", "num_distributions": 5, "num_leapfrog": 1}):
         evidence = pv.log_evidence((model, guide), x, **options)
         assert ((evidence.value - truth) / evidence.stderr).abs().max() < 4
-    assert bdmc((model, guide), 30, like={"x": x[:1]}, num_distributions=10).data["x"].shape == (30,)
+    assert bdmc((model, guide), 30, like={"x": x[:1]}, num_distributions=3, num_leapfrog=1).data["x"].shape == (30,)
 
 
 @pytest.mark.parametrize("real", [False, True])
@@ -69,7 +69,7 @@ def test_an_outcome_called_y_is_an_outcome(real):
     joint = dist.Normal(0.0, 1.0).log_prob(z) + outcome(z).log_prob(data["y"])
     joint = joint + dist.Normal(z.unsqueeze(-1), 0.5).log_prob(data["x"]).sum(-1)
     truth = joint.logsumexp(0) + math.log(16 / 4000)
-    for options in ({"num_samples": 5000}, {"method": "ais", "num_distributions": 15, "num_chains": 64}):
+    for options in ({"num_samples": 5000}, {"method": "ais", "num_distributions": 5, "num_chains": 64, "num_leapfrog": 1}):
         evidence = pv.log_evidence((model, guide), data, **options)
         assert ((evidence.value - truth) / evidence.stderr).abs().max() < 4
 

@@ -55,9 +55,9 @@ def truth(present):
 
 METHODS = {
     "importance": {"num_samples": 4000},
-    "ais": {"num_chains": 64, "num_distributions": 50},
-    "smc": {"num_chains": 128, "num_distributions": 30},
-    "bridge": {"num_steps": 100, "num_draws": 60},
+    "ais": {"num_chains": 100, "num_distributions": 10, "num_leapfrog": 2},
+    "smc": {"num_chains": 100, "num_distributions": 10, "num_leapfrog": 2},
+    "bridge": {"num_steps": 40, "num_draws": 24, "num_warmup": 24, "num_leapfrog": 3},
 }
 
 
@@ -69,7 +69,7 @@ def test_every_method_leaves_out_what_is_masked(method):
 
 
 def test_gaps_of_masked_latents_are_of_log_p():
-    found = gaps((model, guide), DATA, num_samples=2000, num_steps=150, ais={"num_distributions": 20})
+    found = gaps((model, guide), DATA, num_samples=1000, num_steps=60, ais={"num_distributions": 4, "num_leapfrog": 1})
     exact = truth(DATA["present"])
     assert ((found.refined.value - exact).abs() < 4.5 * found.refined.stderr + 1e-5).all()
     assert (found.refined.elbo < exact + 1e-3).all()

@@ -9,10 +9,10 @@ from pyrovae.evidence import gaps
 
 CONTINUOUS = [structure.name for structure in STRUCTURES if not structure.discrete]
 METHODS = {
-    "ais": {"method": "ais", "num_chains": 100, "num_distributions": 20},
-    "ais from the prior": {"method": "ais", "num_chains": 100, "num_distributions": 20, "start": "prior"},
-    "smc": {"method": "smc", "num_chains": 100, "num_distributions": 20},
-    "bridge": {"method": "bridge", "num_draws": 40, "num_warmup": 40, "num_steps": 50},
+    "ais": {"method": "ais", "num_chains": 100, "num_distributions": 10, "num_leapfrog": 2},
+    "ais from the prior": {"method": "ais", "num_chains": 100, "num_distributions": 10, "num_leapfrog": 2, "start": "prior"},
+    "smc": {"method": "smc", "num_chains": 100, "num_distributions": 10, "num_leapfrog": 2},
+    "bridge": {"method": "bridge", "num_draws": 24, "num_warmup": 24, "num_leapfrog": 3, "num_steps": 40},
 }
 ROTATED = [(name, [*METHODS, "sides", "gaps"][i % 6]) for i, name in enumerate(CONTINUOUS)]
 
@@ -28,10 +28,12 @@ def test_importance_sampling_plain_and_defensive(name):
 def test_moves_through_every_structure(name, how):
     structure = BY_NAME[name]
     if how == "sides":
-        lower, upper, gap = structure.sides(100, num_chains=4, num_distributions=15)
+        lower, upper, gap = structure.sides(100, num_chains=4, num_distributions=10, num_leapfrog=2)
         assert lower < 4 and upper < 4 and gap < 1
     elif how == "gaps":
-        found = gaps(structure.pair(), structure.x, 500, num_steps=60, ais={"num_distributions": 4, "num_chains": 2})
+        found = gaps(
+            structure.pair(), structure.x, 500, num_steps=40, ais={"num_distributions": 4, "num_chains": 2, "num_leapfrog": 1}
+        )
         assert ((found.refined.value - structure.log_p()) / found.refined.stderr).abs().max() < 4
         assert (found.refined.elbo < structure.log_p() + 4 * found.refined.elbo_stderr).all()
     else:

@@ -140,3 +140,8 @@ def test_pyplot_is_not_touched():
     plots.png(plots.image_grid(torch.rand(2, 4, 4)))
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_reconstructions_of_counts_are_pictured():
+    x = torch.randint(0, 9, (5, 4, 4))
+    assert decode(plots.reconstructions(x, x.float() + 0.5, columns=3)).size[0] > 100
