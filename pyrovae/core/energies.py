@@ -14,6 +14,7 @@ from torch import Tensor
 from pyrovae.core.pair import Program, describe
 from pyrovae.core.run import energies, run_program, set_energies
 from pyrovae.core.sites import Site, sample_sites
+from pyrovae.distributions.density import MaskedPart
 from pyrovae.distributions.energies import between
 
 __all__ = ["note_energies"]
@@ -53,10 +54,17 @@ def _innermost(fn: TorchDistribution) -> TorchDistribution:
     return fn
 
 
+def _looks_at_values(fn: TorchDistribution) -> bool:
+    """Whether a distribution refuses values; a masked one says so itself, for it looks where it scores."""
+    while hasattr(fn, "base_dist") and not isinstance(fn, MaskedPart):
+        fn = fn.base_dist
+    return bool(fn._validate_args)
+
+
 def _is_energy(site: Site) -> bool:
     fn, value = _innermost(site["fn"]), site["value"]
     support: Any = fn.support
     wider = between(support)
-    if fn._validate_args or wider is None or isinstance(fn, torch.distributions.Categorical):
+    if _looks_at_values(site["fn"]) or wider is None or isinstance(fn, torch.distributions.Categorical):
         return False
     return not bool(support.check(value).all()) and bool(wider.check(value).all())

@@ -400,7 +400,7 @@ def remember(program: Program, batch: Mapping[str, Tensor]) -> None:
 
 def known_shapes(program: Program) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
     """Shape and dtype of a datum, by key, that the program was made for or has seen; none of a new one."""
-    return _SHAPES.get(_owner(program), {})
+    return _SHAPES.get(_owner(program)) or _SHAPES.get(innermost(program), {})
 
 
 def remember_spec(pair: Pair, spec: DataSpec) -> None:

@@ -12,7 +12,7 @@ from torch.distributions import constraints
 
 from pyrovae.errors import ContractError
 
-__all__ = ["is_density", "is_factor", "is_point", "log_density", "mask_distribution", "unmasked"]
+__all__ = ["MaskedPart", "is_density", "is_factor", "is_point", "log_density", "mask_distribution", "unmasked"]
 
 IMPROPER = (dist.ImproperUniform, dist.Unit)  # which score without a normalizer
 
@@ -54,7 +54,7 @@ class _SupportWhere(constraints.Constraint):
         return repr(self.base)
 
 
-class _Masked(dist.MaskedDistribution):
+class MaskedPart(dist.MaskedDistribution):
     """Pyro's, whose support leaves open what a value is where it is not scored."""
 
     def __init__(self, base_dist: TorchDistribution, mask: Tensor) -> None:
@@ -63,9 +63,9 @@ class _Masked(dist.MaskedDistribution):
         self.base_dist = copy.copy(self.base_dist)
         self.base_dist._validate_args = False  # it would refuse values that are not scored
 
-    def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> _Masked:
+    def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> MaskedPart:
         """The same distribution with this batch shape."""
-        return super().expand(batch_shape, self._get_checked_instance(_Masked, _instance))
+        return super().expand(batch_shape, self._get_checked_instance(MaskedPart, _instance))
 
     @constraints.dependent_property
     def support(self) -> constraints.Constraint:
@@ -132,4 +132,4 @@ def mask_distribution(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:
         raise ContractError(
             f"a mask needs a distribution that is a product over the values of a datum, made with .to_event; {fn} is none."
         )
-    return _Masked(fn.base_dist, mask.bool()).to_event(fn.reinterpreted_batch_ndims)
+    return MaskedPart(fn.base_dist, mask.bool()).to_event(fn.reinterpreted_batch_ndims)
