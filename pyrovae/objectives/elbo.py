@@ -7,16 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from pyro import poutine
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from pyrovae.core.divergence import site_kl
-from pyrovae.core.enumeration import is_enumerable
-from pyrovae.core.pair import Program, describe, inputs
 from pyrovae.core.sites import site_masks
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.divergence import analytic_kl
+from pyrovae.effects.enumeration import Enumerated
 from pyrovae.errors import ContractError, OptionError, UnusedOptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled
@@ -245,28 +242,7 @@ class Enum(ELBO):
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
         """The pair's trace of K particles; refuses one that the estimator does not serve."""
-        return super().trace(replace(given, model=_Marked(given.model), guide=_Marked(given.guide)), batch)
-
-
-def _mark(site: Any) -> Any:
-    """What a site is told: to be enumerated where it can be."""
-    taken = site["type"] != "sample" or site["is_observed"] or "enumerate" in site["infer"]
-    if taken or site_is_subsample(site) or not is_enumerable(site["fn"]):
-        return {}
-    return {"enumerate": "parallel", "expand": False}
-
-
-class _Marked:
-    """A program whose discrete sites of finite support all ask to be enumerated."""
-
-    wraps = True
-
-    def __init__(self, program: Program) -> None:
-        self.program, self.marked = program, poutine.infer_config(program, config_fn=_mark)
-        self.__qualname__ = describe(program)
-
-    def __call__(self, **batch: Tensor) -> Any:
-        return self.marked(**inputs(self.program, batch))
+        return super().trace(replace(given, model=Enumerated(given.model), guide=Enumerated(given.guide)), batch)
 
 
 class STL(ELBO):

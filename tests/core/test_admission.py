@@ -109,9 +109,7 @@ def test_every_verb_refuses_other_shapes_and_nan(verb, pair):
 
 
 def test_one_datum_without_its_batch_axis_is_told_how_to_come(pair):
-    with pytest.raises(
-        ContractError, match=r"x has shape \(2, 3\), rows of \(3,\), .* was made for rows of \(2, 3\)"
-    ):
+    with pytest.raises(ContractError, match=r"x has shape \(2, 3\), rows of \(3,\), .* was made for rows of \(2, 3\)"):
         pv.encode(pair, BINARY[0])
 
 
