@@ -196,16 +196,16 @@ def read_regular(path: Path) -> bytes:
         return file.read()
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; RunError when it is missing or broken."""
+def read_json(path: Path, kind: type = dict) -> Any:
+    """The content of a JSON file, a dict or what else is expected; RunError when it is missing or broken."""
     try:
         content = json.loads(read_regular(path))
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing; {path.parent} is no run folder.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} holds {type(content).__name__}; expected names and their values.")
+    if not isinstance(content, kind):
+        raise RunError(f"{path} holds a {type(content).__name__}; expected a {kind.__name__}.")
     return content
 
 

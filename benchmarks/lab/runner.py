@@ -149,7 +149,7 @@ def _note_start(folder: Path) -> None:
     """Write down that work on a cell begins, and that the last start's lasted until its last checkpoint, if it left one."""
     path, now = folder / STARTS, time.time()
     written = [f.stat().st_mtime for f in (folder / "run" / CHECKPOINT, folder / EVIDENCE) if f.exists()]
-    starts = read_json(path) if written and path.exists() else []
+    starts = read_json(path, list) if written and path.exists() else []
     if starts:
         starts[-1][1] = max([starts[-1][0], *written])
     write_json(path, [*starts, [now, None]])
@@ -157,7 +157,7 @@ def _note_start(folder: Path) -> None:
 
 def _seconds(folder: Path) -> tuple[float, int]:
     """Wall time of a cell's work, of which that of killed starts counts up to their last checkpoint; number of starts kept."""
-    starts = read_json(folder / STARTS)
+    starts = read_json(folder / STARTS, list)
     return sum((time.time() if end is None else end) - begin for begin, end in starts), len(starts)
 
 
