@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 import pyrovae as pv
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 from pyrovae.files import load_state
 
 # three steps an epoch on the digits

@@ -11,7 +11,7 @@ import torch
 
 import pyrovae as pv
 from pyrovae.compile import CompiledStep, Step
-from pyrovae.core.pair import adopt
+from pyrovae.core.parameters import adopt
 from pyrovae.objectives.moves import moved_parameters
 
 SEEDS = range(3)

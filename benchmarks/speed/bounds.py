@@ -21,7 +21,7 @@ from benchmarks.speed.contenders.local import CONTENDERS, Missing, Setup, regist
 from benchmarks.speed.pairs import make_pair
 from benchmarks.speed.row import connected
 from benchmarks.speed.rows import Row
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 from pyrovae.objectives import Given, get
 
 __all__ = ["check_means", "check_seeded", "seeded"]

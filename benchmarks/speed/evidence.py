@@ -35,7 +35,7 @@ from benchmarks.lab.worker import Worker
 from benchmarks.speed.peers import interpreters, options
 from benchmarks.studies.evidence import FULL, SMOKE, trained
 from pyrovae.compile.matmul import MATMULS, matmul_backend
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 
 __all__ = ["ENTRY", "Hand", "Ours"]
 

@@ -26,7 +26,7 @@ from benchmarks.lab.worker import Worker, forget_peak, peak_mb, resident_mb
 from benchmarks.speed.contenders.local import CONTENDERS, Contender, Missing, Setup
 from benchmarks.speed.pairs import make_pair
 from benchmarks.speed.rows import ROWS, Row
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 
 __all__ = ["alternate", "connected", "measure", "prepared", "summary"]
 

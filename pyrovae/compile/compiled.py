@@ -20,7 +20,8 @@ from pyrovae.compile.roll import compile_rolled
 from pyrovae.compile.step import Batches, Grads, Step, as_batches
 from pyrovae.compile.update import UPDATES, traceable, update_state, written
 from pyrovae.core.alone import alone
-from pyrovae.core.pair import buffers, modules
+from pyrovae.core.parameters import buffers
+from pyrovae.core.program import modules
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.objectives import Update
 

@@ -14,7 +14,8 @@ from pyrovae.compile.optimizers import OptimizerLike, build_optimizers
 from pyrovae.core.admission import Admission
 from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
-from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, buffers, parameter_scope
+from pyrovae.core.pair import Pair, PairLike, as_pair
+from pyrovae.core.parameters import adopt, buffers, parameter_scope
 from pyrovae.errors import OptionError, nearest
 from pyrovae.objectives import Given, Objective
 from pyrovae.objectives.moves import moved_parameters, prepare_objective, survey

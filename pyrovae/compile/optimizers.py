@@ -43,7 +43,7 @@ def build_optimizer(optimizer: OptimizerLike, params: list[Tensor], lr: float | 
         if missing:
             raise OptionError(
                 f"the optimizer given holds {len(held)} tensors and lacks {len(missing)} of the pair's {len(params)} "
-                "parameters; build it from pyrovae.core.pair.parameters(model, guide).values()."
+                "parameters; build it from pyrovae.core.parameters.parameters(model, guide).values()."
             )
         return optimizer
     if isinstance(optimizer, PyroOptim):

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pyrovae.core.inference import precision_context
-from pyrovae.core.pair import Program, inputs, modules, parameter_scope
+from pyrovae.core.parameters import parameter_scope
+from pyrovae.core.program import Program, inputs, modules
 from pyrovae.core.sites import ScaleOf
 from pyrovae.core.support import ObservedInside
 from pyrovae.errors import OptionError

@@ -12,7 +12,8 @@ from torch.distributions import constraints
 
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import device_of, dtype_of, inference
-from pyrovae.core.pair import Batch, Pair, Program, batch_size, describe, inputs, known_shapes, remember
+from pyrovae.core.pair import Pair
+from pyrovae.core.program import Batch, Program, batch_size, describe, inputs, known_shapes, remember
 from pyrovae.core.sites import Site
 from pyrovae.core.support import has_fixed_support, refuse_outside, scored_inside
 from pyrovae.core.trace import PairTrace, run_program

@@ -19,17 +19,9 @@ from pyrovae.core.joint import moved_readers
 from pyrovae.core.keys import observed_keys
 from pyrovae.core.layout import few_rows, place_or_score, preserve_state, settle_particles
 from pyrovae.core.messages import masks_differ, mismatch_message
-from pyrovae.core.pair import (
-    Batch,
-    Pair,
-    PairLike,
-    Program,
-    as_pair,
-    batch_size,
-    parameter_scope,
-    remember,
-    shadowed_parameter,
-)
+from pyrovae.core.pair import Pair, PairLike, as_pair
+from pyrovae.core.parameters import parameter_scope, shadowed_parameter
+from pyrovae.core.program import Batch, Program, batch_size, remember
 from pyrovae.core.site_report import Report, report_sites
 from pyrovae.core.sites import Site, placement_message, sample_sites
 from pyrovae.core.support import refuse_outside

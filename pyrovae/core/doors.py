@@ -10,7 +10,9 @@ import torch
 
 from pyrovae.core.admission import Admission
 from pyrovae.core.layout import settle_particles
-from pyrovae.core.pair import Batch, Pair, as_pair, batch_size, known_spec, open_run, parameter_scope, template
+from pyrovae.core.pair import Pair, as_pair, known_spec, open_run
+from pyrovae.core.parameters import parameter_scope
+from pyrovae.core.program import Batch, batch_size, template
 from pyrovae.core.run import has_rows
 from pyrovae.data import Data, Split, Stream, as_split
 from pyrovae.errors import ContractError, OptionError

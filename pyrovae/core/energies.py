@@ -11,7 +11,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 
-from pyrovae.core.pair import Program, describe
+from pyrovae.core.program import Program, describe
 from pyrovae.core.run import energies, run_program, set_energies
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.distributions.density import MaskedPart

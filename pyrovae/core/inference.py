@@ -12,7 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from pyrovae.core.alone import alone
-from pyrovae.core.pair import Pair, Program, modules, parameter_scope, parameters
+from pyrovae.core.pair import Pair
+from pyrovae.core.parameters import parameter_scope, parameters
+from pyrovae.core.program import Program, modules
 from pyrovae.errors import OptionError
 
 __all__ = [

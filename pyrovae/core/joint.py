@@ -21,7 +21,7 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from pyrovae.core.inference import evaluation_mode
 from pyrovae.core.keys import Source, drawn_keys, write_values
-from pyrovae.core.pair import Batch, Program, describe, innermost, modules
+from pyrovae.core.program import Batch, Program, describe, innermost, modules
 from pyrovae.core.run import run_program
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.distributions.density import is_density

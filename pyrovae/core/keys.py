@@ -14,7 +14,8 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack
 
-from pyrovae.core.pair import Program, describe, innermost, inputs, told_keys, without_wrappers
+from pyrovae.core.pair import told_keys
+from pyrovae.core.program import Program, describe, innermost, inputs, without_wrappers
 from pyrovae.core.run import run_program
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.distributions.density import is_density, is_factor

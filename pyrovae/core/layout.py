@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import evaluation_mode
-from pyrovae.core.pair import Batch, Program, batch_size, modules
+from pyrovae.core.program import Batch, Program, batch_size, modules
 from pyrovae.core.run import has_rows, run_program, set_rows
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.distributions.density import is_point, log_density

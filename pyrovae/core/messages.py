@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pyrovae.core.pair import Program, describe
+from pyrovae.core.program import Program, describe
 from pyrovae.core.sites import family_name, sample_sites, site_masks, unobserved_parts
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.density import is_density, is_factor

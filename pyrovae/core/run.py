@@ -13,7 +13,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from pyrovae.core.enumeration import EnumerateVectors
-from pyrovae.core.pair import Program, batch_size, innermost, inputs
+from pyrovae.core.program import Program, batch_size, innermost, inputs
 from pyrovae.core.rows import read_as_particles, repeat_rows, rows_trace
 from pyrovae.core.sites import PARTICLES
 from pyrovae.distributions.energies import as_energy

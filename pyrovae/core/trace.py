@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pyrovae.core.keys import drawn_keys, main_key
 from pyrovae.core.layout import settle_particles
-from pyrovae.core.pair import Program, batch_size
+from pyrovae.core.program import Program, batch_size
 from pyrovae.core.run import latents_trace, replay_trace, run_program
 from pyrovae.core.sites import (
     Scores,

@@ -9,7 +9,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from pyrovae.core.enumeration import is_enumerable
-from pyrovae.core.pair import Program, describe, inputs
+from pyrovae.core.program import Program, describe, inputs
 
 __all__ = ["Enumerated"]
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 
-from pyrovae.core.pair import Program, describe, inputs
+from pyrovae.core.program import Program, describe, inputs
 from pyrovae.errors import ContractError
 
 __all__ = ["TREATMENTS", "Labelled", "LabelledGuide", "LabelledModel", "RelaxedGuide", "RelaxedModel", "leading_labels"]

@@ -8,7 +8,8 @@ from typing import Any
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
-from pyrovae.core.pair import Pair, Program, describe, inputs, known_spec, remember_spec, signature
+from pyrovae.core.pair import Pair, known_spec, remember_spec
+from pyrovae.core.program import Program, describe, inputs, signature
 from pyrovae.distributions.density import mask_distribution
 from pyrovae.errors import ContractError
 

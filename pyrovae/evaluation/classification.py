@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
-from pyrovae.core.pair import PairLike, as_pair, describe, known_spec
+from pyrovae.core.pair import PairLike, as_pair, known_spec
+from pyrovae.core.program import describe
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import run_program
 from pyrovae.data import as_split

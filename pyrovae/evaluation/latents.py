@@ -14,7 +14,8 @@ from torch import Tensor
 from pyrovae.core.divergence import site_kl
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
-from pyrovae.core.pair import PairLike, Program, as_pair
+from pyrovae.core.pair import PairLike, as_pair
+from pyrovae.core.program import Program
 from pyrovae.core.sites import Site, mask_scores, sample_sites
 from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.distributions.density import is_density

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
-from pyrovae.core.pair import Batch, Pair, PairLike, as_pair
+from pyrovae.core.pair import Pair, PairLike, as_pair
+from pyrovae.core.program import Batch
 from pyrovae.core.trace import trace_pair
 from pyrovae.effects.missing import ObservedPart
 from pyrovae.errors import OptionError

@@ -12,7 +12,8 @@ from pyrovae.core.doors import as_pair_and_rows, batches
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import device_of, inference, private_random
 from pyrovae.core.messages import no_density
-from pyrovae.core.pair import Pair, PairLike, modules, open_run
+from pyrovae.core.pair import Pair, PairLike, open_run
+from pyrovae.core.program import modules
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import Data, Split, Stream
 from pyrovae.effects.labels import Labelled

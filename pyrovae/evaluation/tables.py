@@ -8,7 +8,8 @@ import pandas
 import torch
 
 from pyrovae.core.doors import as_pair_and_rows, batches
-from pyrovae.core.pair import Batch, PairLike, as_pair, open_run
+from pyrovae.core.pair import PairLike, as_pair, open_run
+from pyrovae.core.program import Batch
 from pyrovae.data import DataSpec
 from pyrovae.data.changes import log_jacobian
 from pyrovae.data.frames import as_frame

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pyrovae.core.inference import device_of, inference, private_random
 from pyrovae.core.keys import drawn_keys, write_values
-from pyrovae.core.pair import PairLike, as_pair, template
+from pyrovae.core.pair import PairLike, as_pair
+from pyrovae.core.program import template
 from pyrovae.data.split import hash_columns
 from pyrovae.errors import OptionError
 from pyrovae.evidence.ais import AIS

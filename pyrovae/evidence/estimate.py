@@ -20,7 +20,9 @@ from pyrovae.core.admission import Admission
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import inference, private_random
 from pyrovae.core.messages import masks_differ, mismatch_message, no_density
-from pyrovae.core.pair import Batch, Pair, PairLike, as_pair, buffers, known_spec, parameters
+from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec
+from pyrovae.core.parameters import buffers, parameters
+from pyrovae.core.program import Batch
 from pyrovae.core.sites import sample_sites, site_masks
 from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import as_split

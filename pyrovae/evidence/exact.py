@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pyrovae.core.pair import describe, inputs
+from pyrovae.core.program import describe, inputs
 from pyrovae.errors import ContractError
 from pyrovae.evidence.method import Job, Method
 from pyrovae.evidence.target import Target

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.core.contract import find_non_finite
-from pyrovae.core.pair import Program
+from pyrovae.core.program import Program
 from pyrovae.core.trace import trace_pair
 from pyrovae.errors import NonFiniteError, OptionError
 from pyrovae.evidence.method import Job, Method, refuse_worthless, require

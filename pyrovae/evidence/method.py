@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.compile import Code
-from pyrovae.core.pair import Batch, Program
+from pyrovae.core.program import Batch, Program
 from pyrovae.errors import NonFiniteError, OptionError
 from pyrovae.evidence.keeper import Keeper
 from pyrovae.registry import Registry

@@ -22,7 +22,7 @@ from pyrovae.core.contract import find_non_finite
 from pyrovae.core.enumeration import is_enumerable
 from pyrovae.core.inference import private_random
 from pyrovae.core.layout import settle_particles
-from pyrovae.core.pair import Program, batch_size
+from pyrovae.core.program import Program, batch_size
 from pyrovae.core.sites import Site, sample_sites, unobserved_parts, without_mask
 from pyrovae.core.sum_product import sum_out
 from pyrovae.core.trace import PairTrace, latents_trace, run_program

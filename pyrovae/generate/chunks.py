@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from pyrovae.compile import Code
-from pyrovae.core.pair import batch_size
+from pyrovae.core.program import batch_size
 
 __all__ = ["ROWS_PER_PASS", "map_rows"]
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
-from pyrovae.core.pair import Batch, PairLike, Program, as_pair, batch_size, describe, template
+from pyrovae.core.pair import PairLike, as_pair
+from pyrovae.core.program import Batch, Program, batch_size, describe, template
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import latents_trace, run_program
 from pyrovae.errors import ContractError, OptionError

@@ -11,7 +11,8 @@ from torch import Tensor
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.keys import drawn_keys
-from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair, batch_size, describe
+from pyrovae.core.pair import Pair, PairLike, as_pair
+from pyrovae.core.program import Batch, Program, batch_size, describe
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.effects.missing import ObservedPart

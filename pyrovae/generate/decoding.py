@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pyrovae.core.inference import inference
 from pyrovae.core.keys import drawn_keys
-from pyrovae.core.pair import PairLike, Program, as_pair, describe, template
+from pyrovae.core.pair import PairLike, as_pair
+from pyrovae.core.program import Program, describe, template
 from pyrovae.core.sites import Site
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks

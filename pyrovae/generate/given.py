@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyrovae.core.joint import draw_joint, draw_once, is_ordered, readers
 from pyrovae.core.keys import Source, WithoutPrior, drawn_keys, write_values
-from pyrovae.core.pair import Batch, Program, describe, inputs
+from pyrovae.core.program import Batch, Program, describe, inputs
 from pyrovae.core.sites import Site, mask_scores
 from pyrovae.distributions.density import is_factor
 from pyrovae.errors import ContractError, OptionError, PyrovaeError

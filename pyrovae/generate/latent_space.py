@@ -11,7 +11,8 @@ from torch import Tensor
 from pyrovae.core.doors import as_datum
 from pyrovae.core.inference import inference
 from pyrovae.core.keys import drawn_keys
-from pyrovae.core.pair import Batch, PairLike, Program, as_pair, template
+from pyrovae.core.pair import PairLike, as_pair
+from pyrovae.core.program import Batch, Program, template
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import latents_trace, run_program
 from pyrovae.errors import ContractError, OptionError, nearest

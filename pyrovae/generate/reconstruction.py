@@ -13,7 +13,8 @@ from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.keys import drawn_keys
 from pyrovae.core.layout import settle_particles
-from pyrovae.core.pair import Batch, Pair, PairLike, Program, as_pair, batch_size
+from pyrovae.core.pair import Pair, PairLike, as_pair
+from pyrovae.core.program import Batch, Program, batch_size
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.core.trace import run_program, trace_pair
 from pyrovae.errors import OptionError

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pyrovae.core.joint import draw_once, refuse_reader
 from pyrovae.core.keys import drawn_keys, write_values
-from pyrovae.core.pair import Program
+from pyrovae.core.program import Program
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.errors import ContractError, OptionError

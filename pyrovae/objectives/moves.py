@@ -9,7 +9,8 @@ import pyro
 import torch
 from torch import Tensor
 
-from pyrovae.core.pair import Program, note_askers, owned_parameters, parameter_scope, parameters
+from pyrovae.core.parameters import note_askers, owned_parameters, parameter_scope, parameters
+from pyrovae.core.program import Program
 from pyrovae.errors import ContractError, nearest
 from pyrovae.objectives.objective import Given, Objective, as_updates
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae.core.messages import mismatch_message, no_density
-from pyrovae.core.pair import Program
+from pyrovae.core.program import Program
 from pyrovae.core.sites import ScaleOf, Site, sample_sites
 from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.errors import ContractError, OptionError

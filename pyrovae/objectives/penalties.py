@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.core.keys import drawn_keys, main_key
-from pyrovae.core.pair import describe
+from pyrovae.core.program import describe
 from pyrovae.core.trace import PairTrace
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.objectives.elbo import ELBO, MeanField

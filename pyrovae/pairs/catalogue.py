@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pyrovae.core.pair import Pair, as_pair, remember, remember_spec
+from pyrovae.core.pair import Pair, as_pair, remember_spec
+from pyrovae.core.program import remember
 from pyrovae.data import DataSpec
 from pyrovae.data.spec import GREY_KINDS
 from pyrovae.distributions.likelihoods import named

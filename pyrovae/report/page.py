@@ -17,7 +17,8 @@ from torch import Tensor
 
 from pyrovae import generate, plots
 from pyrovae.core.inference import device_of, private_random
-from pyrovae.core.pair import Batch, Pair, open_run
+from pyrovae.core.pair import Pair, open_run
+from pyrovae.core.program import Batch
 from pyrovae.data import Split
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.evaluation import latents

@@ -22,7 +22,8 @@ from pyrovae.core.inference import inference
 from pyrovae.core.joint import readers
 from pyrovae.core.keys import drawn_keys
 from pyrovae.core.messages import mismatch_message
-from pyrovae.core.pair import Batch, Pair, PairLike, batch_size, inputs
+from pyrovae.core.pair import Pair, PairLike
+from pyrovae.core.program import Batch, batch_size, inputs
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.data import Split, Stream
 from pyrovae.distributions.density import is_density, is_factor

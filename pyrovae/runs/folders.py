@@ -16,7 +16,9 @@ from pyrovae import objectives, pairs
 from pyrovae.core.admission import to_pair
 from pyrovae.core.alone import alone
 from pyrovae.core.inference import inference, private_random
-from pyrovae.core.pair import Pair, PairLike, adopt, as_pair, modules, remember, remember_spec, set_folder_opener
+from pyrovae.core.pair import Pair, PairLike, as_pair, remember_spec, set_folder_opener
+from pyrovae.core.parameters import adopt
+from pyrovae.core.program import modules, remember
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
 from pyrovae.effects import observed_part

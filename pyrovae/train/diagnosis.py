@@ -8,7 +8,7 @@ import torch
 
 from pyrovae.core.admission import Admission
 from pyrovae.core.contract import find_non_finite
-from pyrovae.core.pair import Batch
+from pyrovae.core.program import Batch
 from pyrovae.core.trace import trace_pair
 from pyrovae.errors import NonFiniteError, PyrovaeError
 from pyrovae.files import random_states, set_random_states

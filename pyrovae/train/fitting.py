@@ -22,7 +22,9 @@ from pyrovae.core.admission import Admission, to_pair
 from pyrovae.core.alone import alone
 from pyrovae.core.contract import check_batch
 from pyrovae.core.inference import dtype_of
-from pyrovae.core.pair import Pair, Program, as_pair, known_spec, modules, remember_spec, take_over
+from pyrovae.core.pair import Pair, as_pair, known_spec, remember_spec
+from pyrovae.core.parameters import take_over
+from pyrovae.core.program import Program, modules
 from pyrovae.data import Data, Split, Stream, as_data
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.files import clear_folder, locked, make_folder, write_json

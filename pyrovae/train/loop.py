@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pyro
 
-from pyrovae.core.pair import parameter_scope
+from pyrovae.core.parameters import parameter_scope
 from pyrovae.files import random_states, set_random_states
 from pyrovae.train.callbacks import CallbackError, Callbacks
 from pyrovae.train.checkpoints import Checkpoints

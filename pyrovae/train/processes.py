@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pyrovae.core.inference import has_batch_norm
-from pyrovae.core.pair import Batch, Pair
+from pyrovae.core.pair import Pair
+from pyrovae.core.program import Batch
 from pyrovae.data.seeds import mix
 from pyrovae.errors import OptionError
 from pyrovae.objectives.moves import Survey

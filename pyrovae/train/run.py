@@ -10,7 +10,9 @@ from typing import Any
 import pandas
 import torch
 
-from pyrovae.core.pair import Pair, Program, buffers, parameters
+from pyrovae.core.pair import Pair
+from pyrovae.core.parameters import buffers, parameters
+from pyrovae.core.program import Program
 from pyrovae.data import Data
 from pyrovae.errors import RunError
 

@@ -15,7 +15,8 @@ from pyrovae.compile import CompiledStep, PyroStep
 from pyrovae.compile.graph import preserve_tensors
 from pyrovae.compile.optimizers import build_optimizers, build_scheduler
 from pyrovae.core.admission import to_pair
-from pyrovae.core.pair import Batch, buffers, parameter_scope, parameters
+from pyrovae.core.parameters import buffers, parameter_scope, parameters
+from pyrovae.core.program import Batch
 from pyrovae.data import Stream
 from pyrovae.data.seeds import mix
 from pyrovae.errors import DataError, OptionError

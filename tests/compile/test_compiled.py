@@ -17,7 +17,7 @@ from torch import nn
 
 import pyrovae as pv
 from pyrovae.compile import compiled
-from pyrovae.core.pair import buffers, parameters
+from pyrovae.core.parameters import buffers, parameters
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.objectives import OBJECTIVES
 from pyrovae.objectives.moves import prepare_objective

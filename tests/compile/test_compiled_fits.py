@@ -9,7 +9,7 @@ from fits import quiet, small
 
 import pyrovae as pv
 from pyrovae.compile import CompiledStep
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 from pyrovae.errors import NonFiniteError
 from pyrovae.files import load_state
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pyrovae.core.contract import check
-from pyrovae.core.pair import adopt, parameter_scope, parameters
+from pyrovae.core.parameters import adopt, parameter_scope, parameters
 from pyrovae.errors import ContractError, DataError, NonFiniteError
 
 X = torch.randn(12, 4)

@@ -11,7 +11,7 @@ from pyro.nn import PyroModule, PyroParam
 from torch import nn
 
 import pyrovae as pv
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 from pyrovae.errors import ContractError
 
 X = torch.randn(120, 2) @ torch.randn(2, 5) + 0.1 * torch.randn(120, 5)

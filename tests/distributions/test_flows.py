@@ -13,7 +13,7 @@ from torch import nn
 from torch.autograd.functional import jacobian
 
 import pyrovae as pv
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import run_program, trace_pair
 from pyrovae.data import DataSpec

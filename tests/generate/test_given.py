@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import pyrovae as pv
-from pyrovae.core.pair import remember
+from pyrovae.core.program import remember
 from pyrovae.data import DataSpec
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.generate import chunks

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pyrovae import generate
-from pyrovae.core.pair import remember
+from pyrovae.core.program import remember
 from pyrovae.data import DataSpec
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.generate import chunks, reconstruction

@@ -16,7 +16,8 @@ from repeats import joined, repeat_loss
 
 import pyrovae as pv
 from pyrovae import objectives
-from pyrovae.core.pair import inputs, parameters
+from pyrovae.core.parameters import parameters
+from pyrovae.core.program import inputs
 from pyrovae.core.trace import trace_pair
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds

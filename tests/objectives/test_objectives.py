@@ -12,7 +12,7 @@ from pyro import poutine
 from repeats import repeat_loss
 
 from pyrovae import objectives
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 from pyrovae.core.trace import trace_pair
 from pyrovae.errors import ContractError, OptionError
 

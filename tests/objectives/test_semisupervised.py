@@ -14,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 import pyrovae as pv
 from pyrovae import objectives
 from pyrovae.compile.step import Step
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 from pyrovae.data import DataSpec
 from pyrovae.effects.labels import Labelled
 from pyrovae.errors import ContractError, OptionError

@@ -15,7 +15,7 @@ from steppers import step_of
 from torch import nn
 
 import pyrovae as pv
-from pyrovae.core.pair import owned_parameters, parameters
+from pyrovae.core.parameters import owned_parameters, parameters
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.files import load_state, read_json, save_state, write_json
 from pyrovae.objectives import ELBO, Given, Objective, Terms, Update

@@ -12,7 +12,7 @@ from tiny_pairs import ROWS, build, digits
 import pyrovae as pv
 from pyrovae import guides, models
 from pyrovae.core.inference import precision_context
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 from pyrovae.data.spec import GREY_KINDS
 from pyrovae.files import load_state
 from pyrovae.objectives import Given

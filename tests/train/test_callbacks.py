@@ -13,7 +13,7 @@ import torch
 from fits import RESUMED, assert_same, comparable, quiet, small, state
 
 import pyrovae as pv
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 from pyrovae.errors import OptionError, RunError
 from pyrovae.files import load_state
 from pyrovae.train import Callback, EarlyStopping, Logger, ProgressBar

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import pyrovae as pv
 from pyrovae.core.inference import precision_context
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from torch import nn
 import pyrovae as pv
 from pyrovae.compile import CompiledStep
 from pyrovae.compile.step import Step
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 from pyrovae.errors import OptionError
 from pyrovae.files import load_state
 

@@ -19,7 +19,7 @@ import pyrovae as pv
 from benchmarks.speed.contenders.hand import hand_written
 from benchmarks.speed.rows import Row
 from pyrovae.compile.optimizers import build_optimizer
-from pyrovae.core.pair import adopt, parameter_scope, parameters
+from pyrovae.core.parameters import adopt, parameter_scope, parameters
 from pyrovae.objectives import Given, get
 
 __all__ = ["CONTENDERS", "Contender", "Missing", "Setup", "backend", "registered", "stock_elbos"]

@@ -19,7 +19,7 @@ import pyrovae as pv
 from benchmarks.speed.row import alternate
 from pyrovae import objectives
 from pyrovae.compile.step import Step
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 
 __all__ = ["Measurement", "PlainM2"]
 

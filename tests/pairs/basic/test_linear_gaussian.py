@@ -7,7 +7,7 @@ import torch
 from making import made
 
 import pyrovae as pv
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 
 
 def test_the_elbo_is_log_p_of_x(grey):

@@ -9,7 +9,7 @@ import torch
 from exact import quadrature
 
 import pyrovae as pv
-from pyrovae.core.pair import parameters
+from pyrovae.core.parameters import parameters
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import DataSpec
