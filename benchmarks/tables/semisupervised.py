@@ -84,8 +84,17 @@ class Methods:
         found = classes.error(pair, data)
         if chosen["pixels"] != "grey":
             grey = pv.data.load(self.options.data, binarization="none")
-            found["grey_error"] = classes.error(pair, grey)["error"]
+            found["grey_error"] = classes.error(of_grey(pair, grey.spec), grey)["error"]
         return {**found, "seconds": classes.seconds(run) + extra, "bound": run.records[-1]["train"]}
+
+
+def of_grey(pair: pv.Pair, spec: pv.data.DataSpec) -> pv.Pair:
+    """The trained networks under the cross-entropy of grey pixels, in place of the Bernoulli of binary ones."""
+    options = {**pair.recipe["options"], "likelihood": "bernoulli-grey"}
+    grey = pv.pairs.get(pair.recipe["name"])(spec, **options)
+    grey.model.load_state_dict(pair.model.state_dict())
+    grey.guide.load_state_dict(pair.guide.state_dict())
+    return grey
 
 
 def run(job: Job) -> None:

@@ -20,7 +20,8 @@ from pyrovae.compile.roll import compile_rolled
 from pyrovae.compile.step import Batches, Grads, Step, as_batches
 from pyrovae.compile.update import UPDATES, traceable, update_state, written
 from pyrovae.core.alone import alone
-from pyrovae.core.parameters import buffers
+from pyrovae.core.keys import drawn_keys
+from pyrovae.core.parameters import buffers, parameter_scope
 from pyrovae.core.program import modules
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.objectives import Update
@@ -75,6 +76,8 @@ class CompiledStep(Step):
         began = time.perf_counter()
         self._modules, self._others, self._lrs_are = modules(self.model, self.guide), set(), None
         batches = as_batches(batch)
+        with parameter_scope(self.model, self.guide):
+            drawn_keys(self.model, batches[0], given=batches[0])  # which values have to be looked at for, and a trace cannot
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's, about what it uses itself

@@ -104,17 +104,16 @@ def moved_readers(model: Program, batch: Mapping[str, Tensor], held: Mapping[str
 @contextmanager
 def _moved(model: Program) -> Iterator[None]:
     """The model with parameters a little moved, so that none that begins at zero hides what depends on it."""
-    params = [p for module in modules(model) for p in module.parameters()]
-    held = [p.detach().clone() for p in params]
+    params = [p for module in modules(model) for p in module.parameters() if p.is_floating_point()]
+    held = [p.data for p in params]
     with torch.no_grad(), torch.random.fork_rng():
         for p in params:
-            p.add_(0.1 * torch.randn_like(p)) if p.is_floating_point() else None
+            p.data = p.data + 0.1 * torch.randn_like(p)  # another tensor: views of the parameters elsewhere stay as they are
     try:
         yield
     finally:
-        with torch.no_grad():
-            for p, value in zip(params, held, strict=True):
-                p.copy_(value)
+        for p, value in zip(params, held, strict=True):
+            p.data = value
 
 
 def _others(value: Tensor) -> list[Tensor]:

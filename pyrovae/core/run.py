@@ -17,6 +17,7 @@ from pyrovae.core.program import Program, batch_size, innermost, inputs
 from pyrovae.core.rows import read_as_particles, repeat_rows, rows_trace
 from pyrovae.core.sites import PARTICLES
 from pyrovae.distributions.energies import as_energy
+from pyrovae.errors import PyrovaeError
 
 __all__ = ["energies", "has_rows", "latents_trace", "replay_trace", "run_program", "set_energies", "set_rows"]
 
@@ -97,7 +98,10 @@ def run_program(
     run = run if values is None else values(run)
     run = run if replay is None else poutine.replay(run, trace=replay)  # outside of enumeration, as pyro.markov needs it
     run = run if given is None else poutine.condition(run, data=dict(given))
-    trace = poutine.trace(run).get_trace(**arguments)
+    try:
+        trace = poutine.trace(run).get_trace(**arguments)
+    except PyrovaeError as error:  # to which Pyro has added a table of shapes
+        raise (error.__cause__ if isinstance(error.__cause__, PyrovaeError) else error) from None
     return read_as_particles(trace, num_particles) if num_particles is not None and rows else trace
 
 

@@ -48,10 +48,7 @@ def draw_sites(
     """
     held, sources = held or {}, sources or {}
     batch = write_values(batch, sources, held)
-    try:
-        return draw_joint(model, batch, held, sources) if again else draw_once(model, batch, held)
-    except ContractError as error:  # of a model without a prior; Pyro adds a table of shapes
-        raise ContractError(str(error).partition("\n")[0]) from None
+    return draw_joint(model, batch, held, sources) if again else draw_once(model, batch, held)
 
 
 def example_sites(model: Program, batch: Mapping[str, Tensor]) -> dict[str, Site]:

@@ -71,7 +71,7 @@ def test_pseudo_inputs_keep_their_range_and_start_where_asked():
     assert (real.model.prior.pseudo_inputs() < -2).all()
     with pytest.raises(ValueError, match="no pseudo_range is called 'tanh'"):
         pv.pairs.vamp_vae(SPEC, pseudo_range="tanh")
-    with pytest.raises(ValueError, match="pseudo_inputs is 0; expected at least 1"):
+    with pytest.raises(ValueError, match="pseudo_inputs is 0; expected a whole number of at least 1"):
         pv.pairs.vamp_vae(SPEC, pseudo_inputs=0)
 
 

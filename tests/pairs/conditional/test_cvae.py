@@ -88,7 +88,7 @@ def test_what_completion_refuses():
     with pytest.raises(ContractError, match="site 'a' depends on x"):
         pv.complete(pair, data.test[:3])
     assert pv.impute(pair, data.test[:3], 5).shape == (3, 8, 8)
-    with pytest.raises(ContractError, match="no 'mask'"):
+    with pytest.raises(ContractError, match="takes mask, which the batch lacks"):
         pv.impute(pair, {"x": data.test["x"][:3]})
     with pytest.raises(OptionError, match="num_steps 0"):
         pv.complete(pair, data.test[:3], num_steps=0)
