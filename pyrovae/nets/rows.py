@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 __all__ = ["RowFeatures"]
 
@@ -37,7 +36,8 @@ class RowFeatures(nn.Module):
         for i, (kind, size) in enumerate(zip(self.kinds, self.sizes, strict=True)):
             column = x[..., i : i + 1]
             if size is not None:
-                column = one_hot(column.squeeze(-1).round().long().clamp(0, size - 1), size).to(torch.get_default_dtype())
+                classes = torch.arange(size, device=column.device)
+                column = (column.round().clamp(0, size - 1) == classes).to(torch.get_default_dtype())
             elif kind in ("count", "positive"):
                 column = torch.log1p(column)
             features.append(column if mask is None else column * mask[..., i : i + 1])
