@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from pyrovae.compile.graph import compile_graph, first_line, preserve_tensors, trace_graph
+from pyrovae.compile.graph import compile_graph, first_line, nodes_so_far, preserve_tensors, trace_graph
 from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, matmul_backend
 from pyrovae.compile.products import merge_products
 from pyrovae.compile.roll import compile_rolled
@@ -299,9 +298,3 @@ class CompiledStep(Step):
                     state[name].copy_(torch.where(go, value, state[name]))
         self._move_nodes += nodes_so_far() - before
         return finite
-
-
-def nodes_so_far() -> int:
-    """How many nodes the graph that is being traced has."""
-    mode = get_proxy_mode()
-    return 0 if mode is None else len(mode.tracer.graph.nodes)

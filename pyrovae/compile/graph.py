@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
 
-__all__ = ["compile_graph", "first_line", "trace_graph", "preserve_tensors"]
+__all__ = ["compile_graph", "first_line", "nodes_so_far", "trace_graph", "preserve_tensors"]
 
 Function = Callable[..., Any]
 aten = torch.ops.aten
@@ -61,6 +61,12 @@ def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphM
     graph.lint()
     graph_module.recompile()
     return graph_module, [tensor for _, tensor in captured.values()]
+
+
+def nodes_so_far() -> int:
+    """How many nodes the graph that is being traced has."""
+    mode = get_proxy_mode()
+    return 0 if mode is None else len(mode.tracer.graph.nodes)
 
 
 @contextmanager

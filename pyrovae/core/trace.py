@@ -68,15 +68,10 @@ class PairTrace:
     program: Program | None = None
 
     @property
-    def key(self) -> str:
-        """The key of the batch that the data are: x, or what the first observed site of the model is given."""
-        assert self.program is not None
-        return main_key(drawn_keys(self.program, self.batch, given=self.batch))
-
-    @property
     def data(self) -> Tensor:
-        """The data, (B, *shape)."""
-        return self.batch[self.key]
+        """The data, (B, *shape): x, or the key that the first observed site of the model is given."""
+        assert self.program is not None
+        return self.batch[main_key(drawn_keys(self.program, self.batch, given=self.batch))]
 
     @cached_property
     def model_sites(self) -> dict[str, Site]:

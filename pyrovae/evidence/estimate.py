@@ -146,8 +146,7 @@ def stream(
         if code is not None:
             code.products |= products
     done = sum(len(part["value"]) for part in parts)
-    admit = Admission(pair)
-    bar = _progress_bar(method, len(split), done, progress)
+    admit, bar = Admission(pair), _progress_bar(method, len(split), done, progress)
     with inference(pair, precision, seed) as device, bar, pyro.validation_enabled(False):
         for number, batch in enumerate(split.batches(size)):
             if number < len(parts):

@@ -151,10 +151,16 @@ def fit(
     compile_if_worthwhile(training)
     if out is not None and (processes is None or processes.rank == 0):  # last, so that what is refused leaves no folder
         run.path = make_folder(out, CHECKPOINT, LEFTOVERS)
-    with locked(run.path):
-        if run.path is not None:
-            clear_folder(make_folder(run.path, CHECKPOINT, LEFTOVERS))
-            write_json(run.path / CONFIG, config)
+    return _train(training, config, progress)
+
+
+def _train(training: Training, config: dict[str, Any], progress: bool) -> Run:
+    """Train in the run's folder, which nobody else trains in."""
+    path = training.run.path
+    with locked(path):
+        if path is not None:
+            clear_folder(make_folder(path, CHECKPOINT, LEFTOVERS))
+            write_json(path / CONFIG, config)
         return Loop(training, progress).train()
 
 
