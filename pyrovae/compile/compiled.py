@@ -19,6 +19,7 @@ from pyrovae.compile.roll import compile_rolled
 from pyrovae.compile.step import Batches, Grads, Step, as_batches
 from pyrovae.compile.update import UPDATES, traceable, update_state, written
 from pyrovae.core.alone import alone
+from pyrovae.core.inference import evaluation_mode
 from pyrovae.core.keys import drawn_keys
 from pyrovae.core.parameters import buffers, parameter_scope
 from pyrovae.core.program import modules
@@ -75,8 +76,8 @@ class CompiledStep(Step):
         began = time.perf_counter()
         self._modules, self._others, self._lrs_are = modules(self.model, self.guide), set(), None
         batches = as_batches(batch)
-        with parameter_scope(self.model, self.guide):
-            drawn_keys(self.model, batches[0], given=batches[0])  # which values have to be looked at for, and a trace cannot
+        with parameter_scope(self.model, self.guide), evaluation_mode(self.model, self.guide):
+            drawn_keys(self.model, batches[0], given=batches[0])  # by values, which cannot be looked at while tracing
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's, about what it uses itself
@@ -102,8 +103,7 @@ class CompiledStep(Step):
         if self.backend == "eager":
             return super().__call__(batch, schedule)
         batches = as_batches(batch)
-        signature = self._signature_of(batches)
-        if signature != self._signature:
+        if (signature := self._signature_of(batches)) != self._signature:
             if signature not in self._others:
                 self._others.add(signature)
                 log.info("batches of other shape, type or mode than the compiled step's run eagerly: %s", signature)

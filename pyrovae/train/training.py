@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -55,7 +56,8 @@ class Training:
         self.epoch_steps = self.train_data.num_batches(settings.batch_size)
         self.total_steps = run.total_steps = settings.steps or settings.epochs * self.epoch_steps
         self.schedules = build_schedules(settings.schedule, settings.kl_warmup, objective, self.epoch_steps)
-        run.warm_from = warm_from(self.schedules, self.epoch_steps, self.total_steps)
+        warm = warm_from(self.schedules, self.epoch_steps, self.total_steps)
+        run.warm_from = max(warm, math.ceil(settings.kl_warmup * self.epoch_steps))
         moved = self._moved()
         self.optimizers = build_optimizers(
             objective, moved, settings.optimizer, settings.lr, settings.optimizer_options, settings.optimizers

@@ -269,6 +269,7 @@ def test_a_run_reads_other_files_as_its_own_and_says_when_its_own_have_changed(t
     pv.fit(pair, data, epochs=1, out=tmp_path / "run", progress=False, tensorboard=False)
     other = pv.load(tmp_path / "run", data=tmp_path / "b.npz").data
     assert other.spec.keys == pv.load(tmp_path / "run").data.spec.keys and other.train.grey == data.train.grey
+    caplog.clear()
     with caplog.at_level(logging.WARNING, logger="pyrovae"):
         pv.load(tmp_path / "run")
         assert not caplog.text
@@ -282,6 +283,7 @@ def test_a_run_reads_other_files_as_its_own_and_says_when_its_own_have_changed(t
 def test_a_file_that_is_read_in_part_is_said_to_be(tmp_path, caplog):
     np.savez(tmp_path / "one.npz", x=RNG.random((40, 3)))
     np.savez(tmp_path / "parts.npz", x_train=RNG.random((40, 3)), x_test=RNG.random((9, 3)))
+    caplog.clear()
     with caplog.at_level(logging.WARNING, logger="pyrovae"):
         assert len(as_split(tmp_path / "parts.npz")) == 9 and len(as_split("digits")) == 250 and not caplog.text
         assert len(as_split(tmp_path / "one.npz")) == 4

@@ -49,7 +49,9 @@ def mass(fn, transform):
     """The integral of the density over the reals that the transform bends onto its support."""
     u = torch.linspace(-80, 80, 100_001, dtype=torch.float64)
     z = transform(u)
-    fn._validate_args = False
+    inner = fn
+    while inner is not None:
+        inner._validate_args, inner = False, getattr(inner, "base_dist", None)
     score = fn.log_prob(z) + transform.log_abs_det_jacobian(u, z)
     return float(score.nan_to_num(-math.inf).exp().sum() * 160 / 100_000)
 

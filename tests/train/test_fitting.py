@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import pyrovae as pv
 from pyrovae.core.inference import precision_context
 from pyrovae.core.parameters import parameters
+from pyrovae.errors import OptionError
 
 
 @pytest.mark.parametrize(
@@ -243,3 +244,41 @@ def test_plain_functions_train_apart_from_the_global_store_and_save(tmp_path):
     again = pv.load(tmp_path / "run", pair=other, data=x)
     torch.testing.assert_close(pv.log_evidence(pair, x[:9]).value, pv.log_evidence(other, x[:9]).value)
     assert again.stopped == "finished"
+
+
+def test_the_best_epoch_waits_for_the_end_of_the_warmup(few):
+    for warming in ({"kl_warmup": 6}, {"schedule": {"beta": "linear:start=0,end=1,epochs=6"}}):
+        run = quiet(small(few), few, epochs=10, patience=1, batch_size=100, **warming)
+        assert run.best_epoch >= 6 and run.records[run.best_epoch - 1]["beta"] == 1.0
+    short = quiet(small(few), few, epochs=2, patience=1, kl_warmup=6)
+    assert short.best_epoch is None and short.weights == "last"
+
+
+@pytest.mark.parametrize(
+    ("objective", "named"),
+    [
+        ("elbo:beta=nan", "beta is nan"),
+        ("elbo:free_bits=inf", "free_bits is inf"),
+        ("elbo:free_bits_per=dimension", "free_bits_per is 'dimension', which goes with free_bits"),
+        ("elbo:gamma=3", "gamma is 3, which goes with capacity"),
+        ("renyi:alpha=nan", "alpha is nan"),
+        ("iwae:num_particles=0", "num_particles is 0; expected a whole number of at least 1"),
+    ],
+)
+def test_options_that_are_no_numbers_or_do_nothing_are_refused(objective, named):
+    with pytest.raises(OptionError, match=named):
+        pv.objectives.get(objective)
+
+
+@pytest.mark.parametrize("options", [{"latent_dim": 0}, {"latent_dim": 2.5}, {"hidden": [0]}, {"scale": float("nan")}])
+def test_sizes_and_scales_of_recipes_have_their_range(options, few):
+    with pytest.raises(OptionError, match=f"{next(iter(options))} is .*; expected "):
+        pv.pairs.vae(few.spec, **options)
+
+
+def test_resume_refuses_what_it_would_not_keep(few, tmp_path):
+    quiet(small(few), few, steps=1, out=tmp_path / "run")
+    for name, value in {"objective": "iwae:num_particles=5", "optimizer": "SGD", "schedule": {"beta": 0.5}}.items():
+        with pytest.raises(OptionError, match=f"{name} is .*goes on exactly with {name}="):
+            pv.resume(tmp_path / "run", data=few, steps=2, progress=False, **{name: value})
+    assert pv.resume(tmp_path / "run", data=few, steps=2, progress=False, objective="elbo").step == 2
