@@ -89,15 +89,15 @@ def build_schedules(
 
 
 def warm_from(schedules: Mapping[str, Schedule], epoch_steps: int, total_steps: int) -> int:
-    """The step of the first epoch's end from which the scheduled weight of the KL stands at its last value; 0 without one.
+    """The step of the first epoch's end whose last step had the last value of the KL's scheduled weight; 0 without one.
 
     >>> warm_from({"beta": lambda step: min(1.0, step / 5)}, epoch_steps=2, total_steps=10)
     6
     """
     ends = [*range(epoch_steps, total_steps, epoch_steps), total_steps]
     for schedule in (schedules[option] for option in ("beta", "capacity") if option in schedules):
-        last = schedule(total_steps)
-        moving = [step for step in ends if schedule(step) != last]
+        last = schedule(total_steps - 1)
+        moving = [step for step in ends if schedule(step - 1) != last]
         ends = [step for step in ends if not moving or step > moving[-1]]
     return ends[0] if schedules else 0
 
@@ -107,7 +107,9 @@ def build(option: str, chosen: Any, epoch_steps: int, objective: Objective | Non
     if isinstance(chosen, (int, float)) and not isinstance(chosen, bool):
         chosen = {"name": "constant", "value": chosen}
     if callable(chosen):
-        return checked(option, chosen)
+        schedule = checked(option, chosen)
+        schedule(0)  # what it begins with is refused before anything else is asked of it
+        return schedule
     name, options = parse_choice(chosen, f"schedule of {option}")
     if name not in SCHEDULES:
         raise nearest(f"schedule of {option}", str(name), SCHEDULES)
