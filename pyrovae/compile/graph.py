@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +46,7 @@ def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphM
     graph = graph_module.graph
     if hidden := HIDDEN_WRITERS & {node.target for node in graph.nodes}:
         raise RuntimeError(f"{hidden.pop()} writes buffers that a traced graph would not know of")
+    _fail_by_nan(graph)
     graph.eliminate_dead_code()
     captured: dict[tuple, tuple[fx.Node, Tensor]] = {}
     last = [node for node in graph.nodes if node.op == "placeholder"][-1]
@@ -61,6 +64,28 @@ def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphM
     graph.lint()
     graph_module.recompile()
     return graph_module, [tensor for _, tensor in captured.values()]
+
+
+def _fail_by_nan(graph: fx.Graph) -> None:
+    """A factorization that fails gives NaN, which ends the step, instead of raising an error, which Inductor cannot compile."""
+
+    def call(target: Function, args: tuple, value: Tensor) -> fx.Node:
+        node = graph.call_function(target, args)
+        node.meta["val"] = value
+        return node
+
+    for check in graph.find_nodes(op="call_function", target=aten._linalg_check_errors.default):
+        info = check.args[0]  # not 0 where it failed
+        for output in [user for user in info.args[0].users if user.meta["val"].is_floating_point()]:
+            value = output.meta["val"]
+            with graph.inserting_before(output.next):
+                failed = call(operator.getitem, info.args, info.meta["val"])
+                failed = call(aten.ne.Scalar, (failed, 0), info.meta["val"] != 0)
+                while failed.meta["val"].dim() < value.dim():
+                    failed = call(aten.unsqueeze.default, (failed, -1), failed.meta["val"].unsqueeze(-1))
+                filled = call(aten.masked_fill.Scalar, (output, failed, math.nan), value)
+            output.replace_all_uses_with(filled, lambda user, filled=filled: user is not filled)
+        graph.erase_node(check)
 
 
 def nodes_so_far() -> int:
