@@ -20,7 +20,7 @@ from benchmarks.lab.entry import SEEDS, Entry, Job, Option, Spend
 from benchmarks.lab.records import Row
 from benchmarks.tables import classes
 
-__all__ = ["ENTRY"]
+__all__ = ["ENTRY", "is_real", "made"]
 
 METHODS = ("mean and mode", "IterativeImputer", "table-vae")
 HIDDEN = 0.2  # of the values that a table has
@@ -45,12 +45,12 @@ def fair() -> pandas.DataFrame:
     return frame.assign(**levels, **names)
 
 
-def made() -> pandas.DataFrame:
-    """120 rows of one hidden number, which no package is needed for."""
+def made(rows: int = 120) -> pandas.DataFrame:
+    """Rows of one hidden number, which no package is needed for."""
     rng = np.random.default_rng(0)
-    z = rng.normal(size=120)
-    group = np.digitize(z + 0.3 * rng.normal(size=120), [-0.5, 0.5])
-    columns = {"a": 3 * z + rng.normal(size=120), "b": 5 - 2 * z + rng.normal(size=120)}
+    z = rng.normal(size=rows)
+    group = np.digitize(z + 0.3 * rng.normal(size=rows), [-0.5, 0.5])
+    columns = {"a": 3 * z + rng.normal(size=rows), "b": 5 - 2 * z + rng.normal(size=rows)}
     names = np.array(["low", "fair", "high"])
     return pandas.DataFrame({**columns, "c": names[group], "d": pandas.Categorical(names[group], names, ordered=True)})
 
