@@ -101,8 +101,9 @@ def cell(name: str, seed: int, options: argparse.Namespace) -> Row:
     data = load(form)
     torch.manual_seed(seed)
     pair = recipe.build(data.spec)
-    shared = {"validate": False, "progress": False, "compile": not options.eager}
-    run = finished(pv.fit(pair, data, epochs=options.epochs, seed=seed, callbacks=[Deadline(options.seconds)], **shared))
+    shared = {"epochs": options.epochs, "seed": seed, "validate": False, "progress": False, "compile": not options.eager}
+    alike = {"callbacks": [Deadline(options.seconds / (1 + len(pair.stages)))]}
+    run = finished(pv.fit_stages(pair, data, stage_options=alike, **alike, **shared))
     return {"epochs": len(run.records)} | (hold_table if form == "table" else hold)(run, data, recipe, seed, options.samples)
 
 

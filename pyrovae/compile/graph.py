@@ -67,7 +67,7 @@ def trace_graph(function: Function, inputs: Sequence[Tensor]) -> tuple[fx.GraphM
 
 
 def _fail_by_nan(graph: fx.Graph) -> None:
-    """A factorization that fails gives NaN, which ends the step, instead of raising an error, which Inductor cannot compile."""
+    """A factorization that fails gives NaN, which ends the step, where it raised an error, which Inductor cannot compile."""
 
     def call(target: Function, args: tuple, value: Tensor) -> fx.Node:
         node = graph.call_function(target, args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +54,13 @@ class Pair:
     def __post_init__(self) -> None:
         for stage in self.stages:
             set_trainable(stage, False)
+        object.__setattr__(self, "_stages_as_built", tuple(_checksum(stage) for stage in self.stages))
+
+    @property
+    def untrained_stages(self) -> list[Pair]:
+        """The stages whose parameters are as they were when the pair was made."""
+        then: tuple[float, ...] = getattr(self, "_stages_as_built", ())
+        return [stage for stage, was in zip(self.stages, then, strict=True) if _checksum(stage) == was]
 
     def __reduce__(self) -> tuple[Any, ...]:
         given = (getattr(self, each.name) for each in fields(self))
@@ -99,6 +107,11 @@ def set_trainable(pair: Pair, trainable: bool) -> None:
     """Let the parameters of a pair be trained, or stand still."""
     for parameter in parameters(pair.model, pair.guide).values():
         parameter.requires_grad_(trainable)
+
+
+def _checksum(pair: Pair) -> float:
+    """The sum of all parameters' values, which any step changes."""
+    return sum(float(value.detach().double().sum()) for value in parameters(pair.model, pair.guide).values())
 
 
 class HasPair(Protocol):
@@ -169,6 +182,7 @@ def told_keys(model: Program) -> Mapping[str, str]:
 def restored(store: dict[str, Any] | None, *given: Any) -> Pair:
     """The pair of a copy or a pickle, with the parameters that its programs made by ``pyro.param``."""
     pair = Pair(*given)
+    object.__setattr__(pair, "_stages_as_built", (math.nan,) * len(pair.stages))  # whether they were trained is not known
     if store is not None:
         set_store(store, pair.model, pair.guide)
     return pair

@@ -142,6 +142,7 @@ def fit(
     settings = replace(settings, device=resolve_device(device if processes is None else processes.device))
     _check_together(settings, objective, data)
     _take_over(pair, data)
+    _say_of_stages(pair)
     _say_of_kinds(pair, data)
     remember_spec(pair, data.spec)
     prepare(pair, data, objective, settings)
@@ -201,6 +202,17 @@ def _take_over(pair: Pair, data: Data) -> None:
         log.warning(
             "training goes on from what Pyro's parameter store holds of %s; pyro.clear_param_store() before fit starts anew.",
             ", ".join(names),
+        )
+
+
+def _say_of_stages(pair: Pair) -> None:
+    """Warn of stages that stand still in the pair without having been trained."""
+    if untrained := pair.untrained_stages:
+        log.warning(
+            "the pair is built on %d of %d stages (pair.stages) whose parameters stand still in it, and are those that it was "
+            "made with: train them first, pyrovae.fit_stages(pair, data).",
+            len(untrained),
+            len(pair.stages),
         )
 
 

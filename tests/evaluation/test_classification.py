@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pyro
@@ -124,7 +125,7 @@ def test_latent_dimensions_out_of_use_do_not_drown_the_others(classifier):
 
 
 # ------------------------------------------------------------------------------------------------ stages
-def test_stages_stand_still_in_the_pair_that_is_built_on_them(tmp_path):
+def test_stages_stand_still_in_the_pair_that_is_built_on_them(tmp_path, caplog):
     data = pv.data.load("digits", transforms=["few-labels:num_labels=50"])
     sizes = {"latent_dim": 2, "hidden": [10], "feature_dim": 3, "feature_hidden": [10]}
 
@@ -137,6 +138,9 @@ def test_stages_stand_still_in_the_pair_that_is_built_on_them(tmp_path):
         return pair, first, run
 
     pair, first, run = train(tmp_path / "run")
+    assert "stages" not in caplog.text and not pair.untrained_stages and not copy.deepcopy(pair).untrained_stages
+    pv.fit(pv.pairs.m1_m2(data.spec, **sizes), data, steps=1, progress=False)
+    assert "built on 1 of 1 stages (pair.stages) whose parameters stand still in it, and are those that it was" in caplog.text
     stage = pv.load(tmp_path / "run-stage-1")
     assert stage.pair.recipe["name"] == "m1" and len(stage.history) == 3 and len(run.history) == 2
     for name, parameter in pair.guide.features.named_parameters(prefix="encoder"):
