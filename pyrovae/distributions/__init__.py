@@ -11,10 +11,13 @@ from pyrovae.distributions.flows import Flow, FlowDistribution
 from pyrovae.distributions.gaussian_mixture import GaussianMixture
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
 from pyrovae.distributions.ordinal import Ordinal
+from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
 from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
 
 __all__ = [
+    "RBM",
     "Beta",
+    "BoltzmannMachine",
     "ColourMixture",
     "Columns",
     "DiscretizedLogistic",
@@ -26,6 +29,7 @@ __all__ = [
     "GreyBernoulli",
     "LevelsCategorical",
     "LogNormal",
+    "LogNormalizer",
     "Multinomial",
     "NegativeBinomial",
     "Ordinal",

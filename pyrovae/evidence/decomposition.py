@@ -13,6 +13,7 @@ from pyrovae.data import as_split
 from pyrovae.evidence.estimate import log_evidence, stream
 from pyrovae.evidence.evidence import Evidence, mean_and_error
 from pyrovae.evidence.gaussian import Refined
+from pyrovae.evidence.normalizers import normalizers_of
 from pyrovae.plots import gap_bars
 
 if TYPE_CHECKING:
@@ -138,8 +139,9 @@ def gaps(
     data = as_split(data, known_spec(pair))
     refining = Refined(num_steps=num_steps)
     columns = stream(pair, data, refining, **shared)
+    told = {**refining.options(), "seed": seed}
     return Gaps(
         log_evidence(pair, data, num_samples=num_samples, **shared),
-        Evidence.of(columns, refining.name, refining.bound, {**refining.options(), "seed": seed}),
+        Evidence.of(columns, refining.name, refining.bound, told, normalizers_of(pair, data.batches(1))),
         log_evidence(pair, data, method="ais", **{**shared, **(ais or {})}),
     )

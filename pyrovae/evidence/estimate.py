@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -21,23 +20,22 @@ from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import inference, private_random
 from pyrovae.core.messages import masks_differ, mismatch_message, no_density
 from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec
-from pyrovae.core.parameters import buffers, parameters
 from pyrovae.core.program import Batch
 from pyrovae.core.sites import sample_sites, site_masks
 from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import as_split
 from pyrovae.data.seeds import mix
-from pyrovae.data.split import hash_columns
 from pyrovae.distributions.supports import inside
-from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError, RunError
+from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError
 from pyrovae.evidence.ais import AIS, SMC
 from pyrovae.evidence.bridge import Bridge
+from pyrovae.evidence.checkpoint import fingerprint, resume_run, save_run
 from pyrovae.evidence.evidence import Evidence
 from pyrovae.evidence.exact import Exact
 from pyrovae.evidence.importance import Importance
 from pyrovae.evidence.keeper import Keeper
 from pyrovae.evidence.method import Job, Method, require
-from pyrovae.files import clear_temporary, load_state, save_state
+from pyrovae.evidence.normalizers import normalizers_of
 from pyrovae.registry import Registry
 
 __all__ = ["METHODS", "log_evidence", "stream"]
@@ -110,8 +108,10 @@ def log_evidence(
     """
     pair = as_pair(pair)
     chosen = METHODS[method].build(options)
+    data = as_rows(pair, data)
     columns = stream(pair, data, chosen, batch_size, max_rows, seed, progress, checkpoint, precision, compile)
-    return Evidence.of(columns, chosen.name, chosen.bound, {**chosen.options(), "seed": seed})
+    told = {**chosen.options(), "seed": seed}
+    return Evidence.of(columns, chosen.name, chosen.bound, told, normalizers_of(pair, data.batches(1)))
 
 
 def stream(
@@ -132,7 +132,7 @@ def stream(
     """
     require("batch_size", batch_size, 1)
     require("max_rows", max_rows, 1)
-    split = data if hasattr(data, "batches") and hasattr(data, "fingerprint") else as_split(data, known_spec(pair))
+    split = as_rows(pair, data)
     size = method.batch_size(batch_size, max_rows)
     parts: list[dict[str, Tensor]] = []
     held, keeper = None, None
@@ -141,8 +141,8 @@ def stream(
     identity = {"method": method.name, **method.options(), "seed": seed, "size": size, "max_rows": max_rows}
     identity |= {"precision": precision, "compiled": code is not None}
     if checkpoint is not None:
-        identity["of"] = _fingerprint(pair, split)
-        parts, held, products = _resume(Path(checkpoint), identity)
+        identity["of"] = fingerprint(pair, split)
+        parts, held, products = resume_run(Path(checkpoint), identity)
         if code is not None:
             code.products |= products
     done = sum(len(part["value"]) for part in parts)
@@ -156,7 +156,7 @@ def stream(
             batch = _admitted(admit, batch, parts, method, seed)
             if checkpoint is not None:
                 state = {"identity": identity, "parts": parts, "products": code.products if code else {}}
-                keeper, held = Keeper(partial(_save_run, Path(checkpoint), state), held), None
+                keeper, held = Keeper(partial(save_run, Path(checkpoint), state), held), None
             rows = len(next(iter(batch.values())))
             full = code if rows == min(size, len(split)) else None  # one shape is compiled, also by a run that resumes
             job = Job(pair.model, pair.guide, batch, rows, device, done, max_rows, bar.update, keeper, full)
@@ -164,10 +164,15 @@ def stream(
             parts.append({name: value.cpu() for name, value in columns.items()})
             done += job.size
             if checkpoint is not None:
-                _save_run(Path(checkpoint), state, None)
+                save_run(Path(checkpoint), state, None)
     if not parts:
         raise ContractError("the data are empty: no evidence to estimate.")
     return _together(parts)
+
+
+def as_rows(pair: Pair, data: Any) -> Any:
+    """The data as a Split; an object with ``batches``, ``fingerprint`` and a length as it is."""
+    return data if hasattr(data, "batches") and hasattr(data, "fingerprint") else as_split(data, known_spec(pair))
 
 
 def _progress_bar(method: Method, num_data: int, done: int, shown: bool) -> Any:
@@ -211,11 +216,6 @@ def _admitted(
     except PyrovaeError as error:
         error.partial = _partial(parts, method, seed)  # type: ignore[attr-defined]
         raise
-
-
-def _save_run(path: Path, state: dict[str, Any], run: dict[str, Any] | None) -> None:
-    """Write the batches that are done, and how far the chains of the one in hand have come."""
-    save_state(path, {**state, "run": run})
 
 
 def _together(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -272,28 +272,3 @@ def _check_supports(job: Job, instead: str) -> None:
                 f"of the prior's draws lie: weights under it miss part of p(x, {name}), however many there are; give the "
                 f"guide a distribution on the support {sites[name]['fn'].support}, or use {instead}."
             )
-
-
-def _fingerprint(pair: Pair, split: Any) -> str:
-    """sha256 (hex) of the pair's parameters and buffers and of the data."""
-    digest = hashlib.sha256(split.fingerprint().encode())
-    hash_columns(digest, {**parameters(pair.model, pair.guide), **buffers(pair.model, pair.guide)}, len(split))
-    return digest.hexdigest()
-
-
-def _resume(path: Path, identity: dict[str, Any]) -> tuple[list[dict[str, Tensor]], dict[str, Any] | None, dict[str, str]]:
-    """A checkpoint's batches, the chains of an unfinished one, and libraries; RunError when it is of something else."""
-    if not path.exists():
-        save_state(
-            path, {"identity": identity, "parts": [], "run": None, "products": {}}
-        )  # a folder that is not there is known at once
-        return [], None, {}
-    clear_temporary(path.parent, path.name)
-    state = load_state(path)
-    if not isinstance(state, dict) or not {"identity", "parts", "run", "products"} <= state.keys():
-        raise RunError(f"{path} is no checkpoint of an estimate; give another path.")
-    for name, value in identity.items():
-        if state["identity"].get(name) != value:
-            what = "another pair or other data" if name == "of" else f"{name}={state['identity'].get(name)!r}, not {value!r}"
-            raise RunError(f"checkpoint {path} is of {what}; give another path, or the same arguments to continue it.")
-    return state["parts"], state["run"], state["products"]

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from pyrovae.distributions.rbm import LogNormalizer
 from pyrovae.errors import OptionError
+from pyrovae.evidence.normalizers import combined_side, common_error
 from pyrovae.evidence.weights import import_arviz
 from pyrovae.plots import estimates
 
@@ -47,7 +49,7 @@ class Evidence:
 
     Attributes:
         value: (N,), the estimates.
-        stderr: (N,), their Monte Carlo standard errors.
+        stderr: (N,), their Monte Carlo standard errors, that of log Z included.
         ess: (N,), effective sample sizes (sum w)^2 / sum w^2 of the weights.
         khat: (N,), the Pareto shape of the largest weights: above 0.7 neither value nor stderr is to be trusted.
         elbo: (N,), the mean of the log weights, E_q[log w], and ``elbo_stderr`` its standard error.
@@ -58,6 +60,7 @@ class Evidence:
         method: the estimator's name.
         bound: on which side of log p(x) the value lies in expectation: lower, upper, estimate for neither, exact.
         options: of the method, and the seed.
+        normalizers: log Z, its error and side, of each site of the model that is known up to it.
 
     References: Vehtari, Simpson, Gelman, Yao and Gabry, Pareto Smoothed Importance Sampling, 2024 (k-hat).
     """
@@ -75,12 +78,24 @@ class Evidence:
     method: str = "importance"
     bound: str = "lower"
     options: Mapping[str, Any] = field(default_factory=dict)
+    normalizers: Mapping[str, LogNormalizer] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, columns: Mapping[str, Tensor], method: str, bound: str, options: Mapping[str, Any]) -> Evidence:
-        """From the columns that a method has; the others are NaN."""
+    def of(
+        cls,
+        columns: Mapping[str, Tensor],
+        method: str,
+        bound: str,
+        options: Mapping[str, Any],
+        normalizers: Mapping[str, LogNormalizer] | None = None,
+    ) -> Evidence:
+        """From the columns that a method has, the others being NaN, with the errors of what was subtracted as log Z."""
         missing = torch.full_like(columns["value"], math.nan)
-        return cls(**{name: columns.get(name, missing) for name in COLUMNS}, method=method, bound=bound, options=options)
+        found = {name: columns.get(name, missing) for name in COLUMNS}
+        if normalizers:
+            bound, error = combined_side(bound, normalizers), common_error(normalizers)
+            found["stderr"] = found["stderr"].square().add(error**2).sqrt()
+        return cls(**found, method=method, bound=bound, options=options, normalizers=normalizers or {})
 
     @cached_property
     def mean(self) -> float:
@@ -89,13 +104,18 @@ class Evidence:
 
     @cached_property
     def mean_stderr(self) -> float:
-        """Standard error of :attr:`mean`: the spread over data, which holds the Monte Carlo spread too."""
-        return mean_and_error(self.value)[1]
+        """Standard error of :attr:`mean`: the spread over data, which holds the Monte Carlo spread too, and log Z's error."""
+        return math.hypot(mean_and_error(self.value)[1], common_error(self.normalizers))
 
     @cached_property
     def mean_mc_stderr(self) -> float:
-        """The Monte Carlo part of :attr:`mean_stderr`, sqrt(sum_b stderr_b^2) / N: the error for just these data."""
-        return float(self.stderr.double().square().sum().sqrt() / len(self.stderr))
+        """The Monte Carlo part of :attr:`mean_stderr`, sqrt(sum_b stderr_b^2) / N: the error for just these data.
+
+        The error of log Z is the same for all data, and is not averaged out.
+        """
+        common = common_error(self.normalizers)
+        own = (self.stderr.double().square() - common**2).clamp(min=0.0)
+        return math.hypot(float(own.sum().sqrt()) / len(own), common)
 
     @property
     def num_samples(self) -> int:
@@ -122,6 +142,9 @@ class Evidence:
         if bool(self.acceptance.isfinite().any()):
             low, mean, high = (float(f()) for f in (self.acceptance.min, self.acceptance.mean, self.acceptance.max))
             notes += f", acceptance {mean:.2f} ({low:.2f} to {high:.2f})"
+        for site, found in self.normalizers.items():
+            error = "exact" if found.side == "exact" else f"+- {found.stderr:.4f}, {found.side} in expectation"
+            notes += f"; log Z of {site!r} {found.value:.4f} ({error})"
         text = f"log p(x) = {self.mean:.3f} +- {self.mean_stderr:.3f} nats per datum ({notes})"
         return f"{text}\n{warning}" if (warning := self.warning) else text
 
@@ -177,6 +200,7 @@ class Evidence:
             "max_rhat": float(self.rhat.nan_to_num(0.0).max()) or math.nan,
             "passes_per_datum": float(self.passes.double().mean()),
             "options": dict(self.options),
+            **({"normalizers": {s: f._asdict() for s, f in self.normalizers.items()}} if self.normalizers else {}),
         }
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()}
 
