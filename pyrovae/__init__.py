@@ -44,7 +44,7 @@ from pyrovae.generate import (
     traverse,
 )
 from pyrovae.report import write_report
-from pyrovae.runs import fit_stages, load, resume, to_arviz
+from pyrovae.runs import fit_seeds, fit_stages, load, resume, to_arviz
 from pyrovae.train import Run, fit
 
 __version__ = version("pyrovae")
@@ -70,6 +70,7 @@ __all__ = [
     "encode",
     "evaluate",
     "fit",
+    "fit_seeds",
     "fit_stages",
     "gaps",
     "impute",

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-import torch
-
 from pyrovae import pairs
 from pyrovae.cli import listing
 from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, method_options, pair_of, parse
@@ -18,12 +16,15 @@ from pyrovae.cli.pictures import draw_analogies, draw_completions, draw_samples,
 from pyrovae.cli.run_options import load_run, own_pair, run_parser, set_threads
 from pyrovae.cli.saying import say
 from pyrovae.core.contract import check
-from pyrovae.errors import RunError, nearest
+from pyrovae.core.pair import Pair
+from pyrovae.data import DataSpec
+from pyrovae.errors import OptionError, RunError, nearest
 from pyrovae.evaluation.summary import evaluate
 from pyrovae.files import require_writable, write_json
 from pyrovae.objectives import OBJECTIVES
 from pyrovae.runs.arviz import to_arviz, write_netcdf
 from pyrovae.runs.folders import resume
+from pyrovae.runs.seeds import fit_seeds
 from pyrovae.runs.stages import fit_stages
 from pyrovae.runs.user_file import remember_file
 from pyrovae.train import FitSettings, Run, fit
@@ -69,23 +70,37 @@ def _train(args: list[str]) -> int:
         default=None,
         help="epochs of the stages that the pair is built on (m1-m2), if not those of the pair",
     )
+    group.add_argument(
+        "--seeds", type=int, default=1, help="how many runs, of this seed and those after it, in folders of their own in --out"
+    )
     group.add_argument("--threads", type=int | None, default=None, help="CPU threads of torch")
     options = parse(parser, args)
+    if options.seeds < 1:
+        raise OptionError(f"--seeds is {options.seeds}; expected how many runs, at least 1.")
     set_threads(options.threads)
     names = [each.name for each in fields(FitSettings) if each.name != "callbacks"]
     FitSettings(**{name: options[name] for name in names})  # refuses what is none, before anything is read or drawn
     data = load_data(options)
     say(data)
-    with torch.random.fork_rng():
-        torch.manual_seed(options.seed)  # the seed also draws the first parameters
-        pair = builder.pair(options, data.spec)
     out = options.out or _new_folder(builder.spec)
     stage_options = {} if options.stage_epochs is None else {"epochs": options.stage_epochs}
     if builder.own:
         remember_file(builder.build)
-    settings = {name: options[name] for name in [*names, "progress"]}
-    run = fit_stages(pair, data, **settings, out=out, stage_options=stage_options)
-    return _say_trained(run)
+    settings = {name: options[name] for name in [*names, "progress"]} | {"stage_options": stage_options}
+
+    def build(spec: DataSpec) -> Pair:
+        return builder.pair(options, spec)
+
+    if options.seeds == 1:
+        return _say_trained(fit_stages(build, data, **settings, out=out))
+    first = settings.pop("seed")
+    found = fit_seeds(build, data, seeds=range(first, first + options.seeds), out=out, **settings)
+    say(found)
+    if found.unfinished:
+        say(f"{found.runs[-1].stopped}; the same command continues in --out {out}")
+        return EXIT_CODES[found.runs[-1].stopped]
+    say(f"next: pyrovae evaluate {found.runs[0].path}")
+    return 0
 
 
 def _new_folder(spec: str) -> str:

@@ -19,7 +19,7 @@ from pyrovae.runs.folders import resume
 from pyrovae.train import FitSettings, Run, fit
 from pyrovae.train.run import CHECKPOINT, CONFIG
 
-__all__ = ["fit_stages"]
+__all__ = ["fit_stages", "refuse_other"]
 
 
 def fit_stages(
@@ -61,7 +61,7 @@ def fit_stages(
         set_trainable(stage, True)
         try:
             if folder is not None and (folder / CHECKPOINT).exists():
-                _refuse_other(folder, stage, data, shared)
+                refuse_other(folder, stage, data, shared)
                 again = {key: shared[key] for key in ("callbacks", "progress") if key in shared}
                 run = resume(folder, pair=stage, data=data, **again)
             else:
@@ -73,8 +73,8 @@ def fit_stages(
     return fit(pair, data, out=out, **options)
 
 
-def _refuse_other(folder: Path, stage: Pair, data: Data, options: Mapping[str, Any]) -> None:
-    """RunError unless the run that a stage's folder holds is what would be trained there."""
+def refuse_other(folder: Path, stage: Pair, data: Data, options: Mapping[str, Any], what: str = "stage") -> None:
+    """RunError unless the run that a folder holds is what would be trained there."""
     config = read_json(folder / CONFIG)
     saved = config.get("fit", {})
     named = {each.name for each in fields(FitSettings)}
@@ -87,7 +87,7 @@ def _refuse_other(folder: Path, stage: Pair, data: Data, options: Mapping[str, A
     if stage.recipe is not None and config.get("pair", {}).get("options") != dict(stage.recipe).get("options"):
         found.append(("the pair's options", config.get("pair", {}).get("options"), dict(stage.recipe).get("options")))
     if config.get("data", {}).get("fingerprint") != data.fingerprint():
-        raise RunError(f"{folder} is a stage trained on other data (fingerprints differ); give another out, or remove it.")
+        raise RunError(f"{folder} is a {what} trained on other data (fingerprints differ); give another out, or remove it.")
     if found:
         name, was, now = found[0]
-        raise RunError(f"{folder} is a stage trained with {name} {was!r}, not {now!r}; give another out, or remove it.")
+        raise RunError(f"{folder} is a {what} trained with {name} {was!r}, not {now!r}; give another out, or remove it.")
