@@ -4,6 +4,7 @@ from benchmarks.lab.entry import Entry
 from benchmarks.speed import earlier, fit, m2, steps
 from benchmarks.speed import evidence as evidence_speed
 from benchmarks.studies import (
+    aggregate,
     class_gradients,
     defaults,
     evidence,
@@ -45,6 +46,7 @@ STUDIES = (
     exact,
     m2_evidence,
     photo_patches,
+    aggregate,
     defaults,
     kills,
     leaks,

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 # a room imports only rooms that stand before it
 GROUND = ["errors", "registry", "files", "plots", "distributions", "nets", "data"]
 ENGINE = ["core", "effects", "objectives", "compile", "train", "generate", "evidence", "evaluation"]
-ABOVE = ["models", "guides", "parts", "pairs", "runs", "report", "cli", "pyrovae"]
+ABOVE = ["models", "guides", "parts", "pairs", "runs", "report", "cli", "pyrovae", "__main__"]
 ROOMS = [*GROUND, *ENGINE, *ABOVE]
 FOLDERS = {"pyrovae.models": ROOT / "models", "pyrovae.guides": ROOT / "guides", "pyrovae": ROOT / "pyrovae"}
 

@@ -43,6 +43,9 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str], Any]] = {
     "capacity": ("beta-vae", {**SMALL, "capacity": 5.0, "gamma": 10.0}, [], None),
     "denoising": ("dvae", SMALL, ["corrupt:process=masking,rate=0.25"], None),
     "contractive": ("cae", {"latent_dim": 3}, [], None),
+    "factor": ("factor-vae", {**SMALL, "discriminator_hidden": 16, "discriminator_depth": 2}, [], None),
+    "total correlation": ("beta-tcvae", SMALL, [], None),
+    "adversarial": ("aae", SMALL, [], None),
     "labels": ("m2", SMALL, LABELS, None),
     "labels, baselines": ("m2", SMALL, LABELS, {"name": "semisupervised", "y": "sampled", "base": "nvil"}),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from pyrovae.core.alone import alone
 from pyrovae.core.pair import Pair
 from pyrovae.core.parameters import parameter_scope, parameters
 from pyrovae.core.program import Program, modules
+from pyrovae.data.seeds import DRAWS, mix
 from pyrovae.errors import OptionError
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "has_batch_norm",
     "inference",
     "precision_context",
+    "private_draws",
     "private_random",
 ]
 
@@ -154,6 +156,15 @@ def private_random(seed: int, device: torch.device | None = None) -> Iterator[No
         yield
 
 
+def private_draws(seed: int, device: torch.device | None = None) -> AbstractContextManager[None]:
+    """:func:`private_random` of a stream that ``torch.manual_seed(seed)`` does not give.
+
+    Data that a user simulates after ``torch.manual_seed(0)`` would else have the very noise that draws z by seed 0: with one
+    datum's z and x thus correlated, every average over data is wrong.
+    """
+    return private_random(mix(DRAWS, check_seed(seed)) & 0xFFFFFFFF, device)
+
+
 @contextmanager
 def inference(pair: Pair, precision: str = "float32", seed: int | None = None) -> Iterator[torch.device]:
     """The one context in which evidence, generation and evaluation run a pair.
@@ -176,6 +187,6 @@ def inference(pair: Pair, precision: str = "float32", seed: int | None = None) -
         evaluation_mode(*programs),
         precision_context(precision, *programs),
         torch.no_grad(),
-        nullcontext() if seed is None else private_random(seed, device),
+        nullcontext() if seed is None else private_draws(seed, device),
     ):
         yield device

@@ -10,6 +10,7 @@ from torch import Tensor
 
 __all__ = [
     "BINARIZE",
+    "DRAWS",
     "FROZEN",
     "ITEMS",
     "LABELS",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 # What a seed is for: draws for different ends never share a stream.
-ORDER, BINARIZE, FROZEN, SPLIT, STREAM, ITEMS, LABELS, MASKS = range(1, 9)
+ORDER, BINARIZE, FROZEN, SPLIT, STREAM, ITEMS, LABELS, MASKS, DRAWS = range(1, 10)
 
 _BLOCK = 64
 

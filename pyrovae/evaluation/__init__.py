@@ -1,5 +1,6 @@
 """What a trained pair is worth, beside log p(x): its latents, its classifier, its reconstructions."""
 
+from pyrovae.evaluation.aggregate import AggregatePosterior, aggregate_posterior
 from pyrovae.evaluation.classification import Classification, classify
 from pyrovae.evaluation.features import classify_features
 from pyrovae.evaluation.latents import active_units, kl_per_dim, posterior_moments
@@ -8,10 +9,12 @@ from pyrovae.evaluation.summary import Evaluation, evaluate
 from pyrovae.evaluation.tables import impute_table, log_evidence_table, reconstruct_table, sample_table
 
 __all__ = [
+    "AggregatePosterior",
     "Classification",
     "Evaluation",
     "ReconstructionError",
     "active_units",
+    "aggregate_posterior",
     "classify",
     "classify_features",
     "evaluate",

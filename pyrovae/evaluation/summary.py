@@ -10,7 +10,7 @@ import torch
 
 from pyrovae.core.doors import as_pair_and_rows, batches
 from pyrovae.core.energies import note_energies
-from pyrovae.core.inference import device_of, inference, private_random
+from pyrovae.core.inference import device_of, inference, private_draws
 from pyrovae.core.messages import no_density
 from pyrovae.core.pair import Pair, PairLike, open_run
 from pyrovae.core.program import modules
@@ -163,7 +163,7 @@ def evaluate(
         evidence = _evidence(pair, split, method or "importance", num_samples, checkpoint, shared, options)
     else:
         reconstruction = reconstruction_error(pair, split)
-    with private_random(seed, device_of(pair.model, pair.guide)):
+    with private_draws(seed, device_of(pair.model, pair.guide)):
         moments = posterior_moments(pair, split)
         kl = kl_per_dim(pair, split)
     joint, classification = None, None

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from pyrovae.compile import Code
 from pyrovae.core.admission import Admission
 from pyrovae.core.energies import note_energies
-from pyrovae.core.inference import inference, private_random
+from pyrovae.core.inference import inference, private_draws
 from pyrovae.core.messages import masks_differ, mismatch_message, no_density
 from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec
 from pyrovae.core.program import Batch
@@ -196,7 +196,7 @@ def _estimate(
     """
     try:
         if not found:
-            with private_random(seed, job.device) if job.first else nullcontext():  # a run that goes on draws as it had
+            with private_draws(seed, job.device) if job.first else nullcontext():  # a run that goes on draws as it had
                 found["masks"] = _check(job, method)
         elif found["masks"] and (message := masks_differ(trace_pair(job.model, job.guide, job.batch))):
             raise ContractError(message)  # masks are data, and each batch has its own

@@ -21,6 +21,7 @@ from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.semisupervised import SemiSupervised
+from pyrovae.objectives.total_correlation import Factor, TotalCorrelation
 from pyrovae.registry import Registry
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "DReG",
     "Energy",
     "Enum",
+    "Factor",
     "Given",
     "MeanField",
     "Objective",
@@ -46,6 +48,7 @@ __all__ = [
     "SemiSupervised",
     "Terms",
     "Sparsity",
+    "TotalCorrelation",
     "Update",
     "Updates",
     "WakeSleep",
@@ -75,6 +78,8 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "contraction": Contraction,
         "sparsity": Sparsity,
         "aae": AAE,
+        "tc": TotalCorrelation,
+        "factor": Factor,
     },
 )
 

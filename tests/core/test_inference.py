@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyrovae.core.inference import inference, private_random
+from pyrovae.core.inference import inference, private_draws, private_random
 from pyrovae.core.pair import Pair
 from pyrovae.errors import OptionError
 
@@ -37,8 +37,10 @@ def test_a_seed_gives_its_own_numbers_and_none_the_callers():
     with inference(used, seed=7):
         own = torch.rand(3)
     assert torch.equal(torch.rand(3), callers)
-    with private_random(7):
+    with private_draws(7):
         assert torch.equal(torch.rand(3), own)
+    with private_random(7):  # data that were simulated by the same seed share no noise with the draws
+        assert not torch.isclose(torch.rand(3), own).any()
     torch.manual_seed(0)
     with inference(used):
         assert torch.equal(torch.rand(3), callers)

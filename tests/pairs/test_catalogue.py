@@ -83,7 +83,7 @@ def test_check_passes_the_facts_hold_and_every_parameter_gets_a_gradient(row):
     prepare_objective(objective, pair.model, pair.guide, batch)
     moved = moved_parameters(objective, pair.model, pair.guide)
     gradients = {}
-    for yielded in objective.updates(Given(pair.model, pair.guide, [batch] * objective.num_batches)):
+    for yielded in objective.updates(Given(pair.model, pair.guide, [batch] * objective.num_batches, data_size=1000)):
         for update in as_updates(yielded):
             found = torch.autograd.grad(update.loss, moved[update.name], allow_unused=True, retain_graph=True)
             gradients |= {id(p): g for p, g in zip(moved[update.name], found, strict=True) if g is not None and (g != 0).any()}
