@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 # a room imports only rooms that stand before it
-GROUND = ["errors", "registry", "files", "plots", "distributions", "nets", "data"]
+GROUND = ["errors", "calls", "registry", "files", "plots", "distributions", "nets", "data"]
 ENGINE = ["core", "effects", "objectives", "compile", "train", "generate", "evidence", "evaluation"]
 ABOVE = ["models", "guides", "parts", "pairs", "runs", "report", "cli", "pyrovae", "__main__"]
 ROOMS = [*GROUND, *ENGINE, *ABOVE]

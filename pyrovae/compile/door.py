@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from pyrovae import objectives
+from pyrovae.calls import public
 from pyrovae.compile.compiled import CompiledStep
 from pyrovae.compile.graph import preserve_tensors
 from pyrovae.compile.optimizers import OptimizerLike, build_optimizers
@@ -16,7 +17,7 @@ from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
 from pyrovae.core.pair import Pair, PairLike, as_pair
 from pyrovae.core.parameters import adopt, buffers, parameter_scope
-from pyrovae.errors import OptionError, nearest
+from pyrovae.errors import DataError, OptionError, nearest
 from pyrovae.objectives import Given, Objective
 from pyrovae.objectives.moves import moved_parameters, prepare_objective, survey
 
@@ -27,11 +28,20 @@ EXAMPLE_ROWS = 100  # of a data set, that a step is compiled for
 
 def _examples(pair: Pair, data: Any, count: int) -> list[Mapping[str, Tensor]]:
     """As many batches as a step takes: dicts of tensors as they are, of all else the first rows of the data."""
-    if isinstance(data, list | tuple) and all(isinstance(batch, Mapping) for batch in data):
-        return list(data)
-    return [data if isinstance(data, Mapping) else training_batch(pair, data, EXAMPLE_ROWS)] * count
+    if isinstance(data, list | tuple) and len(data) == count and all(isinstance(batch, Mapping) for batch in data):
+        return [tensors(batch) for batch in data]
+    return [tensors(data) if isinstance(data, Mapping) else training_batch(pair, data, EXAMPLE_ROWS)] * count
 
 
+def tensors(batch: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """A batch, unless an entry of it is no tensor."""
+    for key, value in batch.items():
+        if not isinstance(value, Tensor):
+            raise DataError(f"data has {key!r} of type {type(value).__name__}; expected a tensor, (B, ...).")
+    return batch
+
+
+@public()
 @alone()
 def compile_step(
     pair: PairLike,

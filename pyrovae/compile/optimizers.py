@@ -57,6 +57,8 @@ def build_optimizer(optimizer: OptimizerLike, params: list[Tensor], lr: float | 
         if not isinstance(made, Optimizer):
             raise OptionError(f"optimizer {optimizer!r} gives a {type(made).__name__}; expected one of torch.optim.")
         return made
+    if not isinstance(optimizer, str):
+        raise OptionError(f"optimizer is {optimizer!r}; expected a name in torch.optim, a callable of the parameters, or one.")
     make = _by_name("optimizer", optimizer, torch.optim, Optimizer)
     if make in (torch.optim.LBFGS, torch.optim.SparseAdam):
         raise OptionError(f"optimizer {make.__name__} does not train pairs: it needs a closure or sparse gradients; use Adam.")
@@ -70,7 +72,7 @@ def build_optimizer(optimizer: OptimizerLike, params: list[Tensor], lr: float | 
     try:
         return make(params, **settings)
     except (TypeError, ValueError) as error:
-        raise OptionError(f"optimizer {make.__name__}({settings}): {error}") from error
+        raise OptionError(f"optimizer {make.__name__}({settings}) is refused by torch: {error}.") from error
 
 
 def build_optimizers(

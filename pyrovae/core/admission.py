@@ -12,6 +12,7 @@ from torch.distributions import constraints
 
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import device_of, dtype_of, inference
+from pyrovae.core.messages import observes_nothing
 from pyrovae.core.pair import Pair
 from pyrovae.core.program import Batch, Program, batch_size, describe, inputs, known_shapes, remember
 from pyrovae.core.sites import Site
@@ -112,6 +113,8 @@ class Admission:
         self._learned = True
         if not known_shapes(self.pair.model):
             remember(self.pair.model, batch)
+        if not traced.observed:
+            raise ContractError(observes_nothing(self.pair.model, traced))
         for site in (traced.model_sites[name] for name in traced.observed):
             key = next((key for key, value in batch.items() if _same_values(value, site["value"])), None)
             if not _asks_nothing(site) and self._tests is not None:

@@ -10,6 +10,7 @@ import torch
 from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.admission import run_alone, to_pair
 from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
@@ -35,6 +36,7 @@ CHECK_PARTICLES = 3
 CHECK_ROWS = 64  # of the data, from which the few that are checked come
 
 
+@public()
 def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Report:
     """Refuse what breaks the contract of a pair, before any training.
 
@@ -79,7 +81,6 @@ def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CH
             "data it was made with, and no q(z | x) of new x; write a guide as a network of x, or train with Pyro's own SVI."
         )
     batch = few_rows(batch, num_particles)
-    remember(model, batch)
     with (
         parameter_scope(model, guide, fresh=True),
         preserve_state(model, guide),
@@ -97,6 +98,7 @@ def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CH
         rows = settle_particles(model, guide, batch, num_particles)
         with evaluation_mode(model, guide):  # batch norm, which mixes the rows while it is trained, is frozen later
             _check_independence(model, guide, batch, run_alone(model, guide, batch))
+        remember(model, batch)  # not before: what is refused changes nothing
         reading = _readers(model, batch, single)
     return report_sites(single, rows, _notes(pair, single, reading))
 

@@ -9,7 +9,7 @@ from pyrovae.core.sites import family_name, sample_sites, site_masks, unobserved
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.density import is_density, is_factor
 
-__all__ = ["masks_differ", "mismatch_message", "no_density"]
+__all__ = ["masks_differ", "mismatch_message", "no_density", "observes_nothing"]
 
 
 def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = False) -> str | None:
@@ -41,12 +41,17 @@ def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = 
     return None
 
 
+def observes_nothing(model: Program, traced: PairTrace) -> str:
+    """The message for a model without an observed site."""
+    swapped = any(site["is_observed"] for site in sample_sites(traced.guide).values())
+    hint = ", or swap the two programs: a pair is (model, guide)" if swapped else ""
+    return f"{describe(model)} observes nothing; give a site obs=x{hint}."
+
+
 def mismatch_message(model: Program, guide: Program, traced: PairTrace) -> str | None:
     """The message for a model that observes nothing, or latent sites that only one program has; None when the names match."""
     if not traced.observed:
-        swapped = any(site["is_observed"] for site in sample_sites(traced.guide).values())
-        hint = ", or swap the two programs: a pair is (model, guide)" if swapped else ""
-        return f"{describe(model)} observes nothing; give a site obs=x{hint}."
+        return observes_nothing(model, traced)
     sites = {name: site for name, site in traced.model_sites.items() if not site["is_observed"]}
     alone = unobserved_parts(traced.model_sites) - traced.guide_sites.keys()
     sites = {name: site for name, site in sites.items() if name not in alone}

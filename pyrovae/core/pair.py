@@ -188,11 +188,13 @@ def restored(store: dict[str, Any] | None, *given: Any) -> Pair:
     return pair
 
 
-def remember_spec(pair: Pair, spec: DataSpec) -> None:
+def remember_spec(pair: Pair, spec: DataSpec | None) -> None:
     """Note what the data of a pair are, so that new data are read as those were."""
     owner = owner_of(pair.model)
     if isinstance(owner, nn.Module):
         owner.__dict__[_SPEC] = spec  # with the module, so that its copies and pickles know it too
+    elif spec is None:
+        _SPECS.pop(owner, None)
     else:
         _SPECS[owner] = spec
 

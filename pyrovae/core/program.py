@@ -88,7 +88,7 @@ def inputs(program: Program, batch: Mapping[str, Tensor]) -> Batch:
     missing = sorted(required - batch.keys())
     if missing:
         raise ContractError(
-            f"{describe(program)} takes {', '.join(missing)}, which the batch lacks; it has {', '.join(batch)}."
+            f"{describe(program)} takes {', '.join(missing)}, which the batch lacks; it has {', '.join(batch) or 'nothing'}."
         )
     return {key: value for key, value in batch.items() if key in names or (takes_all and key != INDEX)}
 

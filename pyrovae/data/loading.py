@@ -15,6 +15,7 @@ from scipy.sparse import issparse
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from pyrovae.calls import public
 from pyrovae.data.assemble import Reading, assemble, read_rows
 from pyrovae.data.changes import unchanged
 from pyrovae.data.dataset import Data
@@ -31,6 +32,8 @@ __all__ = ["as_data", "as_split", "load", "names", "warn_of_cut"]
 
 log = logging.getLogger("pyrovae")
 
+READING = ("columns", "kinds", "missing", "like")  # options of :func:`as_data` that :func:`load` has, too
+
 
 def names() -> tuple[str, ...]:
     """The names that :func:`load` knows.
@@ -41,6 +44,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(NAMED))
 
 
+@public()
 def load(
     name: Any,
     *,
@@ -133,6 +137,7 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
     return assemble(path.stem, read_path(path), str(path), how, source)
 
 
+@public()
 def as_data(obj: Any, *, name: str = "data", seed: int = 0, binarization: str | None = None, **options: Any) -> Data:
     """:func:`load` of an object in memory under a name; Data are given back.
 
@@ -151,6 +156,9 @@ def as_data(obj: Any, *, name: str = "data", seed: int = 0, binarization: str | 
         return load(obj, binarization=binarization, seed=seed, **options)
     if binarization is not None and binarization not in BINARIZATIONS:
         raise nearest("binarization", binarization, BINARIZATIONS)
+    for option in options:
+        if option not in READING:
+            raise nearest("argument of as_data", option, READING)
     like = options.get("like")
     binarization = like.binarization if like is not None and binarization is None else binarization
     how = Reading(seed=seed, binarization=binarization or "none", **options)
@@ -194,6 +202,7 @@ def warn_of_cut(data: Data) -> None:
         )
 
 
+@public()
 def as_split(obj: Any, like: DataSpec | None = None) -> Split | Stream:
     """The rows that a verb reads, of anything that :func:`load` takes.
 

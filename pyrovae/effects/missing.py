@@ -8,7 +8,8 @@ from typing import Any
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
-from pyrovae.core.pair import Pair, known_spec, remember_spec
+from pyrovae.calls import public
+from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec, remember_spec
 from pyrovae.core.program import Program, describe, inputs, signature
 from pyrovae.distributions.density import mask_distribution
 from pyrovae.errors import ContractError
@@ -63,7 +64,8 @@ class ObservedPart(nn.Module):
         return result
 
 
-def observed_part(pair: Pair) -> Pair:
+@public()
+def observed_part(pair: PairLike) -> Pair:
     """The pair of p(x_observed, z) and q(z | x_observed), for batches with ``mask``, 1 where x is observed and 0 elsewhere.
 
     Its bound is one on log p(x_observed), its :func:`~pyrovae.log_evidence` that. The guide sees zeros where x is missing.
@@ -72,6 +74,7 @@ def observed_part(pair: Pair) -> Pair:
 
     References: Mattei and Frellsen, MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets, 2019.
     """
+    pair = as_pair(pair)
     if isinstance(pair.model, ObservedPart):
         return pair
     stages = tuple(observed_part(stage) for stage in pair.stages)

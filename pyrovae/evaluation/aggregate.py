@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.aggregate import aggregate_scores, cross_scores, decompose, refuse_dependent
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
@@ -50,6 +51,7 @@ class AggregatePosterior:
         return f"{shown} nats per datum, of {self.num_data} data (log N = {math.log(self.num_data):.2f})"
 
 
+@public()
 def aggregate_posterior(pair: PairLike, data: Any, num_samples: int = 1, seed: int = 0) -> AggregatePosterior:
     """Split the KL of a data set into mutual information, total correlation and dimension-wise KL, in nats per datum.
 

@@ -9,6 +9,7 @@ import pandas
 import torch
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import PairLike, as_pair, known_spec
@@ -143,6 +144,7 @@ def class_probabilities(pair: PairLike, data: Any, num_samples: int = 20, *, bat
     return torch.cat(parts)
 
 
+@public()
 def classify(pair: PairLike, data: Any, num_samples: int = 20, *, batch_size: int = 500, seed: int = 0) -> Classification:
     """The guide's classes of the labelled rows of data, against their labels: probabilities are (N, C).
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pyrovae.calls import public
 from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec
 from pyrovae.data import Data, Split, Stream, as_split
 from pyrovae.errors import DataError, OptionError, nearest
@@ -58,6 +59,7 @@ CLASSIFIERS: dict[str, tuple[Callable[[], Any], bool]] = {
 }
 
 
+@public()
 def classify_features(pair: PairLike, train: Any, test: Any, classifier: str = "logistic", site: str = "z") -> Classification:
     """A classifier of E[z | x], fitted to the labelled training rows, on the labelled test rows.
 

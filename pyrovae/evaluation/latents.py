@@ -11,6 +11,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.divergence import site_kl
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
@@ -52,6 +53,7 @@ class SiteKL:
 
 
 # ------------------------------------------------------------------------------------------------ moments
+@public()
 def posterior_moments(pair: PairLike, data: Any, batch_size: int = 500) -> dict[str, Moments]:
     """E[z | x_n] and sd[z | x_n] under q, of each latent site, (N, *event) each.
 
@@ -123,6 +125,7 @@ def active_units(means: Tensor, threshold: float = 0.01) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------------ KL
+@public()
 def kl_per_dim(pair: PairLike, data: Any, num_samples: int = 1, batch_size: int = 500) -> dict[str, SiteKL]:
     """(1/N) sum_n KL(q(z_i | x_n) || p(z_i)) of each dimension i of each latent site, in nats per datum.
 

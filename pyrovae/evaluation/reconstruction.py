@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.doors import batches
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Pair, PairLike, as_pair
@@ -65,6 +66,7 @@ class ReconstructionError:
         return "\n".join(lines)
 
 
+@public()
 def reconstruction_error(pair: PairLike, data: Any, num_samples: int = 1, batch_size: int = 500) -> ReconstructionError:
     """||x - x'||^2 and cross-entropy of each datum and its reconstruction x', the mean of p(x | z) over K draws of q(z | x).
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from pyrovae.calls import public
 from pyrovae.core.doors import as_pair_and_rows, batches
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import device_of, inference, private_draws
@@ -112,6 +113,7 @@ class Evaluation:
         return repr(evidence).replace("log p(x)", quantity, 1)
 
 
+@public()
 def evaluate(
     pair: PairLike,
     data: Any = None,

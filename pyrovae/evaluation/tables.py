@@ -7,6 +7,7 @@ from typing import Any
 import pandas
 import torch
 
+from pyrovae.calls import public
 from pyrovae.core.doors import as_pair_and_rows, batches
 from pyrovae.core.pair import PairLike, as_pair, open_run
 from pyrovae.core.program import Batch
@@ -20,6 +21,7 @@ from pyrovae.generate import impute, reconstruct, sample
 __all__ = ["impute_table", "log_evidence_table", "reconstruct_table", "sample_table"]
 
 
+@public()
 def sample_table(pair: PairLike, num: int = 10, data: Any = None) -> pandas.DataFrame:
     """Rows drawn from p(x), complete, as a DataFrame of ``num`` rows in the user's columns and units.
 
@@ -33,6 +35,7 @@ def sample_table(pair: PairLike, num: int = 10, data: Any = None) -> pandas.Data
     return as_frame(sample(as_pair(pair), num, like=seen)["x"].cpu(), spec)
 
 
+@public()
 def reconstruct_table(pair: PairLike, data: Any = None, num_samples: int = 100) -> pandas.DataFrame:
     """E[x | z] over z ~ q(z | x) of each row, whatever is missing filled in, as a DataFrame in the user's columns and units.
 
@@ -48,6 +51,7 @@ def reconstruct_table(pair: PairLike, data: Any = None, num_samples: int = 100) 
     return as_frame(reconstruct(own, rows, num_samples).cpu(), spec)
 
 
+@public()
 def impute_table(pair: PairLike, data: Any = None, num_samples: int = 100) -> pandas.DataFrame:
     """The rows, each missing value filled in by self-normalized importance sampling, in the user's columns and units.
 
@@ -72,6 +76,7 @@ def impute_table(pair: PairLike, data: Any = None, num_samples: int = 100) -> pa
     return as_frame(impute(own, rows, num_samples).cpu(), spec)
 
 
+@public()
 def log_evidence_table(pair: PairLike, data: Any = None, **options: Any) -> pandas.DataFrame:
     """log p(x) of each row in the user's units, in nats, with its Monte Carlo error: columns log_p, stderr and khat.
 
@@ -93,6 +98,7 @@ def log_evidence_table(pair: PairLike, data: Any = None, **options: Any) -> pand
 # ------------------------------------------------------------------------------------------------ parts
 def _spec(pair: PairLike, data: Any) -> DataSpec:
     """The description of the table: the run's own, or that of the data."""
+    as_pair(pair)
     run = open_run(pair)
     source = getattr(run, "data", None) or data
     spec = getattr(source, "spec", None)

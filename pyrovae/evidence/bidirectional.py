@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.inference import device_of, inference, private_random
 from pyrovae.core.keys import drawn_keys, write_values
 from pyrovae.core.pair import PairLike, as_pair
@@ -144,6 +145,7 @@ class Sandwich(AIS):
         return {**kept, **extra, "passes": torch.full_like(columns["value"], target.passes)}
 
 
+@public()
 def bdmc(
     pair: PairLike,
     num_data: int = 100,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.pair import PairLike, as_pair, known_spec
 from pyrovae.data import as_split
 from pyrovae.evidence.estimate import log_evidence, stream
@@ -90,6 +91,7 @@ class Gaps:
         )
 
 
+@public()
 def gaps(
     pair: PairLike,
     data: Any,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pyrovae.calls import public
 from pyrovae.compile import Code
 from pyrovae.core.admission import Admission
 from pyrovae.core.energies import note_energies
@@ -44,6 +45,7 @@ METHODS: Registry[type[Method]] = Registry("method", {each.name: each for each i
 SUPPORT_DRAWS = 16  # of the prior for each datum of the first batch
 
 
+@public()
 def log_evidence(
     pair: PairLike,
     data: Any,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.inference import inference
 from pyrovae.core.keys import drawn_keys
 from pyrovae.core.pair import PairLike, as_pair
@@ -32,6 +33,7 @@ __all__ = ["sample"]
 HELD_PREFIX = "held "  # before a held site's name among the entries of a pass
 
 
+@public()
 def sample(
     pair: PairLike,
     num: int = 1,

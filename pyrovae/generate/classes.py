@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import PairLike, as_pair
@@ -22,6 +23,7 @@ from pyrovae.generate.reconstruction import posterior_means
 __all__ = ["analogies", "class_samples"]
 
 
+@public()
 def class_samples(pair: PairLike, num: int = 10, like: Mapping[str, Tensor] | None = None) -> Tensor:
     """E[x | y, z_j] for every class y and styles z_1 .. z_num of the prior, (C, num, *shape): a column is one style.
 
@@ -47,6 +49,7 @@ def class_samples(pair: PairLike, num: int = 10, like: Mapping[str, Tensor] | No
         return _every_class(model, batch, latents).transpose(0, 1)
 
 
+@public()
 def analogies(pair: PairLike, data: Any) -> Tensor:
     """E[x | y, z_b] for every class y, z_b the style that the guide infers of x_b, (B, C, *shape): a row is one style.
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.keys import drawn_keys
@@ -25,6 +26,7 @@ from pyrovae.generate.reconstruction import require_samples
 __all__ = ["HIDDEN", "complete", "conditional_samples", "impute", "known_part"]
 
 
+@public()
 def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
     """E[x_missing | x_observed] by self-normalized importance sampling, x itself where it is observed, (B, *shape).
 
@@ -64,6 +66,7 @@ def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
     return torch.cat(parts)
 
 
+@public()
 def complete(pair: PairLike, data: Any, num_samples: int = 1, num_steps: int = 200) -> Tensor:
     """x_missing ~ p(x_missing | x_observed) by Markov chains, x itself where it is observed, (K, B, *shape).
 
@@ -110,6 +113,7 @@ def complete(pair: PairLike, data: Any, num_samples: int = 1, num_steps: int = 2
     return x.unflatten(0, (num_samples, -1))
 
 
+@public()
 def conditional_samples(pair: PairLike, data: Any, num_samples: int = 1, mean: bool = True) -> Tensor:
     """x ~ p(x | c) of a conditional model, x itself where it is given, (K, B, *shape).
 

@@ -10,6 +10,7 @@ import torch
 from pyro.distributions import MaskedDistribution, TorchDistribution
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.inference import inference
 from pyrovae.core.keys import drawn_keys
 from pyrovae.core.pair import PairLike, as_pair
@@ -23,6 +24,7 @@ from pyrovae.generate.given import draw_sites, example_sites, refuse_own_reading
 __all__ = ["decode"]
 
 
+@public()
 def decode(
     pair: PairLike,
     z: Mapping[str, Any] | Tensor,

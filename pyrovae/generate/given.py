@@ -88,7 +88,10 @@ def site_value(site: Site, given: Any, what: str) -> Tensor:
         OptionError: the shape does not end in the site's event, or a value lies outside the support.
     """
     fn, drawn = site["fn"], site["value"]
-    value, event = torch.as_tensor(given, device=drawn.device), tuple(fn.event_shape)
+    try:
+        value, event = torch.as_tensor(given, device=drawn.device), tuple(fn.event_shape)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise OptionError(f"{what} is {given!r}; expected a number, an array or a tensor ({error}).") from None
     if isinstance(fn, OneHotCategorical) and not value.is_floating_point() and value.dim() <= 1:
         value = _one_hot(value, event[0], what)
     if len(event) and tuple(value.shape[-len(event) :]) != event:

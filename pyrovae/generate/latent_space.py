@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.doors import as_datum
 from pyrovae.core.inference import inference
 from pyrovae.core.keys import drawn_keys
@@ -26,6 +27,7 @@ __all__ = ["interpolate", "manifold", "traverse"]
 MAX_TRAVERSED_DIMS = 10  # that a traversal shows when not told which
 
 
+@public()
 def traverse(
     pair: PairLike,
     data: Any,
@@ -61,10 +63,12 @@ def traverse(
         latents, events = posterior_means(pair.guide, batch)
         site = _vector_site(events, site)
         center = latents[site][0]
-        chosen = list(range(min(len(center), MAX_TRAVERSED_DIMS))) if dims is None else [int(i) for i in dims]
+        chosen = list(range(min(len(center), MAX_TRAVERSED_DIMS))) if dims is None else list(dims)
+        if not all(type(i) is int for i in chosen):
+            raise OptionError(f"dims is {chosen!r}; expected whole numbers, dimensions of a latent site.")
         if not chosen or not all(0 <= i < len(center) for i in chosen):
             raise OptionError(f"dims is {chosen}; site {site!r} has dimensions 0 to {len(center) - 1}.")
-        grid = torch.arange(-5, 6) * 0.6 if values is None else torch.as_tensor(values)
+        grid = torch.arange(-5, 6) * 0.6 if values is None else _grid(values)
         walks = center.repeat(len(chosen), len(grid), 1)
         for row, i in enumerate(chosen):
             walks[row, :, i] = grid.to(center)
@@ -72,6 +76,18 @@ def traverse(
         return pictures.unflatten(0, (len(chosen), len(grid)))
 
 
+def _grid(values: Sequence[float] | Tensor) -> Tensor:
+    """The values as a vector; OptionError where they are no finite numbers."""
+    try:
+        grid = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError):
+        grid = torch.full((1,), torch.nan)
+    if grid.dim() != 1 or grid.is_complex() or not bool(grid.isfinite().all()) or not len(grid):
+        raise OptionError(f"values is {values!r}; expected a list of finite numbers.")
+    return grid
+
+
+@public()
 def interpolate(
     pair: PairLike,
     data_a: Any,
@@ -108,6 +124,7 @@ def interpolate(
         return _decode(pair.model, batch, {**latents, **paths}, num)
 
 
+@public()
 def manifold(pair: PairLike, num: int = 20, site: str | None = None, like: Mapping[str, Tensor] | None = None) -> Tensor:
     """E[x | z = (F^-1(u_i), F^-1(u_j))], u_i = (i + 1/2) / num, F the prior's cdf: the data manifold of a 2-d latent.
 

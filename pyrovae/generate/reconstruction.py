@@ -9,6 +9,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.keys import drawn_keys
@@ -25,6 +26,7 @@ from pyrovae.generate.given import example_sites, refuse_own_reading
 __all__ = ["encode", "posterior", "posterior_means", "reconstruct"]
 
 
+@public()
 def posterior(pair: PairLike, data: Any, num_samples: int = 1) -> dict[str, Tensor]:
     """z_kb ~ q(z | x_b): K draws of each latent site, (K, B, *event).
 
@@ -47,6 +49,7 @@ def posterior(pair: PairLike, data: Any, num_samples: int = 1) -> dict[str, Tens
         return _values(run_program(pair.guide, batch, num_samples))
 
 
+@public()
 def encode(pair: PairLike, data: Any) -> dict[str, Tensor]:
     """E[z | x_b] under q of each latent site, (B, *event); a site with parents is at its mean given theirs.
 
@@ -70,6 +73,7 @@ def encode(pair: PairLike, data: Any) -> dict[str, Tensor]:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
+@public()
 def reconstruct(pair: PairLike, data: Any, num_samples: int = 1, *, compile: bool = False) -> Tensor:
     """(1/K) sum_k E[x_b | z_kb], z_kb ~ q(z | x_b): the mean of the posterior predictive, (B, *shape).
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyrovae import generate, plots
+from pyrovae.calls import public
 from pyrovae.core.inference import device_of, private_random
 from pyrovae.core.pair import Pair, open_run
 from pyrovae.core.program import Batch
@@ -49,6 +50,7 @@ CAPTIONS = {
 }
 
 
+@public()
 def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluation: Any = None) -> Path:
     """One self-contained HTML page: evaluation, pictures (inline PNGs) and settings, without scripts or links.
 
@@ -72,6 +74,8 @@ def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluatio
     path = Path(path) if path is not None else Path(run.path) / "report.html"
     if not path.parent.is_dir():
         raise RunError(f"folder {path.parent} does not exist; make it before writing {path.name} there.")
+    if evaluation is not None and not (isinstance(evaluation, Mapping) or hasattr(evaluation, "to_json")):
+        raise OptionError(f"evaluation is {evaluation!r}; expected what pyrovae.evaluate returns, or its JSON.")
     figures = {} if evaluation is None else evaluation if isinstance(evaluation, Mapping) else evaluation.to_json()
     shown = [
         {"name": name, "caption": _caption(name), "content": base64.b64encode(picture.read_bytes()).decode()}

@@ -16,6 +16,7 @@ import torch
 import xarray
 from torch import Tensor
 
+from pyrovae.calls import public
 from pyrovae.core.admission import Admission
 from pyrovae.core.doors import as_pair_and_rows
 from pyrovae.core.inference import inference
@@ -44,6 +45,7 @@ RESERVED = ("chain", "draw", "data")  # dimensions
 POOL_FACTOR = 20  # guide draws for each resampled one
 
 
+@public()
 def to_arviz(
     pair: PairLike,
     data: Any = None,

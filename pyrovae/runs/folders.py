@@ -13,6 +13,7 @@ import torch
 
 from pyrovae import data as data_sets
 from pyrovae import objectives, pairs
+from pyrovae.calls import public
 from pyrovae.core.admission import to_pair
 from pyrovae.core.alone import alone
 from pyrovae.core.inference import inference, private_random
@@ -42,6 +43,7 @@ log = logging.getLogger("pyrovae")
 OBJECTS = ("objective", "optimizer", "optimizers", "scheduler", "schedule")  # which a run may be given as such
 
 
+@public()
 @alone()
 def load(
     path: str | os.PathLike[str],
@@ -124,6 +126,7 @@ def _rebuilt(recipe: dict[str, Any], spec: DataSpec, folder: Path) -> Pair:
     )
 
 
+@public(without={"epochs", "steps"})
 @alone()
 def resume(
     path: str | os.PathLike[str],

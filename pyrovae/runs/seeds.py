@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas
 
+from pyrovae.calls import public
 from pyrovae.core.inference import private_random
 from pyrovae.core.pair import Pair, as_pair
 from pyrovae.data import DataSpec, as_data
@@ -72,6 +73,7 @@ def _figures(run: Run) -> dict[str, Any]:
     return {**figures, "seconds": sum(row["seconds"] for row in run.records)}
 
 
+@public(without={"builder"})
 def fit_seeds(
     builder: Callable[[DataSpec], Pair],
     data: Any,

@@ -10,10 +10,11 @@ from typing import Any
 
 from torch import nn
 
+from pyrovae.calls import public
 from pyrovae.core.inference import private_random
 from pyrovae.core.pair import Pair, PairLike, as_pair, set_trainable
 from pyrovae.data import Data, DataSpec, as_data
-from pyrovae.errors import RunError
+from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.files import read_json
 from pyrovae.runs.folders import resume
 from pyrovae.train import FitSettings, Run, fit
@@ -22,6 +23,7 @@ from pyrovae.train.run import CHECKPOINT, CONFIG
 __all__ = ["fit_stages", "refuse_other"]
 
 
+@public()
 def fit_stages(
     builder: Callable[[DataSpec], Pair] | PairLike,
     data: Any,
@@ -53,7 +55,13 @@ def fit_stages(
     if callable(builder) and not isinstance(builder, nn.Module):
         with private_random(options.get("seed", 0)):
             builder = builder(data.spec)
+    elif not isinstance(builder, (nn.Module, tuple, Pair, Run, str, os.PathLike)):
+        raise ContractError(
+            f"builder is {builder!r}; expected a pair, or a function of the data's description such as pyrovae.pairs.vae."
+        )
     pair = as_pair(builder)
+    if stage_options and not pair.stages:
+        raise OptionError(f"stage_options is {dict(stage_options)!r}, and the pair has no stages; leave it out.")
     shared = {key: value for key, value in options.items() if key not in ("objective", "callbacks")}
     shared |= dict(stage_options or {})
     for number, stage in enumerate(pair.stages, 1):

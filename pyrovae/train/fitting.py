@@ -17,6 +17,7 @@ import pyro.infer
 import torch
 
 from pyrovae import objectives
+from pyrovae.calls import public
 from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
 from pyrovae.core.admission import Admission, to_pair
 from pyrovae.core.alone import alone
@@ -43,6 +44,7 @@ __all__ = ["fit"]
 log = logging.getLogger("pyrovae")
 
 
+@public(without={each.name for each in fields(FitSettings)})
 @alone()
 def fit(
     pair: Pair | tuple[Program, Program],
@@ -144,8 +146,13 @@ def fit(
     _take_over(pair, data)
     _say_of_stages(pair)
     _say_of_kinds(pair, data)
+    before = known_spec(pair)
     remember_spec(pair, data.spec)
-    prepare(pair, data, objective, settings)
+    try:
+        prepare(pair, data, objective, settings)
+    except PyrovaeError:
+        remember_spec(pair, before)  # what is refused changes nothing
+        raise
     config = _configuration(pair, data, settings, describe_objective(objective, chosen), processes)
     run = Run(pair, data, config)
     training = Training(run, objective, settings, processes)

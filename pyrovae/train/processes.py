@@ -37,6 +37,8 @@ class Processes:
     """
 
     def __init__(self, fabric: Fabric) -> None:
+        if not hasattr(fabric, "global_rank"):
+            raise OptionError(f"fabric is {fabric!r}; expected a lightning_fabric.Fabric, launched.")
         self.fabric, self.rank, self.size = fabric, fabric.global_rank, fabric.world_size
         self.device = str(fabric.device)
         self.agreed: tuple[str | None, bool] = (None, False)

@@ -1,0 +1,97 @@
+"""The table of entry points: every public function x every kind of bad value is one sentence of ours."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import verbs
+from tiny_pairs import digits as tiny_digits
+from verbs import BUILDER, CONDITIONAL, DIGITS, FILE, GAPS, PATH, QUADRANTS, ROWS, RUN, TABLE, VAE, VERBS
+
+import pyrovae as pv
+from pyrovae.errors import PyrovaeError
+
+CALLS = list(verbs.bad_calls())
+
+
+@pytest.fixture(scope="module")
+def world(digits, tmp_path_factory):
+    """What the names in the table stand for."""
+    folder = tmp_path_factory.mktemp("entry-points")
+    quiet = {"steps": 2, "progress": False, "tensorboard": False}
+
+    def trained(recipe, data, **options):
+        return pv.fit(getattr(pv.pairs, recipe)(data.spec, **options), data, **quiet, out=folder / recipe)
+
+    quadrants = pv.data.load("digits", transforms=["quadrants:given=2"])
+    gaps = pv.data.load("digits", transforms=["missing:rate=0.3"])
+    table = tiny_digits("table")
+    run = trained("m2", digits, latent_dim=2, hidden=[8])
+    return {
+        RUN: run,
+        "swapped programs": (run.guide, run.model),
+        VAE: trained("vae", digits, latent_dim=2, hidden=[8]),
+        TABLE: trained("table_vae", table, latent_dim=2, hidden=[8]),
+        ROWS: table.test,
+        CONDITIONAL: trained("cvae", quadrants, latent_dim=2, hidden=[8]),
+        QUADRANTS: quadrants.test.subset(torch.arange(3)),
+        GAPS: pv.pairs.vae(gaps.spec, latent_dim=2, hidden=[8]),
+        PATH: folder / "m2",
+        BUILDER: lambda spec: pv.pairs.vae(spec, latent_dim=2, hidden=[4]),
+        DIGITS: digits,
+        FILE: folder / "report.html",
+    }
+
+
+def arguments(world, right):
+    return {name: world.get(value, value) if isinstance(value, str) else value for name, value in right.items()}
+
+
+def called(world, verb_name, /, **changes):
+    verb = VERBS[verb_name]
+    return verb.function(**{**arguments(world, verb.right), **arguments(world, changes)})
+
+
+def test_every_public_function_is_in_the_table():
+    public = {name for name in pv.__all__ if verbs.is_public(name)}
+    assert public <= VERBS.keys() and len(CALLS) >= 300
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_right_call_is_right(world, name):
+    called(world, name)
+
+
+@pytest.mark.parametrize(("name", "argument", "kind", "value"), CALLS, ids=[f"{n}-{a}-{k}" for n, a, k, _ in CALLS])
+def test_a_bad_value_is_refused_in_a_sentence(world, name, argument, kind, value):
+    torch.manual_seed(0)
+    with pytest.raises(PyrovaeError) as caught:
+        called(world, name, **{argument: copy.copy(value)})
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1 and message.rstrip().endswith((".", ")", "'")), message
+    told = {argument, *verbs.words(argument, value)}
+    assert any(word in message for word in told), f"{message!r} names none of {sorted(told)}"
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_an_unknown_argument_is_refused_with_the_nearest(world, name):
+    verb = VERBS[name]
+    known = [each for each, p in verb.parameters.items() if each != verb.pair and p.kind is not p.VAR_KEYWORD] or ["pair"]
+    passes_on = any(p.kind is p.VAR_KEYWORD for p in verb.parameters.values())
+    hint = "" if passes_on else f"; did you mean '{known[-1]}'"
+    with pytest.raises(PyrovaeError, match=f"'{known[-1]}x'{hint}"):
+        called(world, name, **{f"{known[-1]}x": 1})
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_surplus_and_missing_arguments_are_refused(world, name):
+    with pytest.raises(PyrovaeError, match="arguments by their place"):
+        VERBS[name].function(*[None] * 20)
+    needed = [n for n, p in VERBS[name].parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    for each in needed:
+        right = arguments(world, VERBS[name].right)
+        right.pop(each)
+        with pytest.raises(PyrovaeError, match=f"needs {each}, as in"):
+            VERBS[name].function(**right)
