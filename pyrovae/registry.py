@@ -72,6 +72,8 @@ class Registry(MutableMapping[str, T]):
             OptionError: an unknown name or option, with the nearest match.
         """
         name, own = parse_choice(chosen, self.kind)
+        if name is None:
+            raise OptionError(f"{self.kind} is {chosen!r}, which has no 'name'; known: {', '.join(sorted(self))}.")
         options = {**own, **options}
         self.check(str(name), options)
         refuse_values(options, self.options(str(name)))
@@ -198,7 +200,10 @@ def parse_choice(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None
     """
     if isinstance(chosen, Mapping):
         given = dict(chosen)
-        return given.pop("name", None), given
+        name = given.pop("name", None)
+        if name is not None and not isinstance(name, str):
+            raise OptionError(f"{what} has the name {name!r}; expected a text.")
+        return name, given
     name, _, text = str(chosen).partition(":")
     options: dict[str, Any] = {}
     for item in filter(None, text.split(",")):

@@ -52,6 +52,15 @@ class Pair:
     sites: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for label in ("model", "guide"):
+            if not callable(program := getattr(self, label)):
+                raise ContractError(f"{label} is {program!r}; expected a Pyro program: a module or a function of the batch.")
+        if not (
+            isinstance(self.sites, Mapping) and all(isinstance(word, str) for item in self.sites.items() for word in item)
+        ):
+            raise ContractError(
+                f"sites is {self.sites!r}; expected names of observed sites and their keys, as in {{'obs': 'x'}}."
+            )
         for stage in self.stages:
             set_trainable(stage, False)
         object.__setattr__(self, "_stages_as_built", tuple(_checksum(stage) for stage in self.stages))

@@ -119,7 +119,7 @@ class Text:
         return replace(self, values=self.values[rows.cpu().numpy()])
 
     @classmethod
-    def of(cls, values: Any) -> Text:
+    def of(cls, values: Any, where: str = "a column") -> Text:
         """Of a sequence of names; NaN, NaT and NA are none."""
         array = np.asarray(values, dtype=object)
         made = np.empty(array.shape, dtype=object)
@@ -127,7 +127,7 @@ class Text:
             made.flat[place] = value.item() if isinstance(value, np.generic) else value
             if isinstance(value, (list, tuple, np.ndarray)):
                 raise DataError(
-                    f"rows hold {type(value).__name__}s; expected a number or a name in each: give a column to each."
+                    f"{where} has rows of {type(value).__name__}s; expected a number or a name in each: give a column to each."
                 )
         array = made
         return cls(np.where(pandas.isna(array), None, array))
@@ -159,7 +159,7 @@ def as_column(value: Any, where: str) -> Column:
     if isinstance(value, (Lazy, Text, Table)):
         column: Any = value
     elif isinstance(value, (list, tuple)) and value and all(isinstance(each, str) for each in value):
-        column = Text.of(value)
+        column = Text.of(value, where)
     elif scipy.sparse.issparse(value):
         if value.dtype.kind not in "buif":
             raise DataError(f"{where} has dtype {value.dtype}; expected real numbers.")
@@ -174,7 +174,7 @@ def as_column(value: Any, where: str) -> Column:
         raise DataError(
             f"{where} is a {type(value).__name__}; expected a numpy array or a torch tensor: convert it with numpy.asarray."
         )
-    shape = tuple(getattr(value, "shape", (len(column),)))
+    shape = tuple(value.shape) if hasattr(value, "shape") else (len(column),)
     if shape == ():
         raise DataError(f"{where} has shape (), a single number; expected rows along the first axis, (N, ...).")
     if 0 in shape or not len(column):
@@ -201,7 +201,7 @@ def _of_tensor(value: Tensor, where: str) -> Tensor | Sparse:
 def _of_array(value: np.ndarray, where: str) -> Column:
     named = value.dtype.kind in "OUST" and value.ndim in (1, 2) and value.size
     if named and all(isinstance(each, str) or each is None for each in value.ravel().tolist()):
-        return Text.of(value[:, 0] if value.ndim == 2 and value.shape[1] == 1 else value)
+        return Text.of(value[:, 0] if value.ndim == 2 and value.shape[1] == 1 else value, where)
     if value.dtype.kind not in "buif":
         raise DataError(
             f"{where} has dtype {value.dtype}; expected dense numbers (bool, integer or float) or strings: convert it with "
@@ -214,10 +214,10 @@ def of_series(series: pandas.Series, where: str) -> Tensor | Text:
     """A column of a DataFrame: numbers (NaN where one is missing), or names."""
     if isinstance(series.dtype, pandas.CategoricalDtype):
         order = tuple(series.cat.categories.tolist()) if series.cat.ordered else None
-        return replace(Text.of(series), order=order)
+        return replace(Text.of(series, where), order=order)
     if pandas.api.types.is_numeric_dtype(series.dtype):
         numbers = series.astype("float64") if series.isna().any() else series
         return tensor(numbers.to_numpy(dtype=None if numbers.dtype.kind in "buif" else numbers.dtype.numpy_dtype))
     if pandas.api.types.is_datetime64_any_dtype(series.dtype) or pandas.api.types.is_timedelta64_dtype(series.dtype):
         raise DataError(f"{where} holds dates; expected numbers or names: make days of them, as in (t - t.min()).dt.days.")
-    return Text.of(series)
+    return Text.of(series, where)

@@ -103,6 +103,8 @@ def hide_missing(raw: Mapping[str, Any], where: str, option: str | None, whole: 
         given = np.asarray(made["mask"])
         if given.shape != seen.shape:
             raise DataError(f"{where}: mask has shape {given.shape}; expected that of x, {seen.shape}.")
+        if not (known := np.isin(given, (0, 1))).all():
+            raise DataError(f"{where}: mask holds {given[~known].flat[0]}; expected 1 where x is seen and 0 elsewhere.")
         x, seen = _stand_in(x, seen & (given != 0)), seen & (given != 0)
     if not seen.any():
         raise DataError(f"{where}: every value of x is missing; expected some.")

@@ -55,6 +55,8 @@ def find(folder: str, names: tuple[str, ...], root: str | Path | None, verify: C
     """
     import pooch  # here, for a quick start of programs that load no named set
 
+    if root is not None and not Path(root).expanduser().is_dir():
+        raise DataError(f"root is {os.fspath(root)!r}, which is no folder; give the one that holds {folder}.")
     cache = Path(pooch.os_cache("pyrovae"))
     roots = [Path(each).expanduser() for each in (root or os.environ.get("PYROVAE_DATA"), cache) if each]
     for base in roots:

@@ -96,6 +96,10 @@ class Recipe:
 
     def refuse(self, spec: DataSpec, options: Mapping[str, Any]) -> None:
         """OptionError for an option that is not known or would be ignored, or for data that lack what the recipe needs."""
+        if not isinstance(spec, DataSpec):
+            raise OptionError(
+                f"spec is {spec!r}; expected the description of data, as in pairs.get({self.name!r}).build(data.spec)."
+            )
         CATALOGUE.check(self.name, options)
         refuse_values(options, inspect.signature(self.build).parameters)
         chosen = {**self.defaults, **options}

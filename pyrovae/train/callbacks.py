@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pyrovae.errors import OptionError, RunError
+from pyrovae.errors import OptionError, RunError, nearest
 from pyrovae.files import random_states, set_random_states
 from pyrovae.train.processes import Processes
 from pyrovae.train.run import Run
@@ -28,6 +28,12 @@ class Callback:
     An error that a hook raises ends training after a checkpoint and reaches the caller of ``fit`` as it is; the log names the
     callback and the hook. Of several processes each calls its callbacks; process 0's metrics and wish to stop count.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in vars(cls):
+            if name.startswith("on_") and not hasattr(Callback, name):
+                raise nearest(f"hook of callback {cls.__qualname__}", name, [n for n in vars(Callback) if n.startswith("on_")])
 
     def on_fit_start(self, run: Run) -> None:
         """Training begins, or goes on from a checkpoint whose state has been loaded."""
