@@ -117,6 +117,8 @@ def checked(name: str, value: Any, kinds: Sequence[str]) -> Any:
     """The value, numbers of NumPy as Python's; OptionError where it is of none of the kinds."""
     if value is None and "None" in kinds:
         return None
+    if isinstance(value, (str, os.PathLike)) and "\0" in str(value):
+        raise OptionError(f"{name} holds a character of code 0; expected a text without it.")
     least, expected = LEAST.get(name, 1), []
     for kind in kinds:
         if kind == "int":

@@ -77,6 +77,8 @@ def _train(args: list[str]) -> int:
     options = parse(parser, args)
     if options.seeds < 1:
         raise OptionError(f"--seeds is {options.seeds}; expected how many runs, at least 1.")
+    if options.stage_epochs is not None and options.stage_epochs < 1:
+        raise OptionError(f"--stage_epochs is {options.stage_epochs}; expected a whole number of at least 1.")
     set_threads(options.threads)
     names = [each.name for each in fields(FitSettings) if each.name != "callbacks"]
     FitSettings(**{name: options[name] for name in names})  # refuses what is none, before anything is read or drawn

@@ -70,6 +70,8 @@ def _refuse_configurations(args: list[str]) -> None:
             text = read_regular(path).decode()
             if any(isinstance(token, (yaml.AliasToken, yaml.AnchorToken)) for token in yaml.scan(text)):
                 raise OptionError(f"--config {path} has anchors or aliases (& and *); expected plain YAML: write values out.")
+            if not isinstance(yaml.safe_load(text) or {}, dict):
+                raise OptionError(f"--config {path} is no mapping; expected options, a line each, as in epochs: 3.")
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise OptionError(f"--config {path} cannot be read: {_one_line(error)}.") from error
 

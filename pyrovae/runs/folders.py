@@ -23,7 +23,7 @@ from pyrovae.core.program import modules, remember
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
 from pyrovae.effects import observed_part
-from pyrovae.errors import OptionError, PyrovaeError, RunError, nearest
+from pyrovae.errors import DataError, OptionError, PyrovaeError, RunError, nearest
 from pyrovae.files import clear_temporary, locked, read_json, write_json
 from pyrovae.runs.user_file import rebuild, warn_of_change
 from pyrovae.train.callbacks import Callback
@@ -91,6 +91,9 @@ def load(
     warn_of_change(pair, recipe, folder)
     if data is not None:
         data = as_data(data, like=spec)
+        for key in spec.keys.keys() & data.spec.keys.keys():
+            if (came := data.spec.keys[key].shape) != (was := spec.keys[key].shape):
+                raise DataError(f"data have {key} of shape {came}, and {folder} was trained on {key} of shape {was}.")
     elif with_data and source is not None:
         data = data_sets.load(**source, like=spec)
         if data.fingerprint() != config["data"].get("fingerprint"):

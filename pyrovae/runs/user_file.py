@@ -32,6 +32,8 @@ def build_pair(spec: str, build: Callable[..., Any], data: DataSpec, options: Ma
         if isinstance(error, PyrovaeError):
             raise
         raise ContractError(f"{spec} fails: {where_it_fails(error, path)}") from error
+    if not isinstance(built, Pair | tuple):
+        raise ContractError(f"{spec} returns {built!r}; expected (model, guide), or a Pair.")
     source, name = split_spec(spec)
     module = {} if source.endswith(".py") else {"module": f"{source}:{name}"}
     recipe = {"name": None, "file": f"{path}:{name}", **module, "sha256": _sha256(path), "options": dict(options)}
