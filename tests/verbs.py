@@ -182,7 +182,6 @@ BY_NAME = {
     "like": {"number": 3},
     "given": {"number": 3, "unknown": {"nope": 1}, "value": {"y": 99}, "text": {"y": "nope"}},
     "site": {"unknown": "nope", "number": 3},
-    "data_size": {"zero": 0, "text": "3"},
 }
 # data of which a builder makes another pair
 FORMS_OF_THEIR_OWN = ("one item", "outside the support", "another width", "flat")

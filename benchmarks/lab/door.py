@@ -17,6 +17,7 @@ from benchmarks.lab.entry import Entry, Job
 from benchmarks.lab.records import Records
 from benchmarks.lab.runner import Interrupted
 from pyrovae import plots
+from pyrovae.cli.saying import say
 from pyrovae.errors import OptionError, PyrovaeError
 
 __all__ = ["RESULTS", "main", "publish", "tables"]
@@ -145,9 +146,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser(ENTRIES).parse_args(arguments)
     try:
         if given.verb == "list":
-            print(listing(ENTRIES))
+            say(listing(ENTRIES))
         elif given.verb == "table":
-            print(tables(ENTRIES[given.name], Records(given.out / f"{given.name}.json")))
+            say(tables(ENTRIES[given.name], Records(given.out / f"{given.name}.json")))
         else:
             run(ENTRIES[given.name], given)
     except Interrupted as stopped:

@@ -103,7 +103,7 @@ def cell(name: str, seed: int, options: argparse.Namespace) -> Row:
     pair = recipe.build(data.spec)
     shared = {"epochs": options.epochs, "seed": seed, "validate": False, "progress": False, "compile": not options.eager}
     alike = {"callbacks": [Deadline(options.seconds / (1 + len(pair.stages)))]}
-    run = finished(pv.fit_stages(pair, data, stage_options=alike, **alike, **shared))
+    run = finished(pv.fit_stages(pair, data, stage_options=alike if pair.stages else None, **alike, **shared))
     return {"epochs": len(run.records)} | (hold_table if form == "table" else hold)(run, data, recipe, seed, options.samples)
 
 

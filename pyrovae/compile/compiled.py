@@ -71,11 +71,12 @@ class CompiledStep(Step):
             asked: whether it deserves a warning when it fails.
         """
         for name, value, known in (("matmul", matmul, MATMULS), ("backend", backend, BACKENDS)):
-            if isinstance(value, str) and value not in known:
+            chosen = value.values() if isinstance(value, Mapping) else [value]
+            if any(each is not None and each not in known for each in chosen):
                 raise OptionError(f"{name} is {value!r}; expected one of {', '.join(known)}, or None to choose.")
         began = time.perf_counter()
         self._modules, self._others, self._lrs_are = modules(self.model, self.guide), set(), None
-        batches = as_batches(batch)
+        batches = as_batches(batch, self.objective.num_batches)
         with parameter_scope(self.model, self.guide), evaluation_mode(self.model, self.guide):
             drawn_keys(self.model, batches[0], given=batches[0])  # by values, which cannot be looked at while tracing
         try:
@@ -102,7 +103,7 @@ class CompiledStep(Step):
         """As :meth:`Step.__call__`, without waiting for the device."""
         if self.backend == "eager":
             return super().__call__(batch, schedule)
-        batches = as_batches(batch)
+        batches = as_batches(batch, self.objective.num_batches)
         if (signature := self._signature_of(batches)) != self._signature:
             if signature not in self._others:
                 self._others.add(signature)

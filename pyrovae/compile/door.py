@@ -55,9 +55,8 @@ def compile_step(
     clip_norm: float | None = None,
     schedule: Sequence[str] = (),
     precision: str = "float32",
-    matmul: str | None = None,
+    matmul: str | Mapping[str, str] | None = None,
     backend: str | None = None,
-    data_size: int | None = None,
 ) -> CompiledStep:
     """``step(batch)``: one step of the pair's parameters, compiled; the mean bound of the batch, nats per datum.
 
@@ -82,7 +81,6 @@ def compile_step(
         matmul: "mkl" or "onednn"; by default the faster one that is exact to float32.
         backend: "inductor", "rolled" (an unrolled loop's blocks compiled once each) or "graph" (not compiled); by default
             Inductor, or rolled for a long graph.
-        data_size: N of the training data, for an objective of the aggregate posterior ("tc").
 
     Returns:
         A :class:`CompiledStep`; ``step.optimizers`` are its optimizers by update, ``step.total`` is the sum of bounds.
@@ -106,7 +104,7 @@ def compile_step(
     params = moved_parameters(objective, model, guide)
     made = build_optimizers(objective, params, optimizer, lr, optimizer_options, optimizers)
     with parameter_scope(model, guide), preserve_tensors(held):
-        figures = survey(objective, Given(model, guide, batches, {}, params, data_size)).figures
+        figures = survey(objective, Given(model, guide, batches, {}, params)).figures
     options = {"clip_norm": clip_norm, "precision": precision, "schedule": schedule}
-    step = CompiledStep(objective, model, guide, made, figures=figures, data_size=data_size, **options)
+    step = CompiledStep(objective, model, guide, made, figures=figures, **options)
     return step.compile(batches, matmul=matmul, backend=backend)

@@ -93,7 +93,7 @@ class Step:
             schedule: values of the scheduled options at this step.
         """
         self.set_schedule(schedule)
-        batches = as_batches(batch)
+        batches = as_batches(batch, self.objective.num_batches)
         self._begin(batches)
         return self._end(self.run_updates(batches, self._move))
 
@@ -232,9 +232,12 @@ class PyroStep(Step):
         return self._end({})
 
 
-def as_batches(batch: Batches) -> list[Mapping[str, Tensor]]:
-    """One batch, or several, as a list."""
-    return [batch] if isinstance(batch, Mapping) else list(batch)
+def as_batches(batch: Batches, count: int = 1) -> list[Mapping[str, Tensor]]:
+    """One batch, or several, as a list; OptionError where they are not as many as a step takes."""
+    batches = [batch] if isinstance(batch, Mapping) else list(batch)
+    if len(batches) != count:
+        raise OptionError(f"the step got {len(batches)} batches; expected {count}, as its objective takes: step([a, b]).")
+    return batches
 
 
 def pyro_program(program: Program, name: str) -> Callable[..., Any]:

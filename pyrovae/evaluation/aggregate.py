@@ -71,6 +71,7 @@ def aggregate_posterior(pair: PairLike, data: Any, num_samples: int = 1, seed: i
 
     References: Chen et al., Isolating Sources of Disentanglement, 2018, Eq. (2); Hoffman and Johnson, ELBO Surgery, 2016.
 
+    >>> import math, torch
     >>> from pyrovae.data import DataSpec
     >>> from pyrovae.pairs import vae
     >>> found = aggregate_posterior(vae(DataSpec("toy", (4,), "real"), latent_dim=2), torch.randn(50, 4))

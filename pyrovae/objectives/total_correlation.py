@@ -71,6 +71,7 @@ class TotalCorrelation(Disentangling):
             over the batch, or "stratified", which is unbiased in q(z), (:func:`pyrovae.core.aggregate.mixture_weights`).
         kl: "analytic" for the KL of the gamma part where it has a closed form, or "sampled".
         num_particles: K draws a datum.
+        data_size: N, by default that of the data that ``fit`` trains on; needed where nothing else tells.
 
     References: Chen, Li, Grosse and Duvenaud, Isolating Sources of Disentanglement in Variational Autoencoders, 2018, Eq. (2),
     (4), (5) and Appendix C.1.
@@ -86,8 +87,12 @@ class TotalCorrelation(Disentangling):
         weighting: str = "minibatch",
         kl: str = "analytic",
         num_particles: int = 1,
+        data_size: int | None = None,
     ) -> None:
         super().__init__(kl, num_particles)
+        if data_size is not None:
+            self.require("data_size", data_size, at_least=1)
+        self.data_size = data_size
         for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
             self.require_weight(name, value)
         if weighting not in WEIGHTINGS:
@@ -118,11 +123,12 @@ class TotalCorrelation(Disentangling):
 
     def surrogate(self, traced: PairTrace, given: Given, bound: Tensor) -> Tensor:
         """likelihood - gamma KL - (alpha - gamma) I - (beta - gamma) TC, (B,): the objective regrouped."""
-        if given.data_size is None:
-            raise OptionError(f"{self!r} needs N, the number of training data; train with fit, or give data_size.")
+        data_size = self.data_size or given.data_size
+        if data_size is None:
+            raise OptionError(f"{self!r} needs N, the number of training data: train with fit, or give it data_size.")
         alpha, beta, gamma = (given.schedule.get(name, value) for name, value in self.weights.items())
         batch_size = traced.shape[1]
-        weights = mixture_weights(batch_size, max(given.data_size, batch_size), self.weighting, bound)
+        weights = mixture_weights(batch_size, max(data_size, batch_size), self.weighting, bound)
         log_q = traced.total(traced.log_q)
         log_p = traced.total({name: traced.log_p[name] for name in traced.guide_sites})
         parts = {name: value.mean(0) for name, value in decompose(aggregate_scores(traced, weights), log_q, log_p).items()}

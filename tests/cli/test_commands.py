@@ -237,7 +237,7 @@ BAD = [
     ("evaluate runs/vae --split tests", "did you mean 'test'"),
     ("evaluate runs/vae --num_samples 0", "at least 1"),
     ("evaluate runs/vae --weights newest", "expected 'best' or 'last'"),
-    ("sample runs/vae --num 0", "at least one"),
+    ("sample runs/vae --num 0", "at least 1"),
     ("sample runs/vae --out samples.gif", "expected a name that ends in .png or .npz"),
     ("sample runs/vae --out no/folder/samples.png", "does not exist"),
     ("resume runs/vae --epochs -3", "epochs is -3"),

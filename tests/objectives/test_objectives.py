@@ -203,7 +203,7 @@ def test_scale_multiplies_the_loss():
     pair = exact.sigmoid_decoder(1)
     scaled = [lambda x, p=p: poutine.scale(p, scale=7.0)(x) for p in (pair.model, pair.guide)]
     for name in set(objectives.OBJECTIVES) - {"nvil", "wake-sleep", "semisupervised", "aae"}:  # aae is several updates
-        objective = objectives.get(name)
+        objective = objectives.get(name, **({"data_size": 1000} if name == "tc" else {}))
         if len(objective.moves) > 1:  # which has no one loss
             continue
         torch.manual_seed(0)

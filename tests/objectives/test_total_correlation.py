@@ -122,7 +122,8 @@ def test_each_loss_moves_its_own_parameters_and_no_others(digits):
 
 
 @pytest.mark.parametrize(
-    "objective", [lambda: Factor(hidden=8, depth=1), lambda: TotalCorrelation(weighting="stratified", num_particles=2)]
+    "objective",
+    [lambda: Factor(hidden=8, depth=1), lambda: TotalCorrelation(weighting="stratified", num_particles=2, data_size=700)],
 )
 def test_a_traced_step_is_the_eager_one(digits, objective):
     results = []
@@ -130,7 +131,7 @@ def test_a_traced_step_is_the_eager_one(digits, objective):
         pair, ours = tiny(digits), objective()
         batches = [digits.train[torch.arange(50)], digits.train[torch.arange(50, 100)]][: ours.num_batches]
         torch.manual_seed(5)
-        step, bounds = step_of(pair, batches, ours, backend, lr=1e-2, data_size=700), []
+        step, bounds = step_of(pair, batches, ours, backend, lr=1e-2), []
         for seed in range(4):
             torch.manual_seed(seed)
             bounds.append(float(step(batches)))
@@ -162,7 +163,7 @@ def test_a_run_that_was_ended_resumes_bitwise(digits, tmp_path, objective):
 def test_what_they_cannot_do_is_refused(digits):
     batch = digits.train[torch.arange(5)]
     pair = tiny(digits)
-    with pytest.raises(OptionError, match="needs N, the number of training data; train with fit, or give data_size"):
+    with pytest.raises(OptionError, match="needs N, the number of training data: train with fit, or give it data_size"):
         pv.objectives.get("tc").differentiable_loss(pair.model, pair.guide, **batch)
     with pytest.raises(ContractError, match="site 'z2' of the guide depends on the draw of another latent site"):
         pv.fit(pv.pairs.two_layer_vae(digits.spec, hidden=[8], upper_hidden=[8]), digits, "tc", epochs=1, progress=False)

@@ -90,7 +90,7 @@ def test_what_completion_refuses():
     assert pv.impute(pair, data.test[:3], 5).shape == (3, 8, 8)
     with pytest.raises(ContractError, match="takes mask, which the batch lacks"):
         pv.impute(pair, {"x": data.test["x"][:3]})
-    with pytest.raises(OptionError, match="num_steps 0"):
+    with pytest.raises(OptionError, match="num_steps is 0"):
         pv.complete(pair, data.test[:3], num_steps=0)
 
 
