@@ -71,8 +71,7 @@ class CompiledStep(Step):
             asked: whether it deserves a warning when it fails.
         """
         for name, value, known in (("matmul", matmul, MATMULS), ("backend", backend, BACKENDS)):
-            chosen = value.values() if isinstance(value, Mapping) else [value]
-            if any(each is not None and each not in known for each in chosen):
+            if not {*(value.values() if isinstance(value, Mapping) else [value])} <= {*known, None}:
                 raise OptionError(f"{name} is {value!r}; expected one of {', '.join(known)}, or None to choose.")
         began = time.perf_counter()
         self._modules, self._others, self._lrs_are = modules(self.model, self.guide), set(), None
