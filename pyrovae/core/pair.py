@@ -14,10 +14,11 @@ from typing import Any, Protocol
 
 import pyro
 from pyro.nn import PyroModule
-from torch import nn
+from torch import Tensor, nn
 
 from pyrovae.core.parameters import adopt, parameter_scope, parameters, set_store, store_of
 from pyrovae.core.program import Program, describe, innermost, owner_of
+from pyrovae.core.tensors import load_tensors, tensors_of
 from pyrovae.data.spec import DataSpec
 from pyrovae.errors import ContractError, RunError
 
@@ -70,6 +71,27 @@ class Pair:
         """The stages whose parameters are as they were when the pair was made."""
         then: tuple[float, ...] = getattr(self, "_stages_as_built", ())
         return [stage for stage, was in zip(self.stages, then, strict=True) if _checksum(stage) == was]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of all parameters of both programs, those made by ``pyro.param`` too, and of their buffers, by name.
+
+        >>> import torch
+        >>> from pyrovae import data, pairs
+        >>> build = lambda: pairs.vae(data.DataSpec("toy", (4,), "real"), latent_dim=2)
+        >>> one, other = build(), build()
+        >>> other.load_state_dict(one.state_dict())
+        >>> all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+        True
+        """
+        return {name: value.detach().clone() for name, value in tensors_of(self).items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Copy the tensors of another pair of the same make, in place.
+
+        Raises:
+            RunError: a tensor that only one of the two has, or of another shape or type, or not finite; nothing is copied.
+        """
+        load_tensors(self, state, "state_dict")
 
     def __reduce__(self) -> tuple[Any, ...]:
         given = (getattr(self, each.name) for each in fields(self))

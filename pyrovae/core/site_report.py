@@ -32,6 +32,7 @@ class Report:
 
     sites: list[SiteReport] = field(default_factory=list)
     is_density: bool = True
+    has_bound: bool = True  # whether an ELBO of the pair is a bound on log p(x)
     rows: bool = False  # whether K particles are K B rows of the programs
     notes: tuple[str, ...] = ()
 
@@ -78,4 +79,5 @@ def report_sites(traced: PairTrace, rows: bool = False, notes: tuple[str, ...] =
                 drawn["infer"].get("enumerate") == "parallel",
             )
         )
-    return Report(sites, no_density(traced) is None, rows, notes)
+    is_density = no_density(traced) is None
+    return Report(sites, is_density, is_density and traced.guide_factors is None, rows, notes)

@@ -17,27 +17,28 @@ from pyrovae.plots.figures import BLUE, GREY, ORANGE, new_figure
 __all__ = ["estimates", "gap_bars", "learning_curves"]
 
 
-def learning_curves(history: pandas.DataFrame | Sequence[Mapping[str, Any]]) -> Figure:
+def learning_curves(history: pandas.DataFrame | Sequence[Mapping[str, Any]], label: str = "bound in nats per datum") -> Figure:
     """The bound of each epoch on training and validation data, in nats per datum.
 
     Args:
         history: ``run.history``, or rows with ``epoch`` and, where measured, ``train`` and ``valid``.
+        label: what these are: ``run.quantity``.
 
     >>> learning_curves([{"epoch": 1, "train": -120.0, "valid": float("nan")}]).axes[0].get_ylabel()
-    'bound (nats per datum)'
+    'bound in nats per datum'
     """
     figure, axes = new_figure(5.2, 3.4)
     drawn, history = False, pandas.DataFrame(history)
-    for key, label, color in (("train", "training", BLUE), ("valid", "validation", ORANGE)):
+    for key, part, color in (("train", "training", BLUE), ("valid", "validation", ORANGE)):
         values = history[key].astype("float64") if key in history else pandas.Series(dtype="float64")
         values = values[numpy.isfinite(values)]
         if len(values):
             marker = "o" if len(values) == 1 else None
-            axes.plot(history["epoch"][values.index], values, color=color, label=label, lw=1.5, marker=marker)
+            axes.plot(history["epoch"][values.index], values, color=color, label=part, lw=1.5, marker=marker)
             drawn = True
     if not drawn:
         raise OptionError("the history has no finite value of 'train' or 'valid'; fit the pair for an epoch first.")
-    axes.set(xlabel="epoch", ylabel="bound (nats per datum)")
+    axes.set(xlabel="epoch", ylabel=label)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     return figure

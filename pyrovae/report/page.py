@@ -35,7 +35,7 @@ IN_NATS = ("elbo", "evidence", "kl", "rate", "distortion", "bound")
 
 NAMES = {"elbo": "ELBO", "log_evidence": "log p(x)", "kl": "KL", "kl_per_dim": "KL per dimension"}
 CAPTIONS = {
-    "learning_curves": "The bound of each epoch.",
+    "learning_curves": "What the objective reports, at each epoch.",
     "samples": "E[x | z] for draws z of the prior.",
     "class_samples": "E[x | y, z] for each class y, a column one style z of the prior.",
     "analogies": "Data, and E[x | y, z] for each class y with the style z that the guide infers.",
@@ -168,7 +168,7 @@ def _drawings(run: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
         draws = generate.complete(pair, few, NUM_COMPLETIONS)
         return plots.completions(few["x"], few["mask"], draws, whole=False, **scale)
 
-    yield "learning_curves", lambda: plots.learning_curves(run.history)
+    yield "learning_curves", lambda: plots.learning_curves(run.history, run.quantity)
     yield "samples", samples
     yield "class_samples", class_samples
     yield "analogies", inferred_styles

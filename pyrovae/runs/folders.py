@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pyrovae.core.inference import inference, private_random
 from pyrovae.core.pair import Pair, PairLike, as_pair, remember_spec, set_folder_opener
 from pyrovae.core.parameters import adopt
 from pyrovae.core.program import modules, remember
+from pyrovae.core.tensors import load_tensors
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import DataSpec, as_data
 from pyrovae.effects import observed_part
@@ -33,7 +34,7 @@ from pyrovae.train.early_stopping import EarlyStopping
 from pyrovae.train.fitting import describe_objective, prepare, resolve_device
 from pyrovae.train.loop import Loop
 from pyrovae.train.processes import Processes
-from pyrovae.train.run import CHECKPOINT, CONFIG, METRICS, Run, load_tensors
+from pyrovae.train.run import CHECKPOINT, CONFIG, METRICS, Run
 from pyrovae.train.settings import FitSettings
 from pyrovae.train.training import Training
 
@@ -89,6 +90,8 @@ def load(
             module.double()
         pair = own
     warn_of_change(pair, recipe, folder)
+    if "bound" not in config:  # of an earlier version, which did not note on which side of log p(x) its objective lies
+        config["bound"] = _side(saved.get("objective"))
     if data is not None:
         data = as_data(data, like=spec)
         for key in spec.keys.keys() & data.spec.keys.keys():
@@ -113,6 +116,12 @@ def load(
         raise RunError(f"{folder} has no best parameters: no {best['monitor']!r} was measured; use weights='last'.")
     load_tensors(pair, tensors, str(folder / CHECKPOINT))
     return Run(pair, data, config, state["history"], folder, chosen, state["stopped"], best["epoch"], state["step"])
+
+
+def _side(objective: Any) -> str:
+    """On which side of log p(x) a recorded objective lies."""
+    name = objective.get("name") if isinstance(objective, Mapping) else None
+    return getattr(objectives.OBJECTIVES[name], "bound", "lower") if name in objectives.OBJECTIVES else "lower"
 
 
 def _rebuilt(recipe: dict[str, Any], spec: DataSpec, folder: Path) -> Pair:

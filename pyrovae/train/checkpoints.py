@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
+from pyrovae.core.tensors import load_tensors, tensors_of
 from pyrovae.errors import NonFiniteError, RunError
 from pyrovae.files import load_state, random_states, save_state
 from pyrovae.objectives import Objective
 from pyrovae.train.callbacks import Callbacks
 from pyrovae.train.early_stopping import BestParameters
-from pyrovae.train.run import CHECKPOINT, kept, load_tensors, tensors_of
+from pyrovae.train.run import CHECKPOINT, kept
 from pyrovae.train.training import Training
 
 __all__ = ["Checkpoints", "read_checkpoint"]

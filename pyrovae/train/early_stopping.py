@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pyrovae.core.tensors import load_tensors, tensors_of
 from pyrovae.errors import OptionError, nearest
 from pyrovae.train.callbacks import Callback
-from pyrovae.train.run import Run, load_tensors, tensors_of
+from pyrovae.train.run import Run
 
 log = logging.getLogger("pyrovae")
 

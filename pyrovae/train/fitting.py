@@ -26,6 +26,7 @@ from pyrovae.core.inference import dtype_of
 from pyrovae.core.pair import Pair, as_pair, known_spec, remember_spec
 from pyrovae.core.parameters import take_over
 from pyrovae.core.program import Program, modules
+from pyrovae.core.site_report import Report
 from pyrovae.data import Data, Split, Stream, as_data
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.files import clear_folder, locked, make_folder, write_json
@@ -149,11 +150,12 @@ def fit(
     before = known_spec(pair)
     remember_spec(pair, data.spec)
     try:
-        prepare(pair, data, objective, settings)
+        report = prepare(pair, data, objective, settings)
     except PyrovaeError:
         remember_spec(pair, before)  # what is refused changes nothing
         raise
     config = _configuration(pair, data, settings, describe_objective(objective, chosen), processes)
+    config["bound"] = getattr(objective, "bound", "lower") if report.has_bound else "none"
     run = Run(pair, data, config)
     training = Training(run, objective, settings, processes)
     compile_if_worthwhile(training)
@@ -188,18 +190,19 @@ def _configuration(
     }
 
 
-def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: FitSettings) -> None:
+def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: FitSettings) -> Report:
     """Move the pair to its device, check it there on a training batch, and ask the objective whether it can serve it."""
     device = settings.device
     for module in modules(pair.model, pair.guide):
         module.to(device)
     batch = next(iter(data.train.batches(min(64, settings.batch_size))))
     batch = to_pair(pair, batch, device)
-    check_batch(pair, batch)
+    report = check_batch(pair, batch)
     if data.valid is not None and settings.validate:
         admit_validation(pair, data.valid, settings.batch_size)
     if isinstance(objective, Objective):
         prepare_objective(objective, pair.model, pair.guide, batch)
+    return report
 
 
 def _take_over(pair: Pair, data: Data) -> None:

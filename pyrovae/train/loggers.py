@@ -89,7 +89,8 @@ class ProgressBar(Logger):
         self.bar.set_postfix(shown | {"epoch": metrics["epoch"]}, refresh=False)
         if self.bar.disable:
             bounds = ", ".join(f"{part} {value}" for part, value in shown.items())
-            tqdm.write(f"epoch {metrics['epoch']}: {bounds} nats per datum, {metrics['seconds']:.1f} s")
+            unit = "nats per datum" if run.config.get("bound") != "none" else "nats per datum (no bound on log p(x))"
+            tqdm.write(f"epoch {metrics['epoch']}: {bounds} {unit}, {metrics['seconds']:.1f} s")
 
     def on_fit_end(self, run: Run) -> None:
         """Take it down."""

@@ -11,10 +11,10 @@ from torch import Tensor
 from pyrovae.core.inference import has_batch_norm
 from pyrovae.core.pair import Pair
 from pyrovae.core.program import Batch
+from pyrovae.core.tensors import load_tensors, tensors_of
 from pyrovae.data.seeds import mix
 from pyrovae.errors import OptionError
 from pyrovae.objectives.moves import Survey
-from pyrovae.train.run import load_tensors, tensors_of
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

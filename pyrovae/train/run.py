@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas
-import torch
 
 from pyrovae.core.pair import Pair
-from pyrovae.core.parameters import buffers, parameters
 from pyrovae.core.program import Program
 from pyrovae.data import Data
-from pyrovae.errors import RunError
 
-__all__ = ["CHECKPOINT", "CONFIG", "LEFTOVERS", "METRICS", "Run", "kept", "load_tensors", "tensors_of"]
+__all__ = ["CHECKPOINT", "CONFIG", "LEFTOVERS", "METRICS", "Run", "kept"]
 
 CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.csv"
 LEFTOVERS = (CONFIG, METRICS, "tensorboard")  # of a run that died before its first checkpoint
@@ -87,42 +84,19 @@ class Run:
         """The guide."""
         return self.pair.guide
 
+    @property
+    def quantity(self) -> str:
+        """What ``train`` and ``valid`` of the history are, and their unit: of an energy they are no bound."""
+        names = {"none": "objective (no bound on log p(x))", "estimate": "estimate of log p(x)"}
+        return f"{names.get(self.config.get('bound', 'lower'), 'bound')} in nats per datum"
+
     def __repr__(self) -> str:
         last = self.records[-1] if self.records else {}
         bounds = ", ".join(f"{part} {last[part]:.3f}" for part in ("train", "valid") if last.get(part) is not None)
         where = f" in {self.path}" if self.path else ""
-        return f"Run({last.get('epoch', 0)} epochs, {self.stopped}; bound in nats per datum: {bounds or 'none'}){where}"
+        return f"Run({last.get('epoch', 0)} epochs, {self.stopped}; {self.quantity}: {bounds or 'none'}){where}"
 
 
 def kept(run: Run) -> str:
     """What an error adds about the checkpoint that stands."""
     return f" The last good checkpoint is kept in {run.path}." if run.path else ""
-
-
-def tensors_of(pair: Pair) -> dict[str, torch.Tensor]:
-    """All tensors that make up a pair's state."""
-    return {
-        **parameters(pair.model, pair.guide),
-        **{f"buffer.{n}": b for n, b in buffers(pair.model, pair.guide).items()},
-    }
-
-
-@torch.no_grad()
-def load_tensors(pair: Pair, saved: dict[str, torch.Tensor], where: str) -> None:
-    """Copy saved tensors into a pair of the same make, in place."""
-    own = tensors_of(pair)
-    for name in sorted(own.keys() ^ saved.keys()):
-        side = "the pair" if name in saved else "the checkpoint"
-        raise RunError(f"{where}: {side} has no tensor {name!r}; the pair is not the one that was saved.")
-    for name, tensor in own.items():
-        if not isinstance(saved[name], torch.Tensor) or tensor.dtype != saved[name].dtype:
-            came = getattr(saved[name], "dtype", type(saved[name]).__name__)
-            raise RunError(f"{where}: {name!r} is {came} in the checkpoint and {tensor.dtype} in the pair.")
-        if saved[name].is_floating_point() and not bool(torch.isfinite(saved[name]).all()):
-            raise RunError(f"{where}: {name!r} has values that are not finite, which no run ever saves; the file is damaged.")
-        if tensor.shape != saved[name].shape:
-            raise RunError(
-                f"{where}: {name!r} has shape {tuple(saved[name].shape)} in the checkpoint and {tuple(tensor.shape)} in the "
-                "pair; the pair was built with other options."
-            )
-        tensor.copy_(saved[name])

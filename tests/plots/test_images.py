@@ -29,7 +29,7 @@ def test_learning_curves_leave_out_what_is_missing():
     train, valid = axes.lines
     assert train.get_xydata().tolist() == [[1, -120], [2, -110], [3, -105]]
     assert valid.get_xydata().tolist() == [[2, -112]]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "bound (nats per datum)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "bound in nats per datum")
     with pytest.raises(OptionError, match="no finite value"):
         plots.learning_curves([{"epoch": 1, "train": None}])
 

@@ -39,12 +39,21 @@ def make_run(latent_dim=2, name="toy <b>&", **changes):
     data = types.SimpleNamespace(train=data.train, valid=data.valid, test=data.test, spec=spec)
     recipe = {"name": "vae", "options": {"latent_dim": latent_dim}}
     config = {"pair": recipe, "fit": {"lr": 0.001, "note": "<i>"}, "seed": 0}
-    fields = {"pair": pair, "data": data, "history": HISTORY, "config": config, "path": None, **changes}
+    fields = {
+        "pair": pair,
+        "data": data,
+        "history": HISTORY,
+        "quantity": "bound in nats per datum",
+        "config": config,
+        "path": None,
+        **changes,
+    }
     fields = {"model": fields["pair"].model, "guide": fields["pair"].guide, **fields}
     return types.SimpleNamespace(**fields)
 
 
 EVALUATION = types.SimpleNamespace(
+    quantity="bound in nats per datum",
     to_json=lambda: {
         "elbo": -101.25,
         "elbo_stderr": 0.5,
@@ -54,7 +63,7 @@ EVALUATION = types.SimpleNamespace(
         "kl": {"z": 1.5},
         "kl_per_dim": {"z": [1.0, 0.5]},
         "log_evidence": float("nan"),
-    }
+    },
 )
 
 
