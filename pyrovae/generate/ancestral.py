@@ -18,6 +18,7 @@ from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import expectation, observed_sites
 from pyrovae.generate.given import (
+    by_labels,
     draw_sites,
     example_sites,
     must_pass_again,
@@ -53,7 +54,8 @@ def sample(
         pair: a Run, a run's folder, a Pair, or (model, guide).
         num: how many.
         given: values of sites, latent or observed, and of covariates, by name: one for all draws, (*event) or (1, *event), or
-            one for each, (num, *event). Whole numbers are classes of a one-hot site, as in ``given={"y": 3}``.
+            one for each, (num, *event). Whole numbers are classes of a one-hot site, as in ``given={"y": 3}``; classes
+            that have names in the data go by these, ``given={"y": "cat"}``.
         like: entries of a batch, num rows or one: covariates (``lengths``, ...) keep their values, an observed site
             takes its shape only. Not needed by a model that was trained and has no covariates.
         mean: give E[x | z] in place of a draw at each observed site, as pictures usually do.
@@ -72,9 +74,8 @@ def sample(
     >>> sample(pair, 3, given={"z": [1.0, -1.0]})["z"][2]
     tensor([ 1., -1.])
     """
-    pair, given = as_pair(pair), dict(given or {})
-    if isinstance(num, bool) or not isinstance(num, int) or num < 1:
-        raise OptionError(f"num is {num!r}; expected a whole number of at least one draw.")
+    pair = as_pair(pair)
+    given = by_labels(pair, given or {})
     model, known = pair.model, {*(like or {}), *given}
     batch = template(model, num, {**(like or {}), **_covariates(model, given, like)})
     with inference(pair):

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from pyrovae.core.joint import draw_joint, draw_once, is_ordered, readers
 from pyrovae.core.keys import Source, WithoutPrior, drawn_keys, write_values
+from pyrovae.core.pair import Pair, known_spec
 from pyrovae.core.program import Batch, Program, describe, inputs
 from pyrovae.core.sites import Site, mask_scores
 from pyrovae.distributions.density import is_factor
-from pyrovae.errors import ContractError, OptionError, PyrovaeError
+from pyrovae.errors import ContractError, OptionError, PyrovaeError, nearest
 
 __all__ = [
+    "by_labels",
     "draw_sites",
     "example_sites",
     "must_pass_again",
@@ -74,6 +76,27 @@ def refuse_unknown(model: Program, batch: Batch, known: set[str], sources: Mappi
             f"{describe(model)} reads {unknown[0]!r}, whose values it does not draw here; give "
             f"like={{{unknown[0]!r}: a tensor of one row, or one for each draw}}."
         )
+
+
+def by_labels(pair: Pair, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Given values with classes by number where the pair's data had names, or other numbers, for them.
+
+    Raises:
+        OptionError: a name that no class has.
+    """
+    spec, numbered = known_spec(pair), dict(given)
+    for name, value in given.items():
+        key = None if spec is None else spec.keys.get(name)
+        labels = None if key is None or key.kind != "category" else key.labels
+        values = value.tolist() if hasattr(value, "tolist") else value
+        several = isinstance(values, list | tuple)
+        if labels is None or (several and values and isinstance(values[0], list | tuple)):
+            continue  # numbers of classes, or one-hot rows
+        for label in values if several else [values]:
+            if label not in labels:
+                raise nearest(f"class of {name!r}", label, map(str, labels))
+        numbered[name] = torch.tensor([labels.index(label) for label in values] if several else labels.index(values))
+    return numbered
 
 
 def site_value(site: Site, given: Any, what: str) -> Tensor:

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from pyrovae.core.inference import inference
 from pyrovae.core.joint import readers
 from pyrovae.core.keys import drawn_keys
 from pyrovae.core.messages import mismatch_message
-from pyrovae.core.pair import Pair, PairLike
+from pyrovae.core.pair import Pair, PairLike, known_spec
 from pyrovae.core.program import Batch, batch_size, inputs
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.data import Split, Stream
@@ -117,9 +117,11 @@ def to_arviz(
     observed = [named[name] for name in observed]
     groups = {group: {named[name]: value for name, value in values.items()} for group, values in groups.items()}
     attrs = _attrs(pair, num_samples, resample)
+    spec = known_spec(pair)
+    classes = {named.get(key, key): each.labels for key, each in ({} if spec is None else spec.keys).items() if each.labels}
     return arviz.InferenceData(
         attrs=attrs,
-        **{name: _dataset(name, values, observed, rows, attrs) for name, values in groups.items() if values},
+        **{name: _dataset(name, values, observed, rows, attrs, classes) for name, values in groups.items() if values},
     )
 
 
@@ -229,7 +231,12 @@ def _small(value: Tensor) -> Tensor:
 
 
 def _dataset(
-    group: str, values: Mapping[str, Tensor], observed: list[str], rows: np.ndarray, attrs: Mapping[str, Any]
+    group: str,
+    values: Mapping[str, Tensor],
+    observed: list[str],
+    rows: np.ndarray,
+    attrs: Mapping[str, Any],
+    classes: Mapping[str, Sequence[Any]],
 ) -> xarray.Dataset:
     lead = {"prior": ["chain", "draw"], "prior_predictive": ["chain", "draw"], "observed_data": ["data"]}
     variables, coords = {}, {}
@@ -238,6 +245,9 @@ def _dataset(
         dims = dims + _event_dims(name, value.dim() - len(dims), name in observed)
         variables[name] = (dims, value.detach().cpu().numpy())
         coords.update({dim: np.arange(size) for dim, size in zip(dims, value.shape, strict=True)})
+    for name, labels in classes.items():  # of a one-hot site
+        if len(coords.get(f"{name}_dim", ())) == len(labels):
+            coords[f"{name}_dim"] = np.asarray(labels)
     if "data" in coords:
         coords["data"] = rows
     return xarray.Dataset(variables, coords, attrs)
