@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pyrovae.errors import OptionError, nearest
+from pyrovae.errors import ContractError, OptionError, PyrovaeError, nearest
 
 __all__ = ["public"]
 
@@ -34,6 +34,8 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 
 def public(*, without: Collection[str] = ()) -> Callable[[F], F]:
     """A decorator: refuse a call whose names, or values of plain types, are not those of the function's signature.
+
+    What a pair's own program raises within the call comes out as a sentence that names the program and its batch.
 
     Args:
         without: arguments whose values the function itself looks at.
@@ -59,7 +61,15 @@ def public(*, without: Collection[str] = ()) -> Callable[[F], F]:
             for name, kinds in checks.items():
                 if name in named and not alone:
                     named[name] = checked(name, named[name], kinds)
-            return function(*args, **named)
+            try:
+                return function(*args, **named)
+            except PyrovaeError:
+                raise
+            except Exception as error:
+                if (failed := getattr(error, "failed", None)) is None:
+                    raise
+                fact = " ".join(str(error).partition("\nTrace Shapes:")[0].split())
+                raise ContractError(f"{failed}: {type(error).__name__}: {fact}") from error
 
         return call  # type: ignore[return-value]
 

@@ -13,7 +13,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from pyrovae.core.enumeration import EnumerateVectors
-from pyrovae.core.program import Program, batch_size, innermost, inputs
+from pyrovae.core.program import Program, batch_size, describe, innermost, inputs
 from pyrovae.core.rows import read_as_particles, repeat_rows, rows_trace
 from pyrovae.core.sites import PARTICLES
 from pyrovae.distributions.energies import as_energy
@@ -102,6 +102,10 @@ def run_program(
         trace = poutine.trace(run).get_trace(**arguments)
     except PyrovaeError as error:  # to which Pyro has added a table of shapes
         raise (error.__cause__ if isinstance(error.__cause__, PyrovaeError) else error) from None
+    except Exception as error:  # by its kind some are expected; what nobody expects, the public function tells in a sentence
+        shapes = {key: (tuple(value.shape), str(value.dtype)) for key, value in arguments.items()}
+        error.__dict__["failed"] = f"{describe(program)} fails on a batch of {shapes}"
+        raise
     return read_as_particles(trace, num_particles) if num_particles is not None and rows else trace
 
 

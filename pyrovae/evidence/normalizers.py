@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.core.admission import to_pair
+from pyrovae.core.admission import Admission, run_alone
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import Pair
-from pyrovae.core.run import run_program
-from pyrovae.core.sites import sample_sites
 from pyrovae.distributions.rbm import LogNormalizer
 
 __all__ = ["combined_side", "common_error", "normalizers_of"]
@@ -23,8 +21,9 @@ OPPOSITE = {"exact": "exact", "lower": "upper", "upper": "lower", "estimate": "e
 
 def normalizers_of(pair: Pair, batches: Iterable[Mapping[str, Tensor]]) -> dict[str, LogNormalizer]:
     """log Z of each site of the model whose distribution has a ``log_normalizer()``, as it is in evaluation mode."""
+    batch = Admission(pair)(next(iter(batches)))
     with inference(pair, seed=0), torch.no_grad():
-        sites = sample_sites(run_program(pair.model, to_pair(pair, next(iter(batches)))))
+        sites = run_alone(pair.model, pair.guide, batch).model_sites  # replayed: the model may only be one to score
         found = {name: getattr(_innermost(site["fn"]), "log_normalizer", None) for name, site in sites.items()}
         return {name: log_normalizer() for name, log_normalizer in found.items() if log_normalizer is not None}
 

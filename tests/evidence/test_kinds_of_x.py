@@ -11,6 +11,7 @@ import torch
 from structures import BY_NAME
 
 import pyrovae as pv
+from pyrovae.errors import ContractError
 from pyrovae.evidence import bdmc
 
 
@@ -92,3 +93,29 @@ def test_a_missing_class_is_imputed_by_the_most_probable_one():
     probable = (scores.softmax(-1) @ theta).argmax(-1)
     filled = pv.impute((model, guide), {"x": x, "mask": mask}, num_samples=2000)
     assert filled[:, :2].equal(x[:, :2]) and filled[:, 2].tolist() == probable.tolist() and probable.unique().numel() == 2
+
+
+@pytest.mark.parametrize("door", ["log_evidence", "evaluate"])
+def test_a_model_that_can_score_whole_numbers_and_not_be_drawn_from_them_has_evidence(door):
+    """Its prior is ``x.new_zeros``, of whole numbers where x is, which no normal draw takes; replayed it scores."""
+    weight = torch.tensor([[0.3, -0.2, 0.1]])
+
+    def model(x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(1), 1.0).to_event(1))
+            pyro.sample("x", dist.Poisson((1.0 + z @ weight).exp()).to_event(1), obs=x)
+
+    def guide(x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).expand([len(x), 1]).to_event(1))
+
+    x = torch.poisson(torch.full((5, 3), 2.7, dtype=torch.float64)).long()
+    z = torch.linspace(-6, 6, 4001, dtype=torch.float64).unsqueeze(1)
+    rates = (1 + z @ weight.double()).exp()
+    joint = dist.Poisson(rates.unsqueeze(1)).log_prob(x.double()).sum(-1) + dist.Normal(0.0, 1.0).log_prob(z)
+    truth = joint.logsumexp(0) + math.log(12 / 4000)
+    verb = pv.log_evidence if door == "log_evidence" else lambda *args, **options: pv.evaluate(*args, **options).evidence
+    found = verb((model, guide), x, num_samples=20_000)
+    assert ((found.value - truth) / found.stderr).abs().max() < 4
+    with pytest.raises(ContractError, match=r"model fails on a batch of .*int64.*NotImplementedError: \"normal_kernel_cpu\""):
+        pv.gaps((model, guide), x, num_samples=10, num_steps=2)  # which draws from the prior
