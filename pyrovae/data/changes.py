@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyrovae.data.spec import DataSpec, KeySpec
 
-__all__ = ["changed", "columns_of", "log_jacobian", "unchanged", "user_values"]
+__all__ = ["changed", "classes_of_vectors", "columns_of", "log_jacobian", "unchanged", "user_values"]
 
 
 def columns_of(spec: DataSpec) -> dict[str, KeySpec]:
@@ -57,8 +57,15 @@ def changed(values: Tensor, changes: Sequence[Mapping[str, Any]]) -> Tensor:
     return result.to(torch.float32)
 
 
+def classes_of_vectors(spec: KeySpec) -> KeySpec | None:
+    """The classes of which a key holds vectors of one 1; None of any other key."""
+    labels = next((change["labels"] for change in spec.changes if change["name"] == "one-hot"), None)
+    return None if labels is None else KeySpec((), "category", size=len(labels), labels=tuple(labels))
+
+
 def unchanged(spec: DataSpec) -> DataSpec:
-    """The spec of the same data before the changes of their columns."""
+    """The spec of the same data before the changes of their columns and keys."""
+    spec = spec.with_keys({key: each for key, known in spec.keys.items() if (each := classes_of_vectors(known)) is not None})
     x = spec.keys.get("x")
     if x is None or not any(column.changes for column in x.columns.values()):
         return spec

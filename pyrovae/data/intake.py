@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.data.changes import changed
+from pyrovae.data.changes import changed, classes_of_vectors
 from pyrovae.data.checks import Scan
 from pyrovae.data.columns import Column, Lazy, Table, Text
 from pyrovae.data.spec import GREY_KINDS, KeySpec
@@ -47,6 +47,10 @@ class Intake:
         """The values, (B, *shape); ``place`` says which part of the data they are."""
         if isinstance(raw, Table):
             return self._table(raw)
+        classes = classes_of_vectors(self.spec)
+        if classes is not None and (isinstance(raw, Text) or tuple(raw.shape[1:]) != self.spec.shape):
+            numbers = replace(self, spec=classes)(raw, place)
+            return (numbers.unsqueeze(-1) == torch.arange(self.spec.shape[0])).to(torch.float32)
         if isinstance(raw, Text):
             return self._named(raw)
         values = self._shaped(raw, place)

@@ -16,7 +16,7 @@ from pyrovae.data.split import Split, Uniform
 from pyrovae.data.transforms import TRANSFORMS, each_part, enter
 from pyrovae.errors import DataError, OptionError, nearest
 
-__all__ = ["library_size", "log1p", "standardize"]
+__all__ = ["library_size", "log1p", "one_hot", "standardize"]
 
 
 @dataclass(frozen=True)
@@ -157,3 +157,46 @@ def library_size(data: Data) -> Data:
         )
     spec = data.spec.with_keys({"size": KeySpec((), "real")})
     return replace(each_part(data, lambda part, _: part.with_(transforms=(*part.transforms, _Size()), spec=spec)), spec=spec)
+
+
+@dataclass(frozen=True)
+class _OneHot:
+    """Classes as vectors, zero where a class is not known."""
+
+    sizes: tuple[tuple[str, int], ...]
+    keys: tuple[str, ...] = ()
+
+    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
+        made = {}
+        for key, size in self.sizes:
+            classes = torch.arange(size, device=batch[key].device)
+            made[key] = (batch[key].unsqueeze(-1) == classes).to(torch.float32)
+        return {**batch, **made}
+
+
+@enter("one-hot")
+def one_hot(data: Data, *, keys: Sequence[str]) -> Data:
+    """Classes 0..C-1 of some keys as vectors of one 1, (B, C): what networks that condition on a class take; recorded.
+
+    An unknown class, -1, becomes zeros. The class is the place of the 1, and the key's ``changes`` have its name. A table's own columns stay as they are: pair ``table-vae`` makes vectors of them by itself.
+
+    Args:
+        data: with keys of kind category beside x.
+        keys: their names.
+    """
+    keys = [keys] if isinstance(keys, str) else list(keys)
+    for key in keys:
+        if key not in data.spec.keys:
+            raise nearest("key", key, data.spec.keys)
+        known = data.spec.keys[key]
+        if key in ("x", "y") or known.kind != "category" or known.shape != ():
+            raise OptionError(
+                f"one-hot takes classes beside x and y, one a datum; {key!r} is {known.kind} of shape {known.shape}"
+                f"{', and y stays the number of a class, as objectives take it' if key == 'y' else ''}."
+            )
+    sizes = tuple((key, int(data.spec.keys[key].size or 0)) for key in keys)
+    done = {key: {"name": "one-hot", "labels": list(data.spec.keys[key].labels or range(size))} for key, size in sizes}
+    made = {key: KeySpec((size,), "binary", changes=(done[key],)) for key, size in sizes}
+    spec = data.spec.with_keys(made)
+    rows = _OneHot(sizes)
+    return replace(each_part(data, lambda part, _: part.with_(transforms=(*part.transforms, rows), spec=spec)), spec=spec)

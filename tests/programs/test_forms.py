@@ -278,3 +278,32 @@ def test_values_of_no_key_and_of_anothers_are_refused_and_told_ones_are_taken():
     for sites in ({"obs": "z"}, {"oops": "x"}):
         with pytest.raises(pv.errors.OptionError, match="sites="):
             check_batch(as_pair(pv.Pair(exponents, guide_of_any, sites=sites)), batch)
+
+
+def test_a_factor_of_the_guide_on_a_drawn_site_has_the_gradient_of_its_expectation():
+    """E_q[log p - log q - f(k)] by enumeration of k, f of the draw and of the guide's parameter."""
+    a, x = torch.tensor(0.5, requires_grad=True), torch.tensor([0.4, -1.2])
+
+    def model(x):
+        with pyro.plate("data", len(x), dim=-1):
+            k = pyro.sample("k", dist.Bernoulli(logits=torch.tensor(0.3)))
+            pyro.sample("x", dist.Normal(2 * k - 1, 1.0), obs=x)
+
+    def guide(x):
+        with pyro.plate("data", len(x), dim=-1):
+            k = pyro.sample("k", dist.Bernoulli(logits=a * x))
+            pyro.factor("f", 3 * (k - 0.2).square() + 1.7 * k * a, has_rsample=False)
+
+    truth = torch.zeros(())
+    for k in (torch.zeros(2), torch.ones(2)):
+        log_q = dist.Bernoulli(logits=a * x).log_prob(k)
+        log_p = dist.Bernoulli(logits=torch.tensor(0.3)).log_prob(k) + dist.Normal(2 * k - 1, 1.0).log_prob(x)
+        truth = truth + (log_q.exp() * (log_p - log_q - 3 * (k - 0.2).square() - 1.7 * k * a)).sum()
+    (expected,) = torch.autograd.grad(truth, a)
+    torch.manual_seed(0)
+    objective, grads = pv.objectives.ELBO(num_particles=2000), []
+    for _ in range(30):
+        (grad,) = torch.autograd.grad(objective.differentiable_loss(model, guide, x=x), a)
+        grads.append(-grad)
+    found = torch.stack(grads)
+    assert abs(found.mean() - expected) < 4 * found.std() / len(found) ** 0.5
