@@ -221,7 +221,18 @@ def bad_calls():
 def words(argument, value):
     """What a sentence about a bad value may name in place of the argument: the value, a key, a program, the data."""
     if argument in ("pair", "run"):
-        return ["pair", "model", "guide", "run", "folder", "stage", "Run", "reads 'x'", "which the batch lacks"]
+        return [
+            "pair",
+            "model",
+            "guide",
+            "run",
+            "folder",
+            "stage",
+            "Run",
+            "reads 'x'",
+            "the shape of",
+            "which the batch lacks",
+        ]
     if argument in ("data", "train", "test", "data_a", "data_b", "name", "obj"):
         rows = ["x came", "x has", "x is", "data", "key", "row", "file", "x ", "digitz"]
         return ["which the batch lacks", "on a batch of", "the batch is empty", *rows]

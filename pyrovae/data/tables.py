@@ -178,7 +178,9 @@ class _OneHot:
 def one_hot(data: Data, *, keys: Sequence[str]) -> Data:
     """Classes 0..C-1 of some keys as vectors of one 1, (B, C): what networks that condition on a class take; recorded.
 
-    An unknown class, -1, becomes zeros. The class is the place of the 1, and the key's ``changes`` have its name. A table's own columns stay as they are: pair ``table-vae`` makes vectors of them by itself.
+    An unknown class, -1, becomes zeros. The class is the place of the 1, and the key's ``changes`` have its name: rows that a
+    run meets later may have names, numbers or vectors. A table's own columns stay as they are: pair ``table-vae`` makes
+    vectors of them by itself.
 
     Args:
         data: with keys of kind category beside x.

@@ -52,20 +52,21 @@ def load(file):
 
 
 def test_each_class_is_a_place_and_unknown_ones_are_zeros(file):
-    c = load(file).train["c"]
+    rows = torch.arange(48)
+    c = load(file).train[rows]["c"]
     assert c.shape == (48, 3) and c.dtype == torch.float32 and bool((c.sum(1) == 1).all())
-    plain = pv.data.load(file, columns={"x": ["a", "b"], "c": "pet"}).train["c"]
+    plain = pv.data.load(file, columns={"x": ["a", "b"], "c": "pet"}).train[rows]["c"]
     assert torch.equal(c.argmax(1), plain)
     holes = pv.data.load({"x": torch.rand(30, 2), "c": torch.arange(30) % 3}, kinds={"c": "category:3"})
-    vectors = pv.data.tables.one_hot(holes, keys=["c"]).train["c"]
-    assert torch.equal(vectors, torch.eye(3)[holes.train["c"]])
+    vectors = pv.data.tables.one_hot(holes, keys=["c"]).train[torch.arange(24)]["c"]
+    assert torch.equal(vectors, torch.eye(3)[holes.train[torch.arange(24)]["c"]])
 
 
 def test_a_run_reads_names_numbers_and_vectors_alike_and_loads_again(file, tmp_path):
     data, pair = load(file), (Model(), Guide())
     run = pv.fit(pair, data, epochs=1, progress=False, out=tmp_path / "run")
     again = pv.load(tmp_path / "run", pair=pair)
-    assert again.data.spec == data.spec and torch.equal(again.data.train["c"], data.train["c"])
+    assert again.data.spec == data.spec and torch.equal(again.data.train[:9]["c"], data.train[:9]["c"])
     x, classes = torch.rand(4, 2), torch.tensor([1, 0, 1, 2])
     forms = [np.array(PETS)[classes], classes, torch.eye(3)[classes]]
     found = [pv.log_evidence(run, {"x": x, "c": c}, num_samples=5).value for c in forms]
