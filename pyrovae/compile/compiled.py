@@ -17,12 +17,14 @@ from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, ma
 from pyrovae.compile.products import merge_products
 from pyrovae.compile.roll import compile_rolled
 from pyrovae.compile.step import Batches, Grads, Step, as_batches
+from pyrovae.compile.steps import StepCode
 from pyrovae.compile.update import UPDATES, traceable, update_state, written
 from pyrovae.core.alone import alone
 from pyrovae.core.inference import evaluation_mode
 from pyrovae.core.keys import drawn_keys
 from pyrovae.core.parameters import buffers, parameter_scope
 from pyrovae.core.program import modules
+from pyrovae.core.step_trace import compiled_steps, in_steps
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.objectives import Update
 
@@ -40,7 +42,8 @@ class CompiledStep(Step):
     What is traced is the whole step: each update's runs of the programs, its loss and gradient, clipping, the optimizer (Adam,
     AdamW, SGD, RMSprop), the buffers' new values and the totals. Parameters, buffers, the optimizers' states, learning rates
     and scheduled options are inputs of the graph; the objective's other options are constants in it. Where another optimizer,
-    or several processes, stand between, the gradients alone are traced, if all updates are yielded at once.
+    or several processes, stand between, the gradients alone are traced, if all updates are yielded at once. Of a pair in steps
+    one step is compiled, which serves every length, and Python loops over it.
 
     Attributes:
         products: the library of each product of matrices, by their shapes and strides; :attr:`matmul` is "onednn" if any is.
@@ -51,6 +54,7 @@ class CompiledStep(Step):
     products: dict[str, str] = {}
     seconds = 0.0
     reason: str | None = None
+    _steps: StepCode | None = None  # of a pair in steps
 
     def compile(
         self,
@@ -81,7 +85,8 @@ class CompiledStep(Step):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's, about what it uses itself
-                self._build(batches, matmul, backend)
+                if not self._build_one_step(batches, backend):
+                    self._build(batches, matmul, backend)
         except PyrovaeError:
             raise
         except Exception as error:  # whatever tracing and compiling may meet: the eager step serves all
@@ -102,6 +107,9 @@ class CompiledStep(Step):
         """As :meth:`Step.__call__`, without waiting for the device."""
         if self.backend == "eager":
             return super().__call__(batch, schedule)
+        if self._steps is not None:
+            with compiled_steps(self._steps):
+                return super().__call__(batch, schedule)
         batches = as_batches(batch)
         if (signature := self._signature_of(batches)) != self._signature:
             if signature not in self._others:
@@ -135,6 +143,19 @@ class CompiledStep(Step):
             self._lrs_are = lrs
 
     # ------------------------------------------------------------------------------------------------ building
+    def _build_one_step(self, batches: list[Mapping[str, Tensor]], backend: str | None) -> bool:
+        """Compile one step of a pair in steps, over which Python loops; False where the objective does not run it in steps."""
+        if backend == "rolled" or not in_steps(self.model, self.guide, batches[0]):
+            return False
+        code = StepCode(backend or "inductor")
+        with compiled_steps(code), preserve_tensors(self._state()):
+            self.run_updates(batches, lambda together, grads: None)
+        if code.reason is not None:
+            raise RuntimeError(code.reason)
+        if code.codes:
+            self._steps, self.backend = code, code.backend
+        return bool(code.codes)
+
     def _build(self, batches: list[Mapping[str, Tensor]], matmul: Any, backend: str | None) -> None:
         self._names = list(batches[0])
         untraced = [type(o).__name__ for o in self.optimizers.values() if not traceable(o)]

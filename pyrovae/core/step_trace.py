@@ -219,7 +219,8 @@ def trace_steps(
         batch: tensors with a first dimension of B.
         num_particles: K.
         between: called after each step, ``between(t, scores, state)`` with t from 0, log p - log q of the step, (K, B), and the
-            states of model and guide, (K, B, *event); gives the states that the next step sees.
+            states of model and guide, (K, B, *event); gives the states that the next step sees. Where the model has ``last``,
+            it is called once more with the scores of that.
         given: values of the latent sites, (K, B, T, *event), in place of draws.
 
     Returns:
@@ -277,6 +278,8 @@ class _Run:
             keys = plan.last_inputs()
             model = self._traced(lambda: self.model.last(state, **keys), None)  # type: ignore[operator]  # its method
             trace.last = PairTrace(model, poutine.Trace(), self.shape)
+            if between is not None:
+                between(plan.num_steps, trace.total(trace.last.log_p).expand(self.shape), {**state, **own})
         return trace
 
     def _inputs(self, t: int, state: State, own: State) -> dict[str, Any]:
