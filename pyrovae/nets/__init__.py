@@ -5,6 +5,7 @@ from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder
 from pyrovae.nets.counts import Log1p, as_float, float_zeros
 from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
+from pyrovae.nets.recurrent import LSTMCell
 from pyrovae.nets.rows import RowFeatures
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Dictionary",
     "JointMLP",
     "FactorAnalysis",
+    "LSTMCell",
     "Log1p",
     "MLPDecoder",
     "MLPEncoder",
