@@ -23,7 +23,7 @@ from pyrovae.core.pair import Pair, PairLike, as_pair
 from pyrovae.core.parameters import parameter_scope, shadowed_parameter
 from pyrovae.core.program import Batch, Program, batch_size, inputs, remember
 from pyrovae.core.site_report import Report, report_sites
-from pyrovae.core.sites import Site, placement_message, sample_sites
+from pyrovae.core.sites import Site, mask_scores, placement_message, sample_sites
 from pyrovae.core.steps import StepModel
 from pyrovae.core.support import refuse_outside
 from pyrovae.core.trace import PairTrace, run_program
@@ -214,7 +214,7 @@ def _check_padding(model: Program, guide: Program, batch: Batch, traced: PairTra
             other = value.flip(0).flip(1) if len(value) > 1 else value  # values that data have
             changed[key] = torch.where(beyond.reshape(*beyond.shape, *[1] * (value.dim() - 2)), other, value)
     for label, program in (("guide", guide), ("model", model)):
-        before, after = (_scores(program, data, traced.latents) for data in (batch, changed))
+        before, after = (_scores(program, data, traced.latents, masked=True) for data in (batch, changed))
         for name, score in before.items():
             if not torch.equal(score, after[name]):
                 row = int((score != after[name]).nonzero()[0, -1])
@@ -224,13 +224,14 @@ def _check_padding(model: Program, guide: Program, batch: Batch, traced: PairTra
                 )
 
 
-def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor], masked: bool = False) -> dict[str, Tensor]:
     """The log density of each site at given latents; where a distribution scores its own draws only, at draws of one seed."""
     for given in (latents, None):
         torch.manual_seed(0)  # the same dropout masks, and draws, whatever the data
         sites = sample_sites(run_program(program, batch, given=given))
         try:
-            return {name: place_or_score(site) for name, site in sites.items()}
+            scores = {name: place_or_score(site) for name, site in sites.items()}
+            return {name: mask_scores(sites[name], score) for name, score in scores.items()} if masked else scores
         except NotImplementedError:
             if given is None:
                 raise

@@ -47,6 +47,9 @@ class ParticleFilter:
     def __call__(self, t: int, scores: Tensor, state: State) -> State:
         """The states, (K, B, *event), of the particles that go on after a step with these log weights, (K, B)."""
         log_weight = scores if self.log_weight is None else self.log_weight + scores
+        if not self.threshold:
+            self.log_weight, self.done = log_weight, log_weight.new_zeros(log_weight.shape[1])
+            return state
         size = len(log_weight)
         weights = log_weight.detach().softmax(0).nan_to_num(1 / size)  # of a datum whose weights are all 0: any
         chosen = weights.square().sum(0) * (self.threshold * size) > 1

@@ -157,7 +157,9 @@ class Plan:
         self.event_dims |= {name: value.dim() - 1 for name, value in made.items()}
         taken = {*others, *self.each.get(self.model, {})} if who is not self.model else set()
         if both := taken & {*made, *self.each[who]}:
-            raise ContractError(f"both programs have a state {sorted(both)[0]!r}; the guide reads the model's, so rename its own.")
+            raise ContractError(
+                f"both programs have a state {sorted(both)[0]!r}; the guide reads the model's, so rename its own."
+            )
         return made
 
     def inputs(self, who: nn.Module, t: int) -> dict[str, Tensor]:

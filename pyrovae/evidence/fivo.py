@@ -9,7 +9,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pyrovae.compile import StepCode
 from pyrovae.core.particles import ParticleFilter, check_threshold
 from pyrovae.core.step_trace import compiled_steps, trace_steps
 from pyrovae.errors import NonFiniteError
