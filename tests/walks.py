@@ -1,4 +1,4 @@
-"""Linear-Gaussian cells: z_t ~ N(a z_t-1, q), x_t ~ N(c z_t, r), all scalars, with Kalman's log p(x) and the exact smoother."""
+"""Linear-Gaussian cells: z_t ~ N(a z_t-1, q), x_t ~ N(c z_t, r), scalars, with Kalman's log p(x) and the exact smoother."""
 
 from __future__ import annotations
 

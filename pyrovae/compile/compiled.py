@@ -24,7 +24,7 @@ from pyrovae.core.inference import evaluation_mode
 from pyrovae.core.keys import drawn_keys
 from pyrovae.core.parameters import buffers, parameter_scope
 from pyrovae.core.program import modules
-from pyrovae.core.step_trace import compiled_steps, in_steps
+from pyrovae.core.step_run import compiled_steps, in_steps
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.objectives import Update
 

@@ -1,4 +1,4 @@
-"""One step of a sequence as machine code, which serves every length: the loop stays in Python, and autograd goes through it."""
+"""One step of a sequence as machine code, for every length: the loop stays in Python, and autograd goes through it."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from pyrovae.core.steps import State
+from pyrovae.core.step_plan import State
 from pyrovae.errors import OptionError
 
 __all__ = ["ParticleFilter", "check_threshold"]
@@ -20,13 +20,13 @@ def check_threshold(threshold: float) -> None:
 
 
 class ParticleFilter:
-    """What stands between the steps of :func:`~pyrovae.core.step_trace.trace_steps`: resamples where few weights are effective.
+    """What stands between the steps of :func:`~pyrovae.core.step_run.trace_steps`, and resamples where few weights count.
 
         p-hat = prod over the times of resampling, and the end, of (1/K) sum_k w_k,   w_k the product of a particle's step
         weights p(z_t, x_t | ...) / q(z_t | ...) since the last resampling
 
-    Each datum is resampled on its own (multinomially), where (sum w)^2 / sum w^2 < threshold K. Its ancestors carry no gradient.
-    With K particles p-hat is unbiased for p(x), (B,).
+    Each datum is resampled on its own (multinomially), where (sum w)^2 / sum w^2 < threshold K; the choice of ancestors
+    carries no gradient. p-hat is unbiased for p(x), (B,).
 
     Args:
         threshold: the share of effective particles under which they are resampled.

@@ -1,33 +1,29 @@
 """Sequences in steps: what a model and a guide do at each step, as an ordinary pair and as one pass of K particles.
 
 A *step module* has ``init(...)``, which takes keys of the batch by name and gives the state before the first step, and
-``step(state, ...)``, which takes keys at its own step, declares sites and gives the next state. No plate, no loop, no time in a
-name: :func:`unroll` makes ordinary programs of two of them.
+``step(state, ...)``, which takes keys at its own step, declares sites and gives the next state. No plate, no loop, no time in
+a name: :func:`unroll` makes ordinary programs of two of them.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pyro
-import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
 from pyrovae.core.pair import Pair
+from pyrovae.core.step_plan import LENGTHS, Plan, StepModule, arguments_of
 from pyrovae.errors import ContractError
 
-__all__ = ["Plan", "StepGuide", "StepModel", "State", "at_step", "plain_name", "unroll"]
-
-State = dict[str, Tensor]
-LENGTHS = "lengths"  # key of the number of steps of each datum
-PARTS = re.compile(r"(_observed|_unobserved)?$")
+__all__ = ["StepGuide", "StepModel", "at_step", "plain_name", "unroll"]
 
 
 def plain_name(name: str) -> str:
@@ -48,7 +44,7 @@ class _Numbered(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         if not site_is_subsample(msg):
-            if PARTS.search(msg["name"]).group():  # type: ignore[union-attr]  # it matches everywhere
+            if msg["name"].endswith(("_observed", "_unobserved")):
                 raise ContractError(
                     f"site {msg['name']!r} of a step is part of a site with obs_mask, which steps do not take; mask the "
                     "distribution, fn.mask(...)."
@@ -69,8 +65,8 @@ class _Replayed(Messenger):
             return
         if msg["name"] not in self.drawn.nodes:
             raise ContractError(
-                f"latent site {plain_name(msg['name'])!r} of the model's step has no counterpart in the guide's; give the site "
-                "the same name in both."
+                f"latent site {plain_name(msg['name'])!r} of the model's step has no counterpart in the guide's; give the "
+                "site the same name in both."
             )
         msg["value"], msg["done"] = self.drawn.nodes[msg["name"]]["value"], True
 
@@ -80,116 +76,10 @@ def at_step(number: int | None, mask: Tensor | None) -> Iterator[None]:
     """Sites within it bear the step's number, counted from 1, and score where the mask, (B,), is true."""
     with ExitStack() as stack:
         if mask is not None:
-            stack.enter_context(poutine.mask(mask=mask))
+            stack.enter_context(poutine.mask(mask=cast(Any, mask)))
         if number is not None:
             stack.enter_context(_Numbered(number))
         yield
-
-
-def _arguments(method: Callable[..., Any], skip: int = 0) -> dict[str, inspect.Parameter]:
-    """What a method takes by name, less its first arguments."""
-    found = list(inspect.signature(method).parameters.items())[skip:]
-    for name, each in found:
-        if each.kind not in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
-            raise ContractError(f"{method.__qualname__} takes {name!r} of no fixed name; name the keys that it takes.")
-    return dict(found)
-
-
-def _pick(method: Callable[..., Any], batch: Mapping[str, Tensor], skip: int = 0) -> dict[str, Tensor]:
-    return {name: batch[name] for name in _arguments(method, skip) if name in batch}
-
-
-def _state(made: Any, who: nn.Module, method: str, expected: set[str] | None = None) -> dict[str, Any]:
-    """What ``init`` or ``step`` returned, a dict of tensors of the names that are expected."""
-    if not isinstance(made, Mapping):
-        raise ContractError(
-            f"{type(who).__name__}.{method} returns {type(made).__name__}; expected the state, a dict of tensors ({{}} if none)."
-        )
-    if expected is not None and set(made) != expected:
-        raise ContractError(
-            f"{type(who).__name__}.step returns the state {sorted(made)}, and init gave {sorted(expected)}; return the same."
-        )
-    return dict(made)
-
-
-class Plan:
-    """What the steps of one batch are given: how many there are, the masks, and the inputs of each.
-
-    Args:
-        model, guide: step modules; the guide may be left out.
-        batch: tensors with a first dimension of B.
-
-    Attributes:
-        size: B.
-        num_steps: T.
-    """
-
-    def __init__(self, model: nn.Module, guide: nn.Module | None, batch: Mapping[str, Tensor]) -> None:
-        self.model, self.guide, self.batch = model, guide, batch
-        self.whole = getattr(model, "num_steps", None)  # where no key has an axis of steps
-        self.keys = {who: _pick(who.step, batch, 1) for who in (model, guide) if who is not None}  # type: ignore[operator]  # their methods
-        key = next(iter(self.keys[model]), None)
-        if self.whole is None and (key is None or batch[key].dim() < 2):
-            raise ContractError(
-                f"{type(model).__name__}.step takes {'no key' if key is None else f'{key!r} of shape {tuple(batch[key].shape)}'}"
-                ", so that nobody knows how many steps there are; let it take a key (B, T, ...), or give num_steps."
-            )
-        self.num_steps: int = self.whole or batch[key].shape[1]  # type: ignore[index]
-        self.size = len(next(iter(batch.values())))
-        self.lengths = None if self.whole else batch.get(LENGTHS)
-        self.each: dict[Any, dict[str, Tensor]] = {}
-        self.event_dims: dict[str, int] = {}  # of a datum's state
-
-    def start(self) -> tuple[State, State]:
-        """The states of model and guide before the first step."""
-        first = self._start(self.model)
-        return first, {} if self.guide is None else self._start(self.guide, first)
-
-    def _start(self, who: nn.Module, others: Mapping[str, Tensor] = {}) -> State:
-        made = _state(who.init(**_pick(who.init, self.batch)), who, "init")  # type: ignore[operator]
-        self.each[who] = made.pop("each", {})
-        for name, value in made.items():
-            if value.dim() == 0 or len(value) != self.size:
-                raise ContractError(
-                    f"{type(who).__name__}.init gives the state {name!r} the shape {tuple(value.shape)}; expected (B, ...), with "
-                    f"B = {self.size} data first."
-                )
-        self.event_dims |= {name: value.dim() - 1 for name, value in made.items()}
-        taken = {*others, *self.each.get(self.model, {})} if who is not self.model else set()
-        if both := taken & {*made, *self.each[who]}:
-            raise ContractError(
-                f"both programs have a state {sorted(both)[0]!r}; the guide reads the model's, so rename its own."
-            )
-        return made
-
-    def inputs(self, who: nn.Module, t: int) -> dict[str, Tensor]:
-        """The keys that a step takes, (B, ...)."""
-        return dict(self.keys[who]) if self.whole else {name: value[:, t] for name, value in self.keys[who].items()}
-
-    def each_at(self, who: nn.Module, t: int) -> State:
-        """What ``init`` gave for each step, at step t."""
-        return {name: value[:, t] for name, value in self.each[who].items()}
-
-    def mask(self, t: int) -> Tensor | None:
-        """Which data have a step t, (B,); None where all have."""
-        return None if self.lengths is None else t < self.lengths
-
-    def step(self, who: nn.Module, carried: State, seen: State, inputs: Mapping[str, Tensor]) -> State:
-        """One step of model or guide: its next state."""
-        made = who.step({**seen, **carried}, **inputs)  # type: ignore[operator]
-        return _state(made, who, "step", set(carried))
-
-    def kept(self, old: State, new: State, t: int) -> State:
-        """The state after step t; as it was, of data that have ended, where ``last`` reads it."""
-        mask = self.mask(t)
-        if mask is None or not hasattr(self.model, "last"):
-            return new
-        lies = {name: mask.reshape(-1, *[1] * self.event_dims[name]) for name in new}
-        return {name: torch.where(lies[name], value, old[name]) for name, value in new.items()}
-
-    def last_inputs(self) -> dict[str, Tensor]:
-        """The keys that ``last`` takes."""
-        return _pick(self.model.last, self.batch, 1)  # type: ignore[arg-type]  # its method
 
 
 class StepModel(nn.Module):
@@ -199,9 +89,9 @@ class StepModel(nn.Module):
         own: the step module.
     """
 
-    def __init__(self, own: nn.Module) -> None:
+    def __init__(self, own: StepModule) -> None:
         super().__init__()
-        self.own = own
+        self.own: StepModule = own
         self.__signature__ = _signature(own)
 
     def forward(self, **batch: Tensor) -> None:
@@ -227,9 +117,9 @@ class StepGuide(nn.Module):
         model: the model's program.
     """
 
-    def __init__(self, own: nn.Module, model: StepModel) -> None:
+    def __init__(self, own: StepModule, model: StepModel) -> None:
         super().__init__()
-        self.own = own
+        self.own: StepModule = own
         self._beside = (model,)  # in a tuple, so that its parameters are not the guide's
         self.__signature__ = _signature(own, model.own)
 
@@ -254,7 +144,7 @@ class StepGuide(nn.Module):
                 own = plan.kept(own, made, t)
 
 
-def _signature(*modules: nn.Module) -> inspect.Signature:
+def _signature(*modules: StepModule) -> inspect.Signature:
     """What the programs of step modules take: all that their methods name, and ``lengths``."""
     found: dict[str, bool] = {}
     for each in modules:
@@ -264,7 +154,7 @@ def _signature(*modules: nn.Module) -> inspect.Signature:
                 "program needs no unroll."
             )
         for method, skip in ((each.init, 0), (each.step, 1), (getattr(each, "last", None), 1)):
-            for name, parameter in {} if method is None else _arguments(method, skip).items():  # type: ignore[arg-type]
+            for name, parameter in {} if method is None else arguments_of(method, skip).items():
                 found[name] = found.get(name, False) or parameter.default is parameter.empty
     found[LENGTHS] = found.get(LENGTHS, False)
     kinds = ((name, inspect.Parameter.empty if needed else None) for name, needed in found.items())
@@ -272,7 +162,7 @@ def _signature(*modules: nn.Module) -> inspect.Signature:
     return inspect.Signature([inspect.Parameter(name, by_name, default=default) for name, default in kinds])
 
 
-def unroll(model: nn.Module, guide: nn.Module, objective: Any = "elbo") -> Pair:
+def unroll(model: StepModule, guide: StepModule, objective: Any = "elbo") -> Pair:
     """The ordinary pair of two step modules: one plate of data, sites ``z_1``, ``x_1``, ..., ``z_T``, ``x_T``.
 
         p(x, z) = prod_t p(z_t | s_t) p(x_t | z_t, s_t),   s_t+1 = step(s_t, x_t),   q(z | x) = prod_t q(z_t | s_t, x)
@@ -286,12 +176,13 @@ def unroll(model: nn.Module, guide: nn.Module, objective: Any = "elbo") -> Pair:
         last(state, x, ...)  of the model, if there is one: sites that are observed once, after the last step.
         num_steps            T, where the keys have no axis of steps; a step then gets whole keys.
 
-    The guide's step reads the model's state beside its own. Of data with the key ``lengths``, (B,), steps beyond have scores of
-    zero, whatever values they hold, and where ``last`` is, its state is that of the datum's own last step. Objectives that
-    need only scores run model and guide side by side (:func:`~pyrovae.core.step_trace.trace_steps`).
+    The guide's step reads the model's state beside its own. Of data with the key ``lengths``, (B,), steps beyond have scores
+    of zero, whatever values they hold, and where ``last`` is, its state is that of the datum's own last step. Objectives that
+    need only scores run model and guide side by side (:func:`~pyrovae.core.step_run.trace_steps`).
 
     Args:
-        model, guide: step modules; networks that both need are built once and given to both.
+        model: the step module of p.
+        guide: that of q; networks that both need are built once and given to both.
         objective: which usually trains the pair.
 
     Raises:

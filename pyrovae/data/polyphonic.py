@@ -31,10 +31,11 @@ def read_polyphonic(path: Path) -> dict[str, dict[str, np.ndarray]]:
     parts = {}
     for part in PARTS:
         packed, lengths = arrays[part], arrays[f"{part}_lengths"]
-        if packed.dtype != np.uint8 or packed.shape != (lengths.sum(), -(-KEYS // 8)):
+        expected = int(lengths.sum()), -(-KEYS // 8)
+        if packed.dtype != np.uint8 or packed.shape != expected:
             raise DataError(
-                f"{path} holds {part} {packed.dtype} {packed.shape}; expected uint8 {(int(lengths.sum()), -(-KEYS // 8))}, a row "
-                "for each step: copy the file again."
+                f"{path} holds {part} {packed.dtype} {packed.shape}; expected uint8 {expected}, a row for each step: copy the "
+                "file again."
             )
         x = to_padded(np.unpackbits(packed, axis=1, count=KEYS), lengths, longest)
         parts[part] = {"x": x, "lengths": lengths.astype(np.int64)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.core.particles import ParticleFilter, check_threshold
-from pyrovae.core.step_trace import compiled_steps, trace_steps
+from pyrovae.core.step_run import compiled_steps, trace_steps
 from pyrovae.errors import NonFiniteError
 from pyrovae.evidence.importance import is_broken
 from pyrovae.evidence.method import Job, Method, refuse_worthless, require

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyrovae.core.contract import find_non_finite
 from pyrovae.core.program import Program
-from pyrovae.core.step_trace import compiled_steps, in_steps, trace_steps
+from pyrovae.core.step_run import compiled_steps, in_steps, trace_steps
 from pyrovae.core.trace import trace_pair
 from pyrovae.errors import NonFiniteError, OptionError
 from pyrovae.evidence.method import Job, Method, refuse_worthless, require

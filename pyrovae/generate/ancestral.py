@@ -47,7 +47,8 @@ def sample(
 
     Sites are drawn parents first, those that are given held at their values. That is exact where the distribution of no given
     site depends on a site that is drawn (a class, a style, all latents: yes; x without its latents: no), and refused
-    elsewhere, where draws of a posterior are asked for. Of a pair in steps there is each key of the batch too, its steps together.
+    elsewhere, where draws of a posterior are asked for. Of a pair in steps each key is there too, its steps
+    together.
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).

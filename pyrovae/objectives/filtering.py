@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from pyrovae.core.particles import ParticleFilter, check_threshold
-from pyrovae.core.step_trace import StepTrace, trace_steps
+from pyrovae.core.step_run import trace_steps
+from pyrovae.core.step_trace import StepTrace
 from pyrovae.core.trace import PairTrace
 from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pyrovae.core.messages import mismatch_message, no_density
 from pyrovae.core.program import Program
 from pyrovae.core.sites import ScaleOf, Site, sample_sites
-from pyrovae.core.step_trace import in_steps, trace_steps
+from pyrovae.core.step_run import in_steps, trace_steps
 from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.errors import ContractError, OptionError
 

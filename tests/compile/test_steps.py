@@ -9,7 +9,7 @@ from walks import draw, walk
 
 import pyrovae as pv
 from pyrovae.compile import StepCode
-from pyrovae.core.step_trace import compiled_steps
+from pyrovae.core.step_run import compiled_steps
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 LENGTHS = torch.tensor([6, 3, 1, 5, 6])

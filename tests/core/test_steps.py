@@ -12,7 +12,7 @@ from torch import nn
 from walks import Filtering, Smoother, Walk, draw, kalman, walk
 
 import pyrovae as pv
-from pyrovae.core.step_trace import trace_steps
+from pyrovae.core.step_run import trace_steps
 from pyrovae.core.steps import unroll
 from pyrovae.core.trace import trace_pair
 from pyrovae.errors import ContractError

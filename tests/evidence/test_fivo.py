@@ -10,7 +10,7 @@ from walks import Filtering, Smoother, draw, kalman, walk
 
 import pyrovae as pv
 from pyrovae.compile import StepCode
-from pyrovae.core.step_trace import compiled_steps
+from pyrovae.core.step_run import compiled_steps
 from pyrovae.errors import ContractError, OptionError
 
 X, LENGTHS = draw(6, 4, seed=1), torch.tensor([4, 2, 1, 3, 4, 4])

@@ -25,7 +25,7 @@ __all__ = ["vrnn"]
 def vrnn(
     spec: DataSpec, *, latent_dim: int = 32, recurrent_dim: int = 32, dense: Dense = Dense(hidden=(32,), activation="relu")
 ) -> Pair:
-    """A latent z_t at each step of a sequence, (T, *shape), with one recurrent state of model and guide; `fivo` trains it best.
+    """A latent z_t at each step of a sequence, (T, *shape), and one recurrent state of model and guide.
 
     Args:
         latent_dim: d, the dimension of each z_t.
