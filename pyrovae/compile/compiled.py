@@ -6,17 +6,18 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
+from pyrovae.compile.gradients import GradientStep
 from pyrovae.compile.graph import compile_graph, first_line, nodes_so_far, preserve_tensors, trace_graph
 from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, matmul_backend
 from pyrovae.compile.products import merge_products
 from pyrovae.compile.roll import compile_rolled
-from pyrovae.compile.step import Batches, Grads, Step, as_batches
+from pyrovae.compile.step import Batches, Grads, as_batches
 from pyrovae.compile.steps import StepCode
 from pyrovae.compile.update import UPDATES, traceable, update_state, written
 from pyrovae.core.alone import alone
@@ -36,7 +37,7 @@ BACKENDS = ("inductor", "rolled", "graph")
 MAX_NODES = 2000  # Inductor's time grows with the square of a graph's length: longer ones are compiled block by block
 
 
-class CompiledStep(Step):
+class CompiledStep(GradientStep):
     """A :class:`Step` compiled for batches of one shape; batches of other shapes, types or modes run eagerly.
 
     What is traced is the whole step: each update's runs of the programs, its loss and gradient, clipping, the optimizer (Adam,
@@ -218,38 +219,6 @@ class CompiledStep(Step):
 
         with preserve_tensors(held):
             return trace_graph(traced, self._given(batches))
-
-    def _trace_gradients(self, batches: list[Mapping[str, Tensor]], between: str) -> tuple[Tensor, ...]:
-        """batch -> the bounds' sum, losses, figures, gradients and new state, to be moved by eagerly."""
-        results: list[Tensor] = []
-
-        def collect(together: tuple[Update, ...], grads: list[Grads]) -> None:
-            self._yields += 1
-            if self._yields > 1:
-                raise RuntimeError(
-                    f"{self.objective!r} yields its updates one after another, and {between} cannot stand between them"
-                )
-            self._layout = []
-            for update, own in zip(together, grads, strict=True):
-                bound = [] if update.bound is None else [update.bound.detach().sum().reshape(1)]
-                when = [] if update.when is None else [update.when]
-                found = [grad for grad in own if grad is not None]
-                results.extend([update.loss.detach(), *bound, *when, *(v.detach() for v in update.figures.values()), *found])
-                self._layout.append((update.name, bool(bound), bool(when), list(update.figures), [g is not None for g in own]))
-
-        state = self.run_updates(batches, collect)
-        self._buffers = list(state)
-        return (*results, *state.values())
-
-    def _unpack(self, results: Iterator[Tensor]) -> tuple[list[Update], list[Grads], dict[Tensor, Tensor]]:
-        """The updates, gradients and state that the graph of gradients gave."""
-        together, grads = [], []
-        for name, has_bound, has_when, figures, used in self._layout:
-            loss = next(results)
-            bound, when = (next(results) if has else None for has in (has_bound, has_when))
-            together.append(Update(name, loss, bound, when, {figure: next(results) for figure in figures}))
-            grads.append([next(results) if has else None for has in used])
-        return together, grads, dict(zip(self._buffers, results, strict=True))
 
     def _prepare_optimizers(self) -> None:
         """The state of each parameter in each optimizer, and its group, by update and parameter."""
