@@ -1,5 +1,6 @@
 """Networks on the last axes: any leading axes (particles, data, enumerated values) pass through unchanged."""
 
+from pyrovae.nets.causal import MADE, CausalConv, CausalRNN, MaskedConv
 from pyrovae.nets.codes import Dictionary, TiedDecoder, TiedEncoder
 from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder
 from pyrovae.nets.counts import Log1p, as_float, float_zeros
@@ -10,8 +11,11 @@ from pyrovae.nets.rows import RowFeatures
 
 __all__ = [
     "ACTIVATIONS",
+    "MADE",
     "MLP",
     "BranchedMLP",
+    "CausalConv",
+    "CausalRNN",
     "ConvDecoder",
     "ConvEncoder",
     "Dictionary",
@@ -21,6 +25,7 @@ __all__ = [
     "Log1p",
     "MLPDecoder",
     "MLPEncoder",
+    "MaskedConv",
     "RowFeatures",
     "TiedDecoder",
     "TiedEncoder",

@@ -40,8 +40,8 @@ class Fitted:
 
     @property
     def site(self):
-        """The latent that pictures traverse."""
-        name = pv.pairs.get(self.row[0]).sites[0]
+        """The latent that pictures traverse; None of a pair without latents."""
+        name = next(iter(pv.pairs.get(self.row[0]).sites), None)
         return f"{name}_1" if self.in_steps else name
 
     @property
@@ -110,6 +110,9 @@ def test_its_bound_rises_and_is_estimated(fitted):
         assert figures["log_evidence"] is None and 0 < figures["squared_error"] < 64 and "density" in figures["reason"]
         return
     assert figures["elbo"] <= figures["log_evidence"] + 1e-4 and figures["elbo_stderr"] > 0
+    if fitted.site is None:
+        assert figures["elbo"] == pytest.approx(pv.log_evidence(fitted.run, few, method="exact").value.mean(), rel=1e-5)
+        return
     kl, dims = figures["kl"][fitted.site], figures["kl_per_dim"][fitted.site]
     report = pv.check(fitted.pair, fitted.data.train[torch.arange(5)])
     name = plain_name(fitted.site) if fitted.in_steps else fitted.site
@@ -124,6 +127,9 @@ def test_it_reconstructs_and_generates(fitted):
     pair, x, shape = fitted.pair, fitted.rows(0, 5), fitted.data.spec.shape
     one, other = fitted.rows(0, 1), fitted.rows(1, 2)
     assert pv.reconstruct(pair, x, num_samples=3).shape == x["x"].shape
+    if fitted.site is None:
+        assert pv.sample(pair, 4)["x"].shape == (4, *shape)
+        return
     dims = pv.posterior(pair, one)[fitted.site].shape[-1]
     shown = shape[1:] if fitted.in_steps else shape  # pictures of a latent are of its own step
     assert pv.traverse(pair, one, site=fitted.site).shape == (dims, 11, *shown)
@@ -155,7 +161,8 @@ def test_it_is_exported_to_arviz(fitted):
             pv.to_arviz(fitted.run, **options)
         return
     idata = pv.to_arviz(fitted.run, **options)
-    assert {"posterior", "prior", "observed_data"} <= set(idata.groups())
+    latents = {"posterior", "prior"} if fitted.site else set()
+    assert {*latents, "observed_data", "prior_predictive"} <= set(idata.groups())
     assert "log_likelihood" in idata.groups() or not fitted.has_density
 
 
