@@ -10,7 +10,7 @@ from typing import Any
 import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import constraints
 from torch.nn.functional import one_hot
 
@@ -25,8 +25,8 @@ class _Autoregressive(TorchDistribution):
         log p(x | c) = sum_{t <= length} log p(x_t | x_1, ..., x_t-1, c)
 
     Args:
-        network: causal, (..., T, D) and a context to (..., T, P): :class:`~pyrovae.nets.CausalRNN`, ``CausalConv``, ``MADE`` or
-            ``MaskedConv``.
+        network: causal, (..., T, D) and a context to (..., T, P): :class:`~pyrovae.nets.CausalRNN`, ``CausalConv``, ``MADE``
+            or ``MaskedConv``.
         shape: of x, of T D values.
         context: c of each datum, (*batch_shape, C), or None.
         lengths: how many steps each datum has, (*batch_shape); by default T. Those beyond score 0 and are drawn as 0.
@@ -36,7 +36,7 @@ class _Autoregressive(TorchDistribution):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Any,
         shape: Sequence[int],
         context: Tensor | None = None,
         lengths: Tensor | None = None,
@@ -50,7 +50,7 @@ class _Autoregressive(TorchDistribution):
     @property
     def step_dim(self) -> int:
         """D, the values of x in a step."""
-        dim: int = self.network.step_dim  # type: ignore[assignment]  # a number, which a module's type does not know
+        dim: int = self.network.step_dim
         return dim
 
     @abstractmethod
@@ -80,20 +80,16 @@ class _Autoregressive(TorchDistribution):
         like = next(self.network.parameters())
         lead = torch.Size([*sample_shape, *self.batch_shape])
         x = self._zeros(lead, like)
-        recurrent = hasattr(self.network, "start")
-        state = self.network.start(lead, like) if recurrent else None  # type: ignore[operator]  # a CausalRNN's
+        c, recurrent = self.context, hasattr(self.network, "start")
+        state = self.network.start(lead, like) if recurrent else None
         for t in range(self.num_steps):
-            if recurrent:
-                params = self.network.at(state, self.context)  # type: ignore[operator]
-            else:
-                params = self.network(self.seen(x), self.context)[..., t, :]
-            drawn = self.of_step(params).sample()
+            drawn = self.of_step(self.network.at(state, c) if recurrent else self.network(self.seen(x), c)[..., t, :]).sample()
             if self.lengths is not None:
                 here = (t < self.lengths).reshape(*self.lengths.shape, *[1] * (drawn.dim() - len(lead)))
                 drawn = torch.where(here, drawn, torch.zeros_like(drawn))
             x[(..., t, *[slice(None)] * (drawn.dim() - len(lead)))] = drawn
             if recurrent:
-                state = self.network.cell(*state, self.seen(drawn))  # type: ignore[operator, misc]
+                state = self.network.cell(*state, self.seen(drawn))
         return x.reshape(*lead, *self.event_shape)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> TorchDistribution:
@@ -186,7 +182,7 @@ class AutoregressiveCategorical(_Autoregressive):
     @property
     def num_names(self) -> int:
         """V."""
-        dim: int = self.network.step_dim  # type: ignore[assignment]
+        dim: int = self.network.step_dim
         return dim
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)

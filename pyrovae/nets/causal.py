@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +15,7 @@ __all__ = ["MADE", "CausalConv", "CausalRNN", "MaskedConv"]
 
 
 class Causal(nn.Module):
-    """Base: x, (..., T, D), and a context c of each datum, (..., C), to (..., T, out), whose step t sees x_1, ..., x_t-1 and c.
+    """Base: x, (..., T, D), and a context c of each datum, (..., C), to (..., T, out); step t sees x_1, ..., x_t-1 and c.
 
     Attributes:
         step_dim: D.
@@ -119,8 +120,8 @@ class MADE(Causal):
         out_features: numbers for each step.
         context_dim: C, 0 for none.
 
-    References: Germain, Gregor, Murray and Larochelle, MADE: Masked Autoencoder for Distribution Estimation, 2015, Eq. (8), (9)
-    and (13).
+    References: Germain, Gregor, Murray and Larochelle, MADE: Masked Autoencoder for Distribution Estimation, 2015, Eq. (8)
+    and (9).
 
     >>> MADE(6, [20], 2)(torch.zeros(5, 6, 1)).shape
     torch.Size([5, 6, 2])
@@ -132,9 +133,9 @@ class MADE(Causal):
         degrees = [torch.arange(1, num_steps + 1)]
         degrees += [1 + torch.arange(size) * max(1, num_steps - 1) // size for size in hidden]
         sizes = [len(each) for each in degrees]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.layers.append(nn.Linear(sizes[-1], num_steps * out_features))
-        masks = [later.unsqueeze(1) >= before for before, later in zip(degrees, degrees[1:], strict=False)]
+        masks = [later.unsqueeze(1) >= before for before, later in itertools.pairwise(degrees)]
         masks.append((degrees[0].unsqueeze(1) > degrees[-1]).repeat_interleave(out_features, 0))
         for i, mask in enumerate(masks):
             self.register_buffer(f"mask_{i}", mask.float(), persistent=False)

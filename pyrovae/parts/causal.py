@@ -26,13 +26,13 @@ def causal_network(spec: DataSpec, name: str, hidden: Sequence[int], num_params:
     """
     if spec.kind not in KINDS:
         raise OptionError(
-            f"pair autoregressive does not score {spec.kind} data (it takes {', '.join(KINDS)}); binarize them, or give the kind "
-            "'real' where they are loaded."
+            f"pair autoregressive does not score {spec.kind} data (it takes {', '.join(KINDS)}); binarize them, or give the "
+            "kind 'real' where they are loaded."
         )
     if name != "made" and (len(hidden) != 1 or len(spec.shape) != 2):
         raise OptionError(
-            f"network {name!r} came with hidden={list(hidden)} for x of shape {spec.shape}; expected one size, and x (H, W) or "
-            "(T, D): use network='made' for others."
+            f"network {name!r} came with hidden={list(hidden)} for x of shape {spec.shape}; expected one size, and x (H, W) "
+            "or (T, D): use network='made' for others."
         )
     if name != "recurrent" and "lengths" in spec.keys:
         raise OptionError(f"network {name!r} has no steps to end at lengths, which {spec.name} has; use network='recurrent'.")

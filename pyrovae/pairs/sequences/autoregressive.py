@@ -24,7 +24,6 @@ __all__ = ["autoregressive"]
     tiny=[
         tiny("digits", hidden=[20]),
         tiny("digits", network="convolution", hidden=[6]),
-        tiny("digits", network="recurrent", hidden=[9]),
     ],
 )
 def autoregressive(
