@@ -13,6 +13,7 @@ from pyrovae import data, objectives, pairs, train
 from pyrovae.compile import compile_step
 from pyrovae.core.contract import check
 from pyrovae.core.pair import Pair
+from pyrovae.core.steps import unroll
 from pyrovae.effects import observed_part
 from pyrovae.evaluation import (
     Classification,
@@ -93,5 +94,6 @@ __all__ = [
     "to_arviz",
     "train",
     "traverse",
+    "unroll",
     "write_report",
 ]

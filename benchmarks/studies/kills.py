@@ -46,6 +46,9 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str], Any]] = {
     "factor": ("factor-vae", {**SMALL, "discriminator_hidden": 16, "discriminator_depth": 2}, [], None),
     "total correlation": ("beta-tcvae", SMALL, [], None),
     "adversarial": ("aae", SMALL, [], None),
+    "steps": ("vrnn", {"latent_dim": 2, "recurrent_dim": 8, "hidden": [8]}, [], "elbo:num_particles=3"),
+    "filters": ("vrnn", {"latent_dim": 2, "recurrent_dim": 8, "hidden": [8]}, [], "fivo:num_particles=3"),
+    "no latents": ("autoregressive", {"hidden": [16]}, [], None),
     "labels": ("m2", SMALL, LABELS, None),
     "labels, baselines": ("m2", SMALL, LABELS, {"name": "semisupervised", "y": "sampled", "base": "nvil"}),
 }

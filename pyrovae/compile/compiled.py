@@ -6,23 +6,26 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
+from pyrovae.compile.gradients import GradientStep
 from pyrovae.compile.graph import compile_graph, first_line, nodes_so_far, preserve_tensors, trace_graph
 from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, matmul_backend
 from pyrovae.compile.products import merge_products
 from pyrovae.compile.roll import compile_rolled
-from pyrovae.compile.step import Batches, Grads, Step, as_batches
+from pyrovae.compile.step import Batches, Grads, as_batches
+from pyrovae.compile.steps import StepCode
 from pyrovae.compile.update import UPDATES, traceable, update_state, written
 from pyrovae.core.alone import alone
 from pyrovae.core.inference import evaluation_mode
 from pyrovae.core.keys import drawn_keys
 from pyrovae.core.parameters import buffers, parameter_scope
 from pyrovae.core.program import modules
+from pyrovae.core.step_run import compiled_steps, in_steps
 from pyrovae.errors import OptionError, PyrovaeError
 from pyrovae.objectives import Update
 
@@ -34,13 +37,14 @@ BACKENDS = ("inductor", "rolled", "graph")
 MAX_NODES = 2000  # Inductor's time grows with the square of a graph's length: longer ones are compiled block by block
 
 
-class CompiledStep(Step):
+class CompiledStep(GradientStep):
     """A :class:`Step` compiled for batches of one shape; batches of other shapes, types or modes run eagerly.
 
     What is traced is the whole step: each update's runs of the programs, its loss and gradient, clipping, the optimizer (Adam,
     AdamW, SGD, RMSprop), the buffers' new values and the totals. Parameters, buffers, the optimizers' states, learning rates
     and scheduled options are inputs of the graph; the objective's other options are constants in it. Where another optimizer,
-    or several processes, stand between, the gradients alone are traced, if all updates are yielded at once.
+    or several processes, stand between, the gradients alone are traced, if all updates are yielded at once. Of a pair in steps
+    one step is compiled, which serves every length, and Python loops over it.
 
     Attributes:
         products: the library of each product of matrices, by their shapes and strides; :attr:`matmul` is "onednn" if any is.
@@ -51,6 +55,7 @@ class CompiledStep(Step):
     products: dict[str, str] = {}
     seconds = 0.0
     reason: str | None = None
+    _steps: StepCode | None = None  # of a pair in steps
 
     def compile(
         self,
@@ -81,7 +86,8 @@ class CompiledStep(Step):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's, about what it uses itself
-                self._build(batches, matmul, backend)
+                if not self._build_one_step(batches, backend):
+                    self._build(batches, matmul, backend)
         except PyrovaeError:
             raise
         except Exception as error:  # whatever tracing and compiling may meet: the eager step serves all
@@ -102,6 +108,9 @@ class CompiledStep(Step):
         """As :meth:`Step.__call__`, without waiting for the device."""
         if self.backend == "eager":
             return super().__call__(batch, schedule)
+        if self._steps is not None:
+            with compiled_steps(self._steps):
+                return super().__call__(batch, schedule)
         batches = as_batches(batch, self.objective.num_batches)
         if (signature := self._signature_of(batches)) != self._signature:
             if signature not in self._others:
@@ -135,6 +144,19 @@ class CompiledStep(Step):
             self._lrs_are = lrs
 
     # ------------------------------------------------------------------------------------------------ building
+    def _build_one_step(self, batches: list[Mapping[str, Tensor]], backend: str | None) -> bool:
+        """Compile one step of a pair in steps, over which Python loops; False where the objective does not run it in steps."""
+        if backend == "rolled" or not in_steps(self.model, self.guide, batches[0]):
+            return False
+        code = StepCode(backend or "inductor")
+        with compiled_steps(code), preserve_tensors(self._state()):
+            self.run_updates(batches, lambda together, grads: None)
+        if code.reason is not None:
+            raise RuntimeError(code.reason)
+        if code.codes:
+            self._steps, self.backend = code, code.backend
+        return bool(code.codes)
+
     def _build(self, batches: list[Mapping[str, Tensor]], matmul: Any, backend: str | None) -> None:
         self._names = list(batches[0])
         untraced = [type(o).__name__ for o in self.optimizers.values() if not traceable(o)]
@@ -197,38 +219,6 @@ class CompiledStep(Step):
 
         with preserve_tensors(held):
             return trace_graph(traced, self._given(batches))
-
-    def _trace_gradients(self, batches: list[Mapping[str, Tensor]], between: str) -> tuple[Tensor, ...]:
-        """batch -> the bounds' sum, losses, figures, gradients and new state, to be moved by eagerly."""
-        results: list[Tensor] = []
-
-        def collect(together: tuple[Update, ...], grads: list[Grads]) -> None:
-            self._yields += 1
-            if self._yields > 1:
-                raise RuntimeError(
-                    f"{self.objective!r} yields its updates one after another, and {between} cannot stand between them"
-                )
-            self._layout = []
-            for update, own in zip(together, grads, strict=True):
-                bound = [] if update.bound is None else [update.bound.detach().sum().reshape(1)]
-                when = [] if update.when is None else [update.when]
-                found = [grad for grad in own if grad is not None]
-                results.extend([update.loss.detach(), *bound, *when, *(v.detach() for v in update.figures.values()), *found])
-                self._layout.append((update.name, bool(bound), bool(when), list(update.figures), [g is not None for g in own]))
-
-        state = self.run_updates(batches, collect)
-        self._buffers = list(state)
-        return (*results, *state.values())
-
-    def _unpack(self, results: Iterator[Tensor]) -> tuple[list[Update], list[Grads], dict[Tensor, Tensor]]:
-        """The updates, gradients and state that the graph of gradients gave."""
-        together, grads = [], []
-        for name, has_bound, has_when, figures, used in self._layout:
-            loss = next(results)
-            bound, when = (next(results) if has else None for has in (has_bound, has_when))
-            together.append(Update(name, loss, bound, when, {figure: next(results) for figure in figures}))
-            grads.append([next(results) if has else None for has in used])
-        return together, grads, dict(zip(self._buffers, results, strict=True))
 
     def _prepare_optimizers(self) -> None:
         """The state of each parameter in each optimizer, and its group, by update and parameter."""

@@ -15,6 +15,7 @@ from torch import Tensor, fx
 
 from pyrovae.compile.graph import compile_graph, first_line, preserve_tensors, trace_graph
 from pyrovae.compile.matmul import assign_products, choose_products, matmul_backend
+from pyrovae.compile.steps import StepCode
 
 __all__ = ["Code", "compile_function"]
 
@@ -82,6 +83,7 @@ class Code:
 
     functions: dict[tuple, Function] = field(default_factory=dict)
     products: dict[str, str] = field(default_factory=dict)
+    steps: StepCode = field(default_factory=StepCode)  # of a pair in steps, whose step is compiled and not all of them
 
     def get(self, function: Function, batch: Mapping[str, Tensor], most: int = 1, draws: int = 0) -> Function:
         """The function compiled for these shapes and draws; itself where as many as ``most`` were compiled for others."""

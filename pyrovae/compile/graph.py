@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
 
-__all__ = ["compile_graph", "first_line", "nodes_so_far", "trace_graph", "preserve_tensors"]
+__all__ = ["compile_differentiable", "compile_graph", "first_line", "nodes_so_far", "trace_graph", "preserve_tensors"]
 
 Function = Callable[..., Any]
+# asserts of shapes cost 0.1 ms a step; whoever calls the code looks at the shapes first
+INDUCTOR = {"fallback_random": True, "size_asserts": False, "alignment_asserts": False}
 aten = torch.ops.aten
 
 
@@ -116,9 +118,16 @@ def compile_graph(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Function:
     from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx
 
-    # asserts of shapes cost 0.1 ms a step; whoever calls the code looks at the shapes first
-    options = {"fallback_random": True, "size_asserts": False, "alignment_asserts": False}
-    with config.patch(options), torch.no_grad():
+    with config.patch(INDUCTOR), torch.no_grad():
+        return compile_fx(graph, list(inputs))
+
+
+def compile_differentiable(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Function:
+    """As :func:`compile_graph`, with compiled code of its gradient by those inputs that require one."""
+    from torch._inductor import config
+    from torch._inductor.compile_fx import compile_fx
+
+    with config.patch(INDUCTOR), torch.enable_grad():
         return compile_fx(graph, list(inputs))
 
 

@@ -22,9 +22,10 @@ from pyrovae.core.layout import few_rows, place_or_score, preserve_state, settle
 from pyrovae.core.messages import masks_differ, mismatch_message
 from pyrovae.core.pair import Pair, PairLike, as_pair
 from pyrovae.core.parameters import parameter_scope, shadowed_parameter
-from pyrovae.core.program import Batch, Program, batch_size, remember
+from pyrovae.core.program import Batch, Program, batch_size, inputs, remember
 from pyrovae.core.site_report import Report, report_sites
-from pyrovae.core.sites import Site, placement_message, sample_sites
+from pyrovae.core.sites import Site, mask_scores, placement_message, sample_sites
+from pyrovae.core.steps import StepModel
 from pyrovae.core.support import refuse_outside
 from pyrovae.core.trace import PairTrace, run_program
 from pyrovae.distributions.density import is_factor
@@ -98,9 +99,10 @@ def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CH
         rows = settle_particles(model, guide, batch, num_particles)
         with evaluation_mode(model, guide):  # batch norm, which mixes the rows while it is trained, is frozen later
             _check_independence(model, guide, batch, run_alone(model, guide, batch))
+            _check_padding(model, guide, batch, run_alone(model, guide, batch))
         remember(model, batch)  # not before: what is refused changes nothing
         reading = _readers(model, batch, single)
-    return report_sites(single, rows, _notes(pair, single, reading))
+    return report_sites(single, rows, _notes(pair, single, reading), isinstance(model, StepModel))
 
 
 def _readers(model: Program, batch: Batch, traced: PairTrace) -> Mapping[str, str]:
@@ -201,13 +203,37 @@ def _check_independence(model: Program, guide: Program, batch: Batch, traced: Pa
                 )
 
 
-def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _check_padding(model: Program, guide: Program, batch: Batch, traced: PairTrace) -> None:
+    """Where ``lengths`` says how many items of a datum there are, what stands beyond must change no score."""
+    lengths = inputs(model, batch).get("lengths")
+    if lengths is None or lengths.dim() != 1:
+        return
+    changed = dict(batch)
+    for key in {source.key for source in observed_keys(model, batch, traced.guide).values()}:
+        value = batch[key]
+        if value.dim() > 1 and int(lengths.max()) <= value.shape[1]:
+            beyond = torch.arange(value.shape[1], device=value.device) >= lengths.unsqueeze(1)
+            other = value.flip(0).flip(1) if len(value) > 1 else value  # values that data have
+            changed[key] = torch.where(beyond.reshape(*beyond.shape, *[1] * (value.dim() - 2)), other, value)
+    for label, program in (("guide", guide), ("model", model)):
+        before, after = (_scores(program, data, traced.latents, masked=True) for data in (batch, changed))
+        for name, score in before.items():
+            if not torch.equal(score, after[name]):
+                row = int((score != after[name]).nonzero()[0, -1])
+                raise ContractError(
+                    f"site {name!r} of the {label}: datum {row} scores {float(score[row]):g}, and {float(after[name][row]):g} "
+                    f"with other values beyond its length, {int(lengths[row])}; mask what lies there."
+                )
+
+
+def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor], masked: bool = False) -> dict[str, Tensor]:
     """The log density of each site at given latents; where a distribution scores its own draws only, at draws of one seed."""
     for given in (latents, None):
         torch.manual_seed(0)  # the same dropout masks, and draws, whatever the data
         sites = sample_sites(run_program(program, batch, given=given))
         try:
-            return {name: place_or_score(site) for name, site in sites.items()}
+            scores = {name: place_or_score(site) for name, site in sites.items()}
+            return {name: mask_scores(sites[name], score) for name, score in scores.items()} if masked else scores
         except NotImplementedError:
             if given is None:
                 raise

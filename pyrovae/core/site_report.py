@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pyrovae.core.divergence import site_kl
 from pyrovae.core.messages import no_density
 from pyrovae.core.sites import Site, family_name, is_reparameterized
+from pyrovae.core.steps import plain_name
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.density import is_factor
 
@@ -24,6 +25,7 @@ class SiteReport:
     reparameterized: bool
     analytic_kl: bool
     enumerated: bool = False
+    steps: int = 0  # how many sites it stands for, of a pair in steps
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Report:
                 kl = "analytic KL" if site.analytic_kl else "sampled KL"
                 point = site.distribution == "Delta"
                 notes += ["a point, no density"] if point else ["enumerated" if site.enumerated else drawn, kl]
-            lines.append(f"{site.kind} {site.name} {site.shape}: {', '.join(notes)}")
+            each = f" at each of {site.steps} steps" if site.steps else ""
+            lines.append(f"{site.kind} {site.name} {site.shape}{each}: {', '.join(notes)}")
         return "\n".join([*lines, *(["particles as rows"] if self.rows else []), *self.notes])
 
 
@@ -55,8 +58,21 @@ def _kind(site: Site, shared: bool) -> str:
     return "observed" if site["is_observed"] else "latent" if shared else "summed out"
 
 
-def report_sites(traced: PairTrace, rows: bool = False, notes: tuple[str, ...] = ()) -> Report:
-    """The sites of a pair's trace, in the model's order; ``rows`` and ``notes`` as of :class:`Report`."""
+def _one_for_all_steps(sites: list[SiteReport]) -> list[SiteReport]:
+    """The sites of a pair in steps by their plain names, where those of all steps are alike; else as they are."""
+    plain: dict[str, list[SiteReport]] = {}
+    for site in sites:
+        plain.setdefault(plain_name(site.name), []).append(replace(site, name=plain_name(site.name)))
+    if any(site != alike[0] for alike in plain.values() for site in alike):
+        return sites
+    return [replace(alike[0], steps=len(alike) if name not in {s.name for s in sites} else 0) for name, alike in plain.items()]
+
+
+def report_sites(traced: PairTrace, rows: bool = False, notes: tuple[str, ...] = (), in_steps: bool = False) -> Report:
+    """The sites of a pair's trace, in the model's order; ``rows`` and ``notes`` as of :class:`Report`.
+
+    Those of a pair ``in_steps`` stand once for all steps.
+    """
     sites = []
     for name, site in traced.model_sites.items():
         shared = name in traced.guide_sites
@@ -79,5 +95,5 @@ def report_sites(traced: PairTrace, rows: bool = False, notes: tuple[str, ...] =
                 drawn["infer"].get("enumerate") == "parallel",
             )
         )
-    is_density = no_density(traced) is None
-    return Report(sites, is_density, is_density and traced.guide_factors is None, rows, notes)
+    is_density, shown = no_density(traced) is None, _one_for_all_steps(sites) if in_steps else sites
+    return Report(shown, is_density, is_density and traced.guide_factors is None, rows, notes)

@@ -19,6 +19,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyrovae.core.divergence import site_kl
 from pyrovae.core.keys import drawn_keys, main_key
 from pyrovae.core.layout import settle_particles
 from pyrovae.core.program import Program, batch_size
@@ -225,6 +226,10 @@ class PairTrace:
     def scale(self) -> float | Tensor:
         """The one scale that all sites share (1, or N/B under a subsampled plate); errors when sites differ."""
         return common_scale((name, site["scale"]) for name, site in [*self.model_sites.items(), *self.guide_sites.items()])
+
+    def site_kl(self, name: str) -> Tensor:
+        """KL(q(site | x) || p(site | parents)) in closed form, (..., B); NotImplementedError where there is none."""
+        return site_kl(self.guide_sites[name], self.model_sites[name])
 
     def next_state(self) -> dict[Tensor, Tensor]:
         """What the sites' distributions want their buffers to be after the step (``fn.next_state(value)``)."""

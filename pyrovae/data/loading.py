@@ -39,7 +39,7 @@ def names() -> tuple[str, ...]:
     """The names that :func:`load` knows.
 
     >>> names()
-    ('binary-mnist', 'digits', 'frey-faces', 'mnist', 'mnist-60k')
+    ('binary-mnist', 'digits', 'frey-faces', 'jsb', 'mnist', 'mnist-60k')
     """
     return tuple(sorted(NAMED))
 

@@ -1,4 +1,4 @@
-"""The named data sets: digits, MNIST, binary MNIST, Frey faces."""
+"""The named data sets: digits, MNIST, binary MNIST, Frey faces, chorales."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pyrovae.data.files import read_npz
+from pyrovae.data.polyphonic import read_jsb
 from pyrovae.data.remote import find
 from pyrovae.errors import DataError
 from pyrovae.registry import Registry
@@ -208,6 +209,12 @@ NAMED: Registry[Named] = Registry(
             256,
             ("none", "dynamic", "fixed", "threshold"),
             (200, 200),
+        ),
+        "jsb": Named(
+            "382 chorales by Bach as steps of 88 keys, (160, 88), with their lengths",
+            read_jsb,
+            None,
+            ("none",),
         ),
     },
 )

@@ -63,7 +63,12 @@ def find(folder: str, names: tuple[str, ...], root: str | Path | None, verify: C
         for name in names:
             if (base / folder / name).is_file():
                 return base / folder / name
-    name = next(name for name in names if name in ADDRESSES)
+    name = next((name for name in names if name in ADDRESSES), None)
+    if name is None:
+        raise DataError(
+            f"{names[0]} is not on this machine and is published in no form that is read here; set PYROVAE_DATA or root to a "
+            f"folder that holds {folder}/{names[0]}."
+        )
     return _download(name, cache / folder, f"{folder}/{' or '.join(names)}", verify)
 
 

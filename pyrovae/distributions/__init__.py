@@ -1,6 +1,11 @@
 """Distributions that Pyro lacks, likelihoods of a decoder's output, learned priors, and normalizing flows."""
 
 from pyrovae.distributions import flows, gaussian_kl, likelihoods
+from pyrovae.distributions.autoregressive import (
+    AutoregressiveBernoulli,
+    AutoregressiveCategorical,
+    AutoregressiveGaussian,
+)
 from pyrovae.distributions.colours import ColourMixture
 from pyrovae.distributions.columns import Columns
 from pyrovae.distributions.continuous import Beta, Gamma, LogNormal, StudentT
@@ -16,6 +21,9 @@ from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
 
 __all__ = [
     "RBM",
+    "AutoregressiveBernoulli",
+    "AutoregressiveCategorical",
+    "AutoregressiveGaussian",
     "Beta",
     "BoltzmannMachine",
     "ColourMixture",

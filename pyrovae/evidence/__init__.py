@@ -7,11 +7,13 @@ from pyrovae.evidence.decomposition import Gaps, gaps
 from pyrovae.evidence.estimate import METHODS, log_evidence
 from pyrovae.evidence.evidence import Evidence
 from pyrovae.evidence.exact import Exact
+from pyrovae.evidence.fivo import FIVO
 from pyrovae.evidence.importance import Importance
 
 __all__ = [
     "AIS",
     "BDMC",
+    "FIVO",
     "METHODS",
     "SMC",
     "Bridge",

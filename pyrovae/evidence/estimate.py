@@ -33,6 +33,7 @@ from pyrovae.evidence.bridge import Bridge
 from pyrovae.evidence.checkpoint import fingerprint, resume_run, save_run
 from pyrovae.evidence.evidence import Evidence
 from pyrovae.evidence.exact import Exact
+from pyrovae.evidence.fivo import FIVO
 from pyrovae.evidence.importance import Importance
 from pyrovae.evidence.keeper import Keeper
 from pyrovae.evidence.method import Job, Method, require
@@ -41,7 +42,7 @@ from pyrovae.registry import Registry
 
 __all__ = ["METHODS", "log_evidence", "stream"]
 
-METHODS: Registry[type[Method]] = Registry("method", {each.name: each for each in (Importance, AIS, SMC, Bridge, Exact)})
+METHODS: Registry[type[Method]] = Registry("method", {each.name: each for each in (Importance, AIS, SMC, Bridge, Exact, FIVO)})
 SUPPORT_DRAWS = 16  # of the prior for each datum of the first batch
 
 
@@ -67,6 +68,7 @@ def log_evidence(
         smc         the same with resampling                                              lower bound
         bridge      between a refined Gaussian and HMC draws of the posterior             neither
         exact       the model's own ``log_evidence``, or the sum over enumerable sites    exact
+        fivo        particle filters over a pair's steps: num_samples=128, num_filters=8  lower bound
 
     Every method draws exactly what it is told to for each datum, whatever the batches and passes, in memory that does not
     grow with K or N. The modules are in evaluation mode; the caller's random state is left as it was.
@@ -85,7 +87,7 @@ def log_evidence(
         precision: "float32", or "bf16" networks with float32 log densities.
         compile: compile the passes of importance sampling (by default from 10,000,000 draws x data) and the transitions of
             ais, smc and bdmc (from 2,000,000 chains x distributions x data), which takes some seconds.
-        options: of the method, see :class:`Importance`, :class:`AIS`, :class:`SMC`, :class:`Bridge`.
+        options: of the method, see :class:`Importance`, :class:`AIS`, :class:`SMC`, :class:`Bridge`, :class:`FIVO`.
 
     Returns:
         :class:`Evidence`.

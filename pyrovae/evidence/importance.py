@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from pyrovae.core.contract import find_non_finite
 from pyrovae.core.program import Program
+from pyrovae.core.step_run import compiled_steps, in_steps, trace_steps
 from pyrovae.core.trace import trace_pair
 from pyrovae.errors import NonFiniteError, OptionError
 from pyrovae.evidence.method import Job, Method, refuse_worthless, require
@@ -23,7 +25,7 @@ __all__ = ["Importance", "log_weights"]
 
 def log_weights(model: Program, guide: Program, batch: Mapping[str, Tensor], num_samples: int) -> Tensor:
     """log w_kb = log p(x_b, z_kb) - log q(z_kb | x_b), z_kb ~ q, (K, B); NonFiniteError names the site of a NaN."""
-    traced = trace_pair(model, guide, batch, num_samples)
+    traced = (trace_steps if in_steps(model, guide, batch) else trace_pair)(model, guide, batch, num_samples)
     if is_broken(traced.log_weight):
         raise NonFiniteError(str(find_non_finite(traced)))
     return traced.log_weight
@@ -36,8 +38,9 @@ def is_broken(log_weight: Tensor) -> bool:
 
 def job_weights(job: Job, batch: Mapping[str, Tensor], num_samples: int) -> Tensor:
     """:func:`log_weights` for a job, by compiled code for draws and data of the first pass's numbers."""
-    if job.code is None:
-        return log_weights(job.model, job.guide, batch, num_samples)
+    if job.code is None or in_steps(job.model, job.guide, batch):
+        with nullcontext() if job.code is None else compiled_steps(job.code.steps):
+            return log_weights(job.model, job.guide, batch, num_samples)
 
     def weigh(batch: Mapping[str, Tensor]) -> Tensor:
         return trace_pair(job.model, job.guide, batch, num_samples).log_weight

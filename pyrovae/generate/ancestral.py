@@ -14,6 +14,7 @@ from pyrovae.core.keys import drawn_keys
 from pyrovae.core.pair import PairLike, as_pair
 from pyrovae.core.program import Batch, Program, signature, template
 from pyrovae.core.sites import Site
+from pyrovae.core.steps import StepModel
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import expectation, observed_sites
@@ -28,6 +29,7 @@ from pyrovae.generate.given import (
     refuse_unknown,
     site_value,
 )
+from pyrovae.generate.whole_keys import whole_keys
 
 __all__ = ["sample"]
 
@@ -48,7 +50,8 @@ def sample(
 
     Sites are drawn parents first, those that are given held at their values. That is exact where the distribution of no given
     site depends on a site that is drawn (a class, a style, all latents: yes; x without its latents: no), and refused
-    elsewhere, where draws of a posterior are asked for.
+    elsewhere, where draws of a posterior are asked for. Of a pair in steps each key is there too, its steps
+    together.
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
@@ -93,7 +96,8 @@ def sample(
         def draw(part: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> dict[str, Site]:
             return draw_sites(model, part, values, sources, again)
 
-        return _draws(draw, batch, held, sites, num, mean, compile and not again)
+        draws = _draws(draw, batch, held, sites, num, mean, compile and not again)
+        return {**draws, **(whole_keys(batch, sources, draws) if isinstance(model, StepModel) else {})}
 
 
 def _draws(

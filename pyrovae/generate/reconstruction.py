@@ -17,11 +17,13 @@ from pyrovae.core.layout import settle_particles
 from pyrovae.core.pair import Pair, PairLike, as_pair
 from pyrovae.core.program import Batch, Program, batch_size
 from pyrovae.core.sites import Site, sample_sites
+from pyrovae.core.steps import StepModel
 from pyrovae.core.trace import run_program, trace_pair
 from pyrovae.errors import OptionError
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import Expectations, linear_means, picture_site, values_of
 from pyrovae.generate.given import example_sites, refuse_own_reading
+from pyrovae.generate.whole_keys import whole_keys
 
 __all__ = ["encode", "posterior", "posterior_means", "reconstruct"]
 
@@ -77,6 +79,8 @@ def encode(pair: PairLike, data: Any) -> dict[str, Tensor]:
 def reconstruct(pair: PairLike, data: Any, num_samples: int = 1, *, compile: bool = False) -> Tensor:
     """(1/K) sum_k E[x_b | z_kb], z_kb ~ q(z | x_b): the mean of the posterior predictive, (B, *shape).
 
+    Of a pair in steps each x_t is given its latents and the steps before it as they are.
+
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
         data: B rows, in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part.
@@ -121,14 +125,19 @@ def require_samples(num_samples: Any) -> None:
 
 
 def _mean_given_latents(pair: Pair, batch: Mapping[str, Tensor], num_samples: int) -> Tensor:
-    totals: list[Tensor] = []
+    totals: dict[str, list[Tensor]] = {}
+    sources, shown = drawn_keys(pair.model, batch, given=batch), picture_site(example_sites(pair.model, batch))
+    key = sources[shown].key if shown in sources else None
+    names = [name for name, source in sources.items() if source.key == key] if isinstance(pair.model, StepModel) else [shown]
     for start in range(0, num_samples, chunks.ROWS_PER_PASS):
         size = min(chunks.ROWS_PER_PASS, num_samples - start)
         sites = trace_pair(pair.model, pair.guide, batch, size, enumerate_sites=False).model_sites
-        p_x = sites[picture_site(sites)]["fn"]
-        means = [mean.sum(0) / num_samples for mean in linear_means(p_x)]
-        totals = [total + mean for total, mean in zip(totals, means, strict=True)] if totals else means
-    return values_of(p_x, totals)
+        for name in names:
+            means = [mean.sum(0) / num_samples for mean in linear_means(sites[name]["fn"])]
+            totals[name] = [a + b for a, b in zip(totals[name], means, strict=True)] if start else means
+    values = {name: values_of(sites[name]["fn"], totals[name]) for name in names}
+    whole = whole_keys(batch, sources, values) if len(names) > 1 else {}
+    return whole[key] if key in whole else values[shown]
 
 
 def posterior_means(guide: Program, batch: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, torch.Size]]:

@@ -1,24 +1,31 @@
 """Networks on the last axes: any leading axes (particles, data, enumerated values) pass through unchanged."""
 
+from pyrovae.nets.causal import MADE, CausalConv, CausalRNN, MaskedConv
 from pyrovae.nets.codes import Dictionary, TiedDecoder, TiedEncoder
 from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder
 from pyrovae.nets.counts import Log1p, as_float, float_zeros
 from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
+from pyrovae.nets.recurrent import LSTMCell
 from pyrovae.nets.rows import RowFeatures
 
 __all__ = [
     "ACTIVATIONS",
+    "MADE",
     "MLP",
     "BranchedMLP",
+    "CausalConv",
+    "CausalRNN",
     "ConvDecoder",
     "ConvEncoder",
     "Dictionary",
     "JointMLP",
     "FactorAnalysis",
+    "LSTMCell",
     "Log1p",
     "MLPDecoder",
     "MLPEncoder",
+    "MaskedConv",
     "RowFeatures",
     "TiedDecoder",
     "TiedEncoder",

@@ -17,6 +17,7 @@ from pyrovae.objectives.adversarial import AAE
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, STL, Enum, MeanField
 from pyrovae.objectives.energy import Energy
+from pyrovae.objectives.filtering import FIVO
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 from pyrovae.objectives.penalties import Contraction, Sparsity
@@ -28,6 +29,7 @@ __all__ = [
     "AAE",
     "CIWAE",
     "ELBO",
+    "FIVO",
     "IWAE",
     "MIWAE",
     "NVIL",
@@ -65,6 +67,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "stl": STL,
         "iwae": IWAE,
         "renyi": Renyi,
+        "fivo": FIVO,
         "miwae": MIWAE,
         "ciwae": CIWAE,
         "piwae": PIWAE,

@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pyrovae.core.divergence import site_kl
 from pyrovae.core.sites import site_masks
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.divergence import analytic_kl
@@ -192,10 +191,9 @@ class MeanField(ELBO):
     @staticmethod
     def kl(traced: PairTrace, name: str) -> Tensor:
         """KL(q(site | x) || p(site | parents)), (K, B), or (E, K, B) given the enumerated sites."""
-        guide, model = traced.guide_sites[name], traced.model_sites[name]
         if name not in traced.enumerated and not crosses(traced, name):
             try:
-                kl = site_kl(guide, model)
+                kl = traced.site_kl(name)
                 return kl.expand(torch.broadcast_shapes(kl.shape, traced.shape))
             except NotImplementedError:
                 pass

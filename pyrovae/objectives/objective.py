@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pyrovae.core.messages import mismatch_message, no_density
 from pyrovae.core.program import Program
 from pyrovae.core.sites import ScaleOf, Site, sample_sites
+from pyrovae.core.step_run import in_steps, trace_steps
 from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.errors import ContractError, OptionError
 
@@ -164,7 +165,8 @@ class Objective(pyro.infer.ELBO):
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
         """Trace the pair on one of the batches with K particles; refuses what this objective would get wrong."""
-        return self.admit(given, trace_pair(given.model, given.guide, given.batches[batch], self.num_particles))
+        run = trace_steps if in_steps(given.model, given.guide, given.batches[batch]) else trace_pair
+        return self.admit(given, run(given.model, given.guide, given.batches[batch], self.num_particles))
 
     def prior(self, given: Given) -> dict[str, Site]:
         """The model's sites run on its own draws, x drawn too, (K, B, *event)."""

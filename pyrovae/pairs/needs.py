@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyrovae.data import DataSpec
 
-__all__ = ["CONDITION", "CORRUPTION", "IMAGES", "LABELS", "ROWS", "SIZE", "Need"]
+__all__ = ["CONDITION", "CORRUPTION", "IMAGES", "LABELS", "ROWS", "SIZE", "STEPS", "Need"]
 
 
 @dataclass(frozen=True)
@@ -57,4 +57,9 @@ IMAGES = Need(
     "images",
     lambda spec: len(spec.shape) in (2, 3),
     "convolutional networks need images, (H, W) or (C, H, W); the shape of {name} is {shape}.",
+)
+STEPS = Need(
+    "steps",
+    lambda spec: len(spec.shape) >= 2,
+    "{name} has no steps: a pair of sequences needs x of shape (T, D), T steps of D numbers; its shape is {shape}.",
 )

@@ -1,5 +1,6 @@
 """What recipes are made of: lists of options that build networks, likelihoods, posteriors and priors for the data at hand."""
 
+from pyrovae.parts.causal import causal_network
 from pyrovae.parts.classes import SEMISUPERVISED, AuxiliaryDense
 from pyrovae.parts.columns import Columns
 from pyrovae.parts.condition import conditional_model
@@ -24,6 +25,7 @@ __all__ = [
     "Posterior",
     "PseudoInputOptions",
     "Relaxation",
+    "causal_network",
     "conditional_model",
     "option_docs",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from pyrovae.data import DataSpec
 from pyrovae.distributions.likelihoods import Likelihood, Scale, build
 from pyrovae.nets import ACTIVATIONS, ConvDecoder, ConvEncoder, JointMLP, Log1p, MLPDecoder, MLPEncoder
 from pyrovae.parts.options import Options
@@ -26,6 +27,7 @@ class Starting(Protocol):
 
 
 D = TypeVar("D", bound=Starting)
+N = TypeVar("N", bound="Networks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,13 @@ class Networks(Options):
         if h is not None:
             decoder.start_at(h)
         return decoder, likelihood
+
+    def of_steps(self: N) -> N:
+        """The same for one step of sequences, x (T, *shape), whose mean is that over steps and data."""
+        spec = self.spec
+        x = replace(spec.keys[spec.main], shape=spec.shape[1:])
+        mean = None if spec.mean is None else spec.mean.mean(0)
+        return replace(self, spec=DataSpec(spec.name, keys={**spec.keys, spec.main: x}, mean=mean))
 
     @property
     def cross_entropy(self) -> str | None:

@@ -25,6 +25,7 @@ from pyrovae.core.keys import drawn_keys
 from pyrovae.core.messages import mismatch_message
 from pyrovae.core.pair import Pair, PairLike, known_spec
 from pyrovae.core.program import Batch, batch_size, inputs
+from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.data import Split, Stream
 from pyrovae.distributions.density import is_density, is_factor
@@ -32,6 +33,7 @@ from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.evidence.weights import import_arviz
 from pyrovae.files import require_writable, temporary_beside
 from pyrovae.generate.ancestral import sample
+from pyrovae.generate.whole_keys import part_of_key
 
 if TYPE_CHECKING:
     import arviz
@@ -112,7 +114,7 @@ def to_arviz(
     }
     groups["prior"] = {key: value for key, value in prior.items() if key not in observed}
     groups["prior_predictive"] = {key: value for key, value in prior.items() if key in observed}
-    groups["observed_data"] = {key: batch[key] for key in observed if key in batch}
+    groups["observed_data"] = _observed(pair, batch, observed, chains[0]["posterior_predictive"])
     named = _variables({name for values in groups.values() for name in values})
     observed = [named[name] for name in observed]
     groups = {group: {named[name]: value for name, value in values.items()} for group, values in groups.items()}
@@ -123,6 +125,17 @@ def to_arviz(
         attrs=attrs,
         **{name: _dataset(name, values, observed, rows, attrs, classes) for name, values in groups.items() if values},
     )
+
+
+def _observed(pair: Pair, batch: Batch, names: Collection[str], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The data of observed sites, (B, *event): a key of that name, or the values of a key that they are given."""
+    sources = drawn_keys(pair.model, batch, given=batch)
+    found = {name: batch[name] for name in names if name in batch}
+    for name in names:
+        if name not in found and name in sources:
+            value = part_of_key(batch, sources[name], tuple(like[name].shape[2:]))
+            found |= {} if value is None else {name: value}
+    return found
 
 
 def write_netcdf(idata: arviz.InferenceData, path: str | os.PathLike[str]) -> Path:
@@ -209,7 +222,8 @@ def _prior(pair: Pair, batch: Batch, num_samples: int, num_chains: int) -> dict[
     n = num_samples * num_chains
     rows = torch.randint(batch_size(batch), (n,), device=next(iter(batch.values())).device)
     drawn = sample(pair, n, like={key: value[rows] for key, value in inputs(pair.model, batch).items()})
-    return {name: _small(value).unflatten(0, (num_chains, num_samples)) for name, value in drawn.items()}
+    sites = sample_sites(run_program(pair.model, batch))
+    return {n: _small(value).unflatten(0, (num_chains, num_samples)) for n, value in drawn.items() if n in sites}
 
 
 def _rows(split: Split | Stream, num_data: int, seed: int) -> tuple[np.ndarray, Batch]:

@@ -22,7 +22,7 @@ def test_spec_round_trips_through_json():
 
 
 def test_names_and_descriptions():
-    assert set(names()) == set(DATASETS) == {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces"}
+    assert set(names()) == set(DATASETS) == {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "jsb"}
     assert "binarization: dynamic" in DATASETS["mnist"]
 
 
@@ -119,3 +119,39 @@ def test_damaged_amat(tiny, text):
     path.with_suffix(".amat").write_text(text)
     with pytest.raises(DataError, match=r"binarized_mnist_test\.amat holds"):
         load("binary-mnist")
+
+
+def chorales(folder, **changed):
+    """A file of sequences of 1 to 5 chords, in the form of the real one."""
+    rng, arrays = np.random.default_rng(0), {}
+    for part, lengths in (("train", [3, 5, 1]), ("valid", [2]), ("test", [4, 2])):
+        arrays |= {part: rng.integers(0, 256, (sum(lengths), 11), dtype=np.uint8), f"{part}_lengths": np.int32(lengths)}
+    (folder / "Polyphonic").mkdir(parents=True)
+    kept = {key: value for key, value in {**arrays, **changed}.items() if value is not None}
+    np.savez(folder / "Polyphonic" / "jsb-chorales.npz", **kept)
+    return arrays
+
+
+def test_chorales_are_padded_to_one_length(tmp_path):
+    arrays = chorales(tmp_path)
+    data = load("jsb", root=tmp_path)
+    batch = data.train[:]
+    assert data.spec.shape == (5, 88) and data.spec.kind == "binary" and data.spec.keys["lengths"].kind == "count"
+    assert batch["lengths"].tolist() == [3, 5, 1] and batch["x"].dtype == torch.float32
+    steps = np.concatenate([row[:length].numpy() for row, length in zip(batch["x"], batch["lengths"], strict=True)])
+    assert np.array_equal(steps, np.unpackbits(arrays["train"], axis=1)) and not batch["x"][0, 3:].any()
+
+
+def test_damaged_or_missing_chorales_are_refused(tmp_path, monkeypatch):
+    chorales(tmp_path / "lacks", test_lengths=None)
+    chorales(tmp_path / "short", valid=np.zeros((1, 11), np.uint8))
+    for folder, message in (
+        ("lacks", "lacks test_lengths; expected train,"),
+        ("short", r"valid uint8 \(1, 11\); expected uint8"),
+    ):
+        with pytest.raises(DataError, match=message):
+            load("jsb", root=tmp_path / folder)
+    monkeypatch.delenv("PYROVAE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(DataError, match="jsb-chorales.npz is not on this machine and is published in no form"):
+        load("jsb")

@@ -12,6 +12,7 @@ import pyro
 import pyro.infer
 import pytest
 import torch
+import walks
 from repeats import joined, repeat_loss
 
 import pyrovae as pv
@@ -367,7 +368,13 @@ def sigmoid_codes():
     return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": torch.randn(9, 4)})
 
 
-MAKES = {"semisupervised": exact.labelled_mixture, "sparsity": sigmoid_codes}
+def walk_in_steps():
+    """A random walk whose guide sees one step at a time."""
+    pair = walks.walk()
+    return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": walks.draw(9, 4)})
+
+
+MAKES = {"semisupervised": exact.labelled_mixture, "sparsity": sigmoid_codes, "fivo": walk_in_steps}
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
@@ -386,6 +393,10 @@ def test_every_objective_trains_through_fit_and_through_svi(name, tmp_path):
     if len(loss.moves) > 1:
         with pytest.raises(ContractError, match="made of several updates, and SVI makes one"):
             svi.step(**batch)
+    elif name == "fivo":  # of programs that others are wrapped around, no step is known
+        with pytest.raises(ContractError, match=r"give a pair of step modules, unroll\(model, guide\)"):
+            svi.step(**batch)
+        assert math.isfinite(loss.loss(pair.model, pair.guide, **batch))
     else:
         assert all(math.isfinite(svi.step(**batch)) for _ in range(3))
 

@@ -13,6 +13,7 @@ import pyrovae as pv
 from pyrovae import guides, models
 from pyrovae.core.inference import precision_context
 from pyrovae.core.parameters import parameters
+from pyrovae.core.steps import StepModel, plain_name
 from pyrovae.data.spec import GREY_KINDS
 from pyrovae.files import load_state
 from pyrovae.objectives import Given
@@ -39,8 +40,14 @@ class Fitted:
 
     @property
     def site(self):
-        """The latent that pictures traverse."""
-        return pv.pairs.get(self.row[0]).sites[0]
+        """The latent that pictures traverse; None of a pair without latents."""
+        name = next(iter(pv.pairs.get(self.row[0]).sites), None)
+        return f"{name}_1" if self.in_steps else name
+
+    @property
+    def in_steps(self):
+        """Whether the pair's observed site is one for each step of x."""
+        return isinstance(self.pair.model, StepModel)
 
     def rows(self, first, last):
         """Test data without their labels."""
@@ -68,6 +75,7 @@ def test_every_recipe_model_and_guide_has_a_row():
     assert {row[0] for row in ROWS} == set(CATALOGUE)
     for package, attribute in ((models, "model"), (guides, "guide")):
         programs = [getattr(pair, attribute) for pair in built]
+        programs = [getattr(p, "own", p) for p in programs]  # of a pair in steps
         assert {type(getattr(p, "program", p)).__name__ for p in programs} == set(package.__all__)
 
 
@@ -102,9 +110,13 @@ def test_its_bound_rises_and_is_estimated(fitted):
         assert figures["log_evidence"] is None and 0 < figures["squared_error"] < 64 and "density" in figures["reason"]
         return
     assert figures["elbo"] <= figures["log_evidence"] + 1e-4 and figures["elbo_stderr"] > 0
+    if fitted.site is None:
+        assert figures["elbo"] == pytest.approx(float(pv.log_evidence(fitted.run, few, "exact").value.mean()), rel=1e-5)
+        return
     kl, dims = figures["kl"][fitted.site], figures["kl_per_dim"][fitted.site]
     report = pv.check(fitted.pair, fitted.data.train[torch.arange(5)])
-    if not next(site for site in report.sites if site.name == fitted.site).analytic_kl:
+    name = plain_name(fitted.site) if fitted.in_steps else fitted.site
+    if not next(site for site in report.sites if site.name == name).analytic_kl:
         assert dims is None and kl > -0.1  # no product over dimensions
     else:
         assert len(dims) == figures["latent_dims"][fitted.site]
@@ -115,9 +127,13 @@ def test_it_reconstructs_and_generates(fitted):
     pair, x, shape = fitted.pair, fitted.rows(0, 5), fitted.data.spec.shape
     one, other = fitted.rows(0, 1), fitted.rows(1, 2)
     assert pv.reconstruct(pair, x, num_samples=3).shape == x["x"].shape
+    if fitted.site is None:
+        assert pv.sample(pair, 4)["x"].shape == (4, *shape)
+        return
     dims = pv.posterior(pair, one)[fitted.site].shape[-1]
-    assert pv.traverse(pair, one, site=fitted.site).shape == (dims, 11, *shape)
-    assert pv.interpolate(pair, one, other, num=5).shape == (5, *shape)
+    shown = shape[1:] if fitted.in_steps else shape  # pictures of a latent are of its own step
+    assert pv.traverse(pair, one, site=fitted.site).shape == (dims, 11, *shown)
+    assert pv.interpolate(pair, one, other, num=5).shape == (5, *shown)
     if fitted.has_density:
         drawn = pv.sample(pair, 4, like=one)
         assert drawn["x"].shape == (4, *shape) and drawn[fitted.site].shape == (4, dims)
@@ -145,7 +161,8 @@ def test_it_is_exported_to_arviz(fitted):
             pv.to_arviz(fitted.run, **options)
         return
     idata = pv.to_arviz(fitted.run, **options)
-    assert {"posterior", "prior", "observed_data"} <= set(idata.groups())
+    latents = {"posterior", "prior"} if fitted.site else set()
+    assert {*latents, "observed_data", "prior_predictive"} <= set(idata.groups())
     assert "log_likelihood" in idata.groups() or not fitted.has_density
 
 

@@ -1,0 +1,86 @@
+"""One step of a sequence as machine code, for every length: the loop stays in Python, and autograd goes through it."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from pyrovae.compile.graph import compile_differentiable, compile_graph, first_line, trace_graph
+
+__all__ = ["StepCode"]
+
+log = logging.getLogger("pyrovae")
+Inputs = Mapping[str, Any]
+
+
+class StepCode:
+    """Code of a step, ``code(step, inputs)``, of inputs of so many shapes as it is told; of others the step runs eagerly.
+
+    Args:
+        backend: "inductor", or "graph" (traced, not compiled).
+        most: shapes that are compiled.
+
+    Attributes:
+        facts: of the step's sites, which the step leaves here when it is run.
+        seconds: what tracing and compiling took.
+        reason: why a step was not compiled, else None.
+    """
+
+    def __init__(self, backend: str = "inductor", most: int = 1) -> None:
+        self.backend, self.most = backend, most
+        self.codes: dict[tuple, Any] = {}
+        self.facts: dict[str, dict[str, Any]] = {}
+        self.seconds, self.reason = 0.0, None
+
+    def __call__(self, step: Callable[[Inputs], Any], inputs: Inputs) -> Any:
+        """What the step makes of its inputs, differentiably where gradients are wanted."""
+        flat, spec = pytree.tree_flatten(inputs)
+        flat = [value.contiguous() for value in flat]
+        signature = (torch.is_grad_enabled(), spec, *((value.shape, value.dtype) for value in flat))
+        if signature not in self.codes:
+            if len(self.codes) >= self.most or self.reason is not None:
+                return step(inputs)
+            began = time.perf_counter()
+            try:
+                self.codes[signature] = self._compile(step, inputs, flat, spec)
+            except Exception as error:  # whatever tracing and compiling may meet: the eager step serves all
+                self.reason = first_line(error)
+                log.warning("the step of the sequence could not be compiled and runs eagerly: %s", self.reason)
+                return step(inputs)
+            self.seconds += time.perf_counter() - began
+        code, captured, out_spec = self.codes[signature]
+        return pytree.tree_unflatten(list(code(*flat, *captured)), out_spec)
+
+    def _compile(self, step: Callable[[Inputs], Any], inputs: Inputs, flat: list[Tensor], spec: Any) -> tuple:
+        """The code of the step, what it captured (parameters), and the form of its results."""
+        out_spec = None
+
+        def traced(*values: Tensor) -> tuple[Tensor, ...]:
+            nonlocal out_spec
+            results, out_spec = pytree.tree_flatten(step(pytree.tree_unflatten(list(values), spec)))
+            return tuple(results)
+
+        wanted = torch.is_grad_enabled()
+        with torch.random.fork_rng(), warnings.catch_warnings(), pyro.validation_enabled(False):
+            warnings.simplefilter("ignore")  # torch's, about what it uses itself
+            with torch.no_grad():
+                graph, captured = trace_graph(traced, [value.detach() for value in flat])
+            if self.backend == "graph":
+                return graph, captured, out_spec
+            if not wanted:
+                return compile_graph(graph, [*flat, *captured]), captured, out_spec
+            differentiable = {id(value) for part in ("state", "own", "each") for value in pytree.tree_leaves(inputs[part])}
+            leaves = pytree.tree_leaves(inputs)
+            examples = [
+                value.detach().requires_grad_((id(leaf) in differentiable or leaf.requires_grad) and value.is_floating_point())
+                for leaf, value in zip(leaves, flat, strict=True)
+            ]
+            return compile_differentiable(graph, [*examples, *captured]), captured, out_spec
