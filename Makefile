@@ -34,9 +34,10 @@ format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-catalogue: $(READY)  ## write docs/catalogue.md, docs/data.md and the README's table of families
+catalogue: $(READY)  ## write docs/catalogue.md, docs/data.md, docs/objectives.md and the README's table of families
 	$(BIN)/python docs/write_catalogue.py
 	$(BIN)/python docs/write_data.py
+	$(BIN)/python docs/write_objectives.py
 
 wheel: $(READY)  ## build a wheel into dist/
 	rm -rf build

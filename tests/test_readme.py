@@ -50,6 +50,8 @@ def test_the_python_of_the_readme_runs_on_digits(tmp_path, monkeypatch):
 
 def test_the_tables_are_what_the_recipes_say():
     assert as_markdown() == CATALOGUE, "run `make catalogue`"
+    objectives = runpy.run_path(str(ROOT / "docs" / "write_objectives.py"))["page"]
+    assert (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8") == objectives(), "run make catalogue"
     page = runpy.run_path(str(ROOT / "docs" / "write_data.py"))["page"]
     assert page() == (ROOT / "docs" / "data.md").read_text(encoding="utf-8"), "run `make catalogue`"
     with_families = runpy.run_path(str(ROOT / "docs" / "write_catalogue.py"))["with_families"]
