@@ -6,6 +6,7 @@ from pyrovae.distributions.autoregressive import (
     AutoregressiveCategorical,
     AutoregressiveGaussian,
 )
+from pyrovae.distributions.codebook import Codebook, CodebookPrior, Quantized
 from pyrovae.distributions.colours import ColourMixture
 from pyrovae.distributions.columns import Columns
 from pyrovae.distributions.continuous import Beta, Gamma, LogNormal, StudentT
@@ -26,6 +27,8 @@ __all__ = [
     "AutoregressiveGaussian",
     "Beta",
     "BoltzmannMachine",
+    "Codebook",
+    "CodebookPrior",
     "ColourMixture",
     "Columns",
     "DiscretizedLogistic",
@@ -43,6 +46,7 @@ __all__ = [
     "Ordinal",
     "Poisson",
     "PseudoInputs",
+    "Quantized",
     "StudentT",
     "VampPrior",
     "flows",

@@ -21,6 +21,7 @@ from pyrovae.objectives.filtering import FIVO
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 from pyrovae.objectives.penalties import Contraction, Sparsity
+from pyrovae.objectives.quantization import VQ
 from pyrovae.objectives.semisupervised import SemiSupervised
 from pyrovae.objectives.total_correlation import Factor, TotalCorrelation
 from pyrovae.registry import Registry
@@ -38,6 +39,7 @@ __all__ = [
     "RWS",
     "STL",
     "VIMCO",
+    "VQ",
     "Contraction",
     "DReG",
     "Energy",
@@ -83,6 +85,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "aae": AAE,
         "tc": TotalCorrelation,
         "factor": Factor,
+        "vq": VQ,
     },
 )
 

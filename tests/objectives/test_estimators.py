@@ -368,13 +368,21 @@ def sigmoid_codes():
     return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": torch.randn(9, 4)})
 
 
+def codewords():
+    """A VQ-VAE of binary data."""
+    torch.manual_seed(0)
+    spec = pv.data.DataSpec("toy", (4,), "binary")
+    pair = pv.pairs.vq_vae(spec, num_places=2, num_codes=4, code_dim=2, hidden=[8])
+    return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": (torch.rand(9, 4) > 0.3).float()})
+
+
 def walk_in_steps():
     """A random walk whose guide sees one step at a time."""
     pair = walks.walk()
     return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": walks.draw(9, 4)})
 
 
-MAKES = {"semisupervised": exact.labelled_mixture, "sparsity": sigmoid_codes, "fivo": walk_in_steps}
+MAKES = {"vq": codewords, "semisupervised": exact.labelled_mixture, "sparsity": sigmoid_codes, "fivo": walk_in_steps}
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)

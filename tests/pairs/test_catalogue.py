@@ -130,7 +130,10 @@ def test_it_reconstructs_and_generates(fitted):
     if fitted.site is None:
         assert pv.sample(pair, 4)["x"].shape == (4, *shape)
         return
-    dims = pv.posterior(pair, one)[fitted.site].shape[-1]
+    *places, dims = pv.posterior(pair, one)[fitted.site].shape[2:]
+    if places:  # codewords, which lie in no space to walk in
+        assert pv.sample(pair, 4)[fitted.site].shape == (4, *places, dims)
+        return
     shown = shape[1:] if fitted.in_steps else shape  # pictures of a latent are of its own step
     assert pv.traverse(pair, one, site=fitted.site).shape == (dims, 11, *shown)
     assert pv.interpolate(pair, one, other, num=5).shape == (5, *shown)
