@@ -92,7 +92,7 @@ class StepModel(nn.Module):
     def __init__(self, own: StepModule) -> None:
         super().__init__()
         self.own: StepModule = own
-        self.__signature__ = _signature(own)
+        self.__signature__, self.__qualname__ = _signature(own), type(own).__name__  # its name in messages
 
     def forward(self, **batch: Tensor) -> None:
         """Run the model, p, on a batch of B data."""
@@ -121,7 +121,7 @@ class StepGuide(nn.Module):
         super().__init__()
         self.own: StepModule = own
         self._beside = (model,)  # in a tuple, so that its parameters are not the guide's
-        self.__signature__ = _signature(own, model.own)
+        self.__signature__, self.__qualname__ = _signature(own, model.own), type(own).__name__
 
     @property
     def model(self) -> StepModel:

@@ -15,9 +15,9 @@ from pyrovae.errors import ContractError, OptionError
 
 X, LENGTHS = draw(6, 4, seed=1), torch.tensor([4, 2, 1, 3, 4, 4])
 METHODS = {
-    "importance": {"num_samples": 4000},
+    "importance": {"num_samples": 1500},
     "fivo": {"num_samples": 100, "num_filters": 20},
-    "ais": {"num_chains": 50, "num_distributions": 60, "pilot_chains": 8},
+    "ais": {"num_chains": 30, "num_distributions": 40, "pilot_chains": 8},
 }
 
 
