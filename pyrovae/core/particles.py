@@ -34,9 +34,9 @@ class ParticleFilter:
     References: Maddison et al., Filtering Variational Objectives, 2017, Algorithm 1.
 
     >>> between = ParticleFilter(0.5)
-    >>> state = between(0, torch.tensor([[0.0], [-50.0]]), {"h": torch.tensor([[1.0], [2.0]])})
-    >>> state["h"].flatten().tolist(), bool((between.log_evidence - math.log(0.5)).abs() < 1e-6)
-    ([1.0, 1.0], True)
+    >>> state = between(0, torch.tensor([[0.0], [-50.0], [-50.0]]), {"h": torch.tensor([[1.0], [2.0], [3.0]])})
+    >>> state["h"].flatten().tolist(), bool((between.log_evidence - math.log(1 / 3)).abs() < 1e-6)
+    ([1.0, 1.0, 1.0], True)
     """
 
     def __init__(self, threshold: float = 0.5) -> None:
