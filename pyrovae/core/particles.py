@@ -34,9 +34,9 @@ class ParticleFilter:
     References: Maddison et al., Filtering Variational Objectives, 2017, Algorithm 1.
 
     >>> between = ParticleFilter(0.5)
-    >>> state = between(0, torch.tensor([[0.0], [-50.0]]), {"h": torch.tensor([[1.0], [2.0]])})
-    >>> state["h"].flatten().tolist(), bool((between.log_evidence - math.log(0.5)).abs() < 1e-6)
-    ([1.0, 1.0], True)
+    >>> state = between(0, torch.tensor([[0.0], [-50.0], [-50.0]]), {"h": torch.tensor([[1.0], [2.0], [3.0]])})
+    >>> state["h"].flatten().tolist(), bool((between.log_evidence - math.log(1 / 3)).abs() < 1e-6)
+    ([1.0, 1.0, 1.0], True)
     """
 
     def __init__(self, threshold: float = 0.5) -> None:
@@ -59,7 +59,8 @@ class ParticleFilter:
         gained = torch.where(chosen, mean, torch.zeros_like(mean))
         self.done = gained if self.done is None else self.done + gained
         self.log_weight = torch.where(chosen, torch.zeros_like(log_weight), log_weight)
-        return {name: _gather(value, index) for name, value in state.items()}
+        rows = (index * index.shape[1] + torch.arange(index.shape[1], device=index.device)).flatten()
+        return {name: _take(value, rows) for name, value in state.items()}
 
     @property
     def log_evidence(self) -> Tensor:
@@ -68,6 +69,6 @@ class ParticleFilter:
         return self.done + (self.log_weight.logsumexp(0) - math.log(len(self.log_weight)))
 
 
-def _gather(value: Tensor, index: Tensor) -> Tensor:
-    """The state of each particle's ancestor, (K, B, *event)."""
-    return value.gather(0, index.reshape(*index.shape, *[1] * (value.dim() - 2)).expand_as(value))
+def _take(value: Tensor, rows: Tensor) -> Tensor:
+    """The state of each particle's ancestor, (K, B, *event), by its row among K B; of rows, the gradient is quick."""
+    return value.flatten(0, 1).index_select(0, rows).reshape(value.shape)

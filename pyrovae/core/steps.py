@@ -92,7 +92,7 @@ class StepModel(nn.Module):
     def __init__(self, own: StepModule) -> None:
         super().__init__()
         self.own: StepModule = own
-        self.__signature__ = _signature(own)
+        self.__signature__, self.__qualname__ = _signature(own), type(own).__name__  # its name in messages
 
     def forward(self, **batch: Tensor) -> None:
         """Run the model, p, on a batch of B data."""
@@ -121,7 +121,7 @@ class StepGuide(nn.Module):
         super().__init__()
         self.own: StepModule = own
         self._beside = (model,)  # in a tuple, so that its parameters are not the guide's
-        self.__signature__ = _signature(own, model.own)
+        self.__signature__, self.__qualname__ = _signature(own, model.own), type(own).__name__
 
     @property
     def model(self) -> StepModel:
@@ -188,19 +188,10 @@ def unroll(model: StepModule, guide: StepModule, objective: Any = "elbo") -> Pai
     Raises:
         ContractError: a module lacks a method.
 
-    >>> class Walk(nn.Module):
-    ...     def init(self, x): return {"z": x.new_zeros(len(x), 1)}
-    ...     def step(self, state, x):
-    ...         z = pyro.sample("z", pyro.distributions.Normal(state["z"], 1.0).to_event(1))
-    ...         pyro.sample("x", pyro.distributions.Normal(z, 1.0).to_event(1), obs=x)
-    ...         return {"z": z}
-    >>> class Guess(nn.Module):
-    ...     def init(self, x): return {}
-    ...     def step(self, state, x):
-    ...         pyro.sample("z", pyro.distributions.Normal((state["z"] + x) / 2, 0.7).to_event(1))
-    ...         return {}
-    >>> pair = unroll(Walk(), Guess())
-    >>> [name for name in poutine.trace(pair.model).get_trace(x=torch.zeros(3, 2, 1)).nodes if name[0] in "zx"]
+    >>> from pyrovae import data, pairs
+    >>> pair = pairs.vrnn(data.DataSpec("toy", (2, 3), "binary"))  # unrolls its two modules
+    >>> import torch
+    >>> [name for name in poutine.trace(pair.model).get_trace(x=torch.zeros(4, 2, 3)).nodes if name[0] in "zx"]
     ['z_1', 'x_1', 'z_2', 'x_2']
     """
     program = StepModel(model)

@@ -233,11 +233,9 @@ class PairTrace:
 
     def next_state(self) -> dict[Tensor, Tensor]:
         """What the sites' distributions want their buffers to be after the step (``fn.next_state(value)``)."""
-        state: dict[Tensor, Tensor] = {}
-        for site in [*self.guide_sites.values(), *self.model_sites.values()]:
-            if hasattr(site["fn"], "next_state"):
-                state |= site["fn"].next_state(site["value"])
-        return state
+        sites = [*self.guide_sites.values(), *self.model_sites.values()]
+        parts = [site["fn"].next_state(site["value"]) for site in sites if hasattr(site["fn"], "next_state")]
+        return {buffer: value for part in parts for buffer, value in part.items()}
 
     def _score(self, program: str, site: Site) -> Tensor:
         try:
@@ -287,7 +285,6 @@ def trace_pair(
     Raises:
         ContractError: a program does not take the batch, or a site does not score as (K, B).
     """
-    shape = (num_particles, batch_size(batch))
     settle_particles(model, guide, batch)
     again = "further" if enumerate_sites else None  # the model's enumerated dimensions go left of the guide's
     guide_trace = run_program(guide, batch, num_particles, enumerated="anew" if enumerate_sites else None)
@@ -301,4 +298,4 @@ def trace_pair(
     def rerun(latents: Mapping[str, Tensor]) -> poutine.Trace:
         return run_program(guide, batch, num_particles, replay=replay_trace(guide_trace, latents))
 
-    return PairTrace(model_trace, guide_trace, shape, rerun, seen, through, batch, model)
+    return PairTrace(model_trace, guide_trace, (num_particles, batch_size(batch)), rerun, seen, through, batch, model)

@@ -126,7 +126,7 @@ class AutoregressiveBernoulli(_Autoregressive):
     >>> from pyrovae.nets import MADE
     >>> fn = AutoregressiveBernoulli(MADE(3, [4], 1), (3,))
     >>> x = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
-    >>> round(float(fn.log_prob(x).exp().sum()), 4)
+    >>> round(float(fn.log_prob(x).exp().sum().detach()), 4)
     1.0
     """
 

@@ -14,7 +14,10 @@ from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import device_of, inference, private_draws
 from pyrovae.core.messages import no_density
 from pyrovae.core.pair import Pair, PairLike, open_run
-from pyrovae.core.program import modules
+from pyrovae.core.program import batch_size as rows_of
+from pyrovae.core.program import inputs, modules
+from pyrovae.core.step_plan import Plan
+from pyrovae.core.steps import StepModel, plain_name
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import Data, Split, Stream
 from pyrovae.effects.labels import Labelled
@@ -43,6 +46,7 @@ class Evaluation:
         classification: the guide's classes against the labels, where there are any.
         quantity: what the evidence is of: log p(x), log p(x | c) of what a condition leaves open, log p(x_observed).
         reconstruction: errors of reconstruction, where there is no evidence.
+        steps: of each datum, (N,), of a pair in steps or data with ``lengths``: figures a step are totals over totals.
         reason: why there is no evidence, or of a model whose guide is a point no ELBO beside it.
     """
 
@@ -54,6 +58,7 @@ class Evaluation:
     quantity: str = "log p(x)"
     reconstruction: ReconstructionError | None = None
     reason: str | None = None
+    steps: torch.Tensor | None = None
 
     @property
     def elbo(self) -> tuple[float, float]:
@@ -87,6 +92,7 @@ class Evaluation:
                 s: None if kl.per_dim is None else [round(float(v), 4) for v in kl.per_dim] for s, kl in self.kl.items()
             },
             "quantity": self.quantity,
+            **self._per_step(),
             **({} if self.joint is None else {"log_joint": self.joint.mean, "log_joint_stderr": self.joint.mean_stderr}),
             **classified,
         }
@@ -99,14 +105,40 @@ class Evaluation:
         else:
             elbo, stderr = self.elbo
             lines = [f"ELBO     = {elbo:.3f} +- {stderr:.3f} nats per datum", self._line(self.evidence, self.quantity)]
-        for site, active in self.active_units.items():
-            cost = f", KL {self.kl[site].total:.2f} nats per datum" if site in self.kl else ""
-            lines.append(f"{site}: {int(active.sum())} of {len(active)} units active{cost}")
+        if self.evidence is not None and self.steps is not None:
+            told = self._per_step()
+            figures = ", ".join(f"{name.removesuffix('_per_step')} {value:.4f}" for name, value in told.items())
+            lines.append(f"nats a step, {int(self.steps.sum()):,} steps: {figures}")
+        lines += self._latent_lines()
         if self.joint is not None:
             lines.append(self._line(self.joint, "log p(x, y)"))
         if self.classification is not None:
             lines.append(repr(self.classification))
         return "\n".join(lines)
+
+    def _per_step(self) -> dict[str, float]:
+        """The evidence, and the ELBO where there is one, in nats a step, with their errors."""
+        if self.steps is None or self.evidence is None:
+            return {}
+        value, error = self.evidence.per(self.steps)
+        found = {"log_evidence_per_step": value, "log_evidence_stderr_per_step": error}
+        elbo = {} if self.reason is not None else {"elbo_per_step": float(self.evidence.elbo.sum() / self.steps.sum())}
+        return {**elbo, **found}
+
+    def _latent_lines(self) -> list[str]:
+        """A line for each latent site, or for all of its steps."""
+        together: dict[str, list[str]] = {}
+        for site in self.active_units:
+            together.setdefault(site if self.steps is None else plain_name(site), []).append(site)
+        lines = []
+        for name, sites in together.items():
+            active = sum(int(self.active_units[site].sum()) for site in sites)
+            every = sum(len(self.active_units[site]) for site in sites)
+            kl = [self.kl[site].total for site in sites if site in self.kl]
+            cost = f", KL {sum(kl):.2f} nats per datum" if kl else ""
+            each = f" of {len(sites)} steps" if len(sites) > 1 else ""
+            lines.append(f"{name}{each}: {active} of {every} units active{cost}")
+        return lines
 
     @staticmethod
     def _line(evidence: Evidence, quantity: str) -> str:
@@ -182,7 +214,21 @@ def evaluate(
                 joint = log_evidence(known, split, num_samples=num_samples, **shared)
     active = {site: active_units(mean) for site, (mean, _) in moments.items() if site != "y"}
     quantity = _quantity(pair)
-    return Evaluation(evidence, active, kl, joint, classification, quantity, reconstruction, reason)
+    return Evaluation(evidence, active, kl, joint, classification, quantity, reconstruction, reason, _steps(pair, split))
+
+
+def _steps(pair: Pair, split: Split | Stream) -> torch.Tensor | None:
+    """How many steps each datum has, (N,); None where the model has none."""
+    parts = []
+    for batch in split.batches(1000):
+        taken = inputs(pair.model, batch)
+        if "lengths" in taken and taken["lengths"].dim() == 1:
+            parts.append(taken["lengths"].cpu())
+        elif isinstance(pair.model, StepModel):
+            parts.append(torch.full((rows_of(batch),), Plan(pair.model.own, None, taken).num_steps))
+        else:
+            return None
+    return torch.cat(parts)
 
 
 def _quantity(pair: Pair) -> str:

@@ -117,6 +117,16 @@ class Evidence:
         own = (self.stderr.double().square() - common**2).clamp(min=0.0)
         return math.hypot(float(own.sum().sqrt()) / len(own), common)
 
+    def per(self, counts: Tensor) -> tuple[float, float]:
+        """The total over the data by the total of ``counts``, (N,), such as steps or tokens, in nats each; its standard error.
+
+        The error is that of a ratio: sqrt(N) sd(v_b - ratio c_b) / sum c. The mean of the data's own ratios is another figure.
+        """
+        counts = counts.to(self.value)
+        ratio = self.value.sum() / counts.sum()
+        spread = mean_and_error(self.value - ratio * counts)[1] * len(counts) / float(counts.sum())
+        return float(ratio), spread
+
     @property
     def num_samples(self) -> int:
         """K, the weights of a datum (the most, where data got different numbers)."""

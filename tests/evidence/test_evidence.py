@@ -8,6 +8,7 @@ import math
 import exact
 import pytest
 import torch
+import walks
 
 import pyrovae as pv
 from pyrovae.cli import main
@@ -22,14 +23,20 @@ QUICK = {
     "smc": {"num_chains": 4, "num_distributions": 5},
     "bridge": {"num_chains": 4, "num_draws": 5, "num_warmup": 5, "num_steps": 5},
     "exact": {},
+    "fivo": {"num_samples": 4, "num_filters": 3},
 }
+
+
+def sigmoid_decoder():
+    pair = exact.PAIRS["sigmoid-decoder 1d"]()
+    return pair.pair, pair.batch
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_prints_plots_and_exports(method, tmp_path):
-    pair = exact.PAIRS["sigmoid-decoder 1d"]()
+    pair, batch = (walks.walk(), {"x": walks.draw(8, 3)}) if method == "fivo" else sigmoid_decoder()
     before = torch.get_rng_state()
-    evidence = pv.log_evidence(pair, pair.batch, method=method, batch_size=3, **QUICK[method])
+    evidence = pv.log_evidence(pair, batch, method=method, batch_size=3, **QUICK[method])
     assert torch.equal(before, torch.get_rng_state()) and pair.model.training
     for part in ("log p(x) = ", "nats per datum", method, "8 data"):
         assert part in repr(evidence)

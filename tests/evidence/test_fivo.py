@@ -15,9 +15,9 @@ from pyrovae.errors import ContractError, OptionError
 
 X, LENGTHS = draw(6, 4, seed=1), torch.tensor([4, 2, 1, 3, 4, 4])
 METHODS = {
-    "importance": {"num_samples": 4000},
+    "importance": {"num_samples": 1500},
     "fivo": {"num_samples": 100, "num_filters": 20},
-    "ais": {"num_chains": 50, "num_distributions": 60, "pilot_chains": 8},
+    "ais": {"num_chains": 30, "num_distributions": 40, "pilot_chains": 8},
 }
 
 
@@ -79,3 +79,16 @@ def test_what_filters_cannot_do_is_refused(digits):
         pv.log_evidence(pv.pairs.vae(digits.spec), digits, "fivo", num_samples=2)
     with pytest.raises(OptionError, match="threshold is 1.5; expected a share"):
         pv.objectives.get("fivo:threshold=1.5")
+
+
+def test_figures_a_step_are_totals_over_totals():
+    batch, pair = {"x": X, "lengths": LENGTHS}, walk(Smoother)
+    found = pv.evaluate(pair, batch, num_samples=3)
+    value, error = found.evidence.per(LENGTHS)
+    assert value == pytest.approx(float(kalman(X, LENGTHS).sum() / LENGTHS.sum()), abs=1e-5)
+    spread = (found.evidence.value - value * LENGTHS).std() * len(LENGTHS) ** 0.5 / LENGTHS.sum()
+    assert error == pytest.approx(float(spread), rel=1e-6)
+    told = found.to_json()
+    assert told["log_evidence_per_step"] == value and told["elbo_per_step"] == pytest.approx(value, abs=1e-5)
+    assert "nats a step, 18 steps: elbo " in repr(found) and "z of 4 steps: " in repr(found)
+    assert pv.evaluate(pair, X, num_samples=3).steps.tolist() == [4] * 6
