@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import walks
 
 import pyrovae as pv
 from pyrovae import evaluation
@@ -81,6 +82,7 @@ VERBS: dict[str, Verb] = {
     "sample_table": Verb(pv.sample_table, {"pair": TABLE, "num": 2}),
     "to_arviz": verb(pv.to_arviz, "data", data=X, num_samples=2, num_chains=1),
     "traverse": verb(pv.traverse, "data", data=X[:1], site="z"),
+    "unroll": verb(pv.unroll, (), None, model=walks.Walk(), guide=walks.Filtering()),
     "write_report": verb(pv.write_report, (), "run", path=FILE),
     "data.load": verb(pv.data.load, (), None, name="digits"),
     "data.as_data": verb(pv.data.as_data, (), None, obj=X),
@@ -140,6 +142,7 @@ BY_KIND = {
     "Sequence": {"number": 3, "text": "nope"},
     "Iterable": {"number": 3, "text": "nope"},
 }
+STEPS = {"None": None, "number": 3, "a module": torch.nn.Linear(2, 2), "text": "nope"}
 BY_NAME = {
     "seed": {"negative": -1, "huge": 2**70, "half": 0.5, "text": "a"},
     "z": {
@@ -181,6 +184,8 @@ BY_NAME = {
     "ais": {"number": 3, "unknown": {"nope": 1}, "zero": {"num_chains": 0}},
     "like": {"number": 3},
     "given": {"number": 3, "unknown": {"nope": 1}, "value": {"y": 99}, "text": {"y": "nope"}},
+    "model": STEPS,
+    "guide": STEPS,
     "site": {"unknown": "nope", "number": 3},
 }
 # data of which a builder makes another pair
@@ -195,6 +200,7 @@ RIGHT = {
     ("interpolate", "data_b", "one item"),
     ("write_report", "path", "None"),
     ("data.as_data", "name", "unknown"),
+    *(("unroll", "objective", kind) for kind in BY_NAME["objective"]),  # looked at when the pair is used, as Pair's is
 }
 
 
@@ -238,6 +244,8 @@ def words(argument, value):
         return ["which the batch lacks", "on a batch of", "the batch is empty", *rows]
     if argument == "builder":
         return ["builder", "a function of the data's description"]
+    if argument in ("model", "guide"):
+        return ["has no method init"]
     if argument == "lr":
         return ["lr", "learning rate"]
     if isinstance(value, dict):

@@ -19,6 +19,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
+from pyrovae.calls import public
 from pyrovae.core.pair import Pair
 from pyrovae.core.step_plan import LENGTHS, Plan, StepModule, arguments_of
 from pyrovae.errors import ContractError
@@ -162,6 +163,7 @@ def _signature(*modules: StepModule) -> inspect.Signature:
     return inspect.Signature([inspect.Parameter(name, by_name, default=default) for name, default in kinds])
 
 
+@public()
 def unroll(model: StepModule, guide: StepModule, objective: Any = "elbo") -> Pair:
     """The ordinary pair of two step modules: one plate of data, sites ``z_1``, ``x_1``, ..., ``z_T``, ``x_T``.
 
