@@ -1,9 +1,8 @@
 """Run the guide, replay the model, score every site per datum.
 
 The engine sees a pair only through :func:`trace_pair`: one vectorized pass of K particles in which every sample site,
-latent or observed, scores as a (K, B) matrix of log densities in nats. Masks are applied; the scales of plates and of
-``poutine.scale`` never are, since inside a log-sum-exp they would destroy the bound. A common scale (N/B of a subsampled
-plate) is reported apart, for the objective to multiply the finished bound with.
+latent or observed, scores as a (K, B) matrix of log densities in nats. Masks are applied; scales of plates and of ``poutine``
+never are, which would destroy a log-sum-exp: a common one (N/B) is reported apart, to multiply the finished bound with.
 
 Discrete sites that ask for it (``infer={"enumerate": "parallel"}``) are enumerated in dimensions left of the particles, so
 that scores are (E, K, B) there; :attr:`PairTrace.log_weight` sums them out exactly.

@@ -130,12 +130,12 @@ def to_arviz(
 def _observed(pair: Pair, batch: Batch, names: Collection[str], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The data of observed sites, (B, *event): a key of that name, or the values of a key that they are given."""
     sources = drawn_keys(pair.model, batch, given=batch)
-    found = {name: batch[name] for name in names if name in batch}
-    for name in names:
-        if name not in found and name in sources:
-            value = part_of_key(batch, sources[name], tuple(like[name].shape[2:]))
-            found |= {} if value is None else {name: value}
-    return found
+    found = {
+        name: batch[name] if name in batch else part_of_key(batch, sources[name], tuple(like[name].shape[2:]))
+        for name in names
+        if name in batch or name in sources
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def write_netcdf(idata: arviz.InferenceData, path: str | os.PathLike[str]) -> Path:
@@ -259,9 +259,8 @@ def _dataset(
         dims = dims + _event_dims(name, value.dim() - len(dims), name in observed)
         variables[name] = (dims, value.detach().cpu().numpy())
         coords.update({dim: np.arange(size) for dim, size in zip(dims, value.shape, strict=True)})
-    for name, labels in classes.items():  # of a one-hot site
-        if len(coords.get(f"{name}_dim", ())) == len(labels):
-            coords[f"{name}_dim"] = np.asarray(labels)
+    one_hot = {f"{name}_dim": np.asarray(labels) for name, labels in classes.items()}
+    coords |= {dim: labels for dim, labels in one_hot.items() if len(coords.get(dim, ())) == len(labels)}
     if "data" in coords:
         coords["data"] = rows
     return xarray.Dataset(variables, coords, attrs)
@@ -290,13 +289,9 @@ def _event_dims(name: str, num: int, observed: bool) -> list[str]:
 
 
 def _attrs(pair: Pair, num_samples: int, resampled: bool) -> dict[str, Any]:
-    try:
-        version = metadata.version("pyrovae")
-    except metadata.PackageNotFoundError:
-        version = "unknown"
     return {
         "inference_library": "pyrovae",
-        "inference_library_version": version,
+        "inference_library_version": metadata.version("pyrovae"),
         "pair": json.dumps(pair.recipe) if pair.recipe else "",
         "units": "nats",
         "posterior_draws": (
