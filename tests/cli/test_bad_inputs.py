@@ -282,14 +282,15 @@ def test_the_table_is_long_enough():
     assert len(LINES) >= 250 and all(options_of(command) for command in COMMANDS)
 
 
-@pytest.mark.parametrize(("line", "word"), LINES, ids=[line for line, _ in LINES])
-def test_a_bad_line_ends_with_one_sentence(here, monkeypatch, capsys, line, word):
+@pytest.mark.parametrize("first", range(0, len(LINES), 20), ids=lambda first: LINES[first][0])
+def test_a_bad_line_ends_with_one_sentence(here, monkeypatch, capsys, first):
     monkeypatch.chdir(here)
     before = json.loads((here / "run/config.json").read_text())
-    code = main(line.split())
-    said = capsys.readouterr().err
-    errors = [each for each in said.splitlines() if each.startswith("pyrovae: ")]
-    assert code == 2, said
-    assert "Traceback" not in said and "--debug shows where" not in said, said
-    assert word in errors[-1] and said.rstrip().endswith(errors[-1]), said
-    assert not (here / "new").exists() and json.loads((here / "run/config.json").read_text()) == before
+    for line, word in LINES[first : first + 20]:
+        code = main(line.split())
+        said = capsys.readouterr().err
+        errors = [each for each in said.splitlines() if each.startswith("pyrovae: ")]
+        assert code == 2, f"{line}: {said}"
+        assert "Traceback" not in said and "--debug shows where" not in said, f"{line}: {said}"
+        assert word in errors[-1] and said.rstrip().endswith(errors[-1]), f"{line}: {said}"
+        assert not (here / "new").exists() and json.loads((here / "run/config.json").read_text()) == before, line
