@@ -16,6 +16,7 @@ __all__ = ["public"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MOST_LETTERS = 300  # of what a program raises: torch prints whole tensors
 # the least value of whole numbers by name; of others it is 1
 LEAST = {"seed": 0, "steps": 0}
 # first words of annotations, the types that they stand for, and what a sentence calls them
@@ -69,6 +70,7 @@ def public(*, without: Collection[str] = ()) -> Callable[[F], F]:
                 if (failed := getattr(error, "failed", None)) is None:
                     raise
                 fact = " ".join(str(error).partition("\nTrace Shapes:")[0].split())
+                fact = fact if len(fact) <= MOST_LETTERS else f"{fact[:MOST_LETTERS]} ..."
                 raise ContractError(f"{failed}: {type(error).__name__}: {fact}") from error
 
         return call  # type: ignore[return-value]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 import verbs
@@ -99,3 +101,21 @@ def test_surplus_and_missing_arguments_are_refused(world, name):
         right.pop(each)
         with pytest.raises(PyrovaeError, match=f"needs {each}, as in"):
             VERBS[name].function(**right)
+
+
+def test_what_a_program_raises_is_told_in_a_short_sentence():
+    def model(x):
+        with pv_plate(x):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z.sum(-1, keepdim=True).expand(*z.shape[:-1], 3), 1.0).to_event(1), obs=x)
+
+    def guide(x):
+        with pv_plate(x):
+            pyro.sample("z", dist.Normal(torch.zeros(len(x), 2), x[:, :1] * (len(x) < 50)).to_event(1))
+
+    def pv_plate(x):
+        return pyro.plate("data", len(x), dim=-1)
+
+    with pytest.raises(PyrovaeError, match="guide fails on a batch of .*ValueError: Expected parameter scale") as caught:
+        pv.posterior((model, guide), torch.rand(900, 3) + 0.1)
+    assert len(str(caught.value)) < 500 and len(str(caught.value).splitlines()) == 1

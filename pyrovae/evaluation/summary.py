@@ -71,7 +71,7 @@ class Evaluation:
         """All figures as JSON."""
         latent = {
             "active_units": {site: int(active.sum()) for site, active in self.active_units.items()},
-            "latent_dims": {site: len(active) for site, active in self.active_units.items()},
+            "latent_dims": {site: active.numel() for site, active in self.active_units.items()},
             "kl": {site: kl.total for site, kl in self.kl.items()},
         }
         classified = {} if self.classification is None else self.classification.to_json()
@@ -133,7 +133,7 @@ class Evaluation:
         lines = []
         for name, sites in together.items():
             active = sum(int(self.active_units[site].sum()) for site in sites)
-            every = sum(len(self.active_units[site]) for site in sites)
+            every = sum(self.active_units[site].numel() for site in sites)
             kl = [self.kl[site].total for site in sites if site in self.kl]
             cost = f", KL {sum(kl):.2f} nats per datum" if kl else ""
             each = f" of {len(sites)} steps" if len(sites) > 1 else ""

@@ -120,6 +120,7 @@ def test_a_run_that_was_ended_resumes_bitwise_and_learns(digits, tmp_path):
     assert whole.records[-1]["valid"] > whole.records[0]["valid"] + 1
     index = whole.model.codebook.nearest(whole.guide.encoder(digits.train["x"]).unflatten(-1, (4, -1)))
     assert len(index.unique()) >= 6  # of 8: no collapse
+    assert pv.evaluate(whole, digits.test[:20], num_samples=2).to_json()["latent_dims"] == {"z": 4 * 3}
     drawn = pv.sample(whole, 5)["z"]
     assert torch.cdist(drawn.flatten(0, 1), whole.model.codebook.codes[0]).min(1).values.max() < 1e-3
 
