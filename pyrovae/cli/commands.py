@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+from jsonargparse import ArgumentParser
+
 from pyrovae import pairs
 from pyrovae.cli import listing
 from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, method_options, pair_of, parse
@@ -52,33 +54,11 @@ def _train(args: list[str]) -> int:
     parser.add_argument("pair", type=str, help="the pair")
     builder.add_options(parser)
     add_data(parser)
-    group, texts = parser.add_argument_group("training"), argument_help(fit)
-    parser.add_function_arguments(fit, skip={"pair", "data", "callbacks", "fabric", *FIT_TEXTS})
-    group.add_argument(
-        "--objective",
-        type=str | None,
-        default=None,
-        help=f"{', '.join(OBJECTIVES)}, with options as in iwae:num_particles=50 or "
-        "semisupervised:base=meanfield,base.beta=3; by default the pair's own",
-    )
-    group.add_argument("--optimizer", type=str, default="Adam", help=texts["optimizer"])
-    group.add_argument("--scheduler", type=str | None, default=None, help=texts["scheduler"])
-    group.add_argument("--out", type=str | None, default=None, help="new folder for the run; by default runs/PAIR")
-    group.add_argument(
-        "--stage_epochs",
-        type=int | None,
-        default=None,
-        help="epochs of the stages that the pair is built on (m1-m2), if not those of the pair",
-    )
-    group.add_argument(
-        "--seeds", type=int, default=1, help="how many runs, of this seed and those after it, in folders of their own in --out"
-    )
-    group.add_argument("--threads", type=int | None, default=None, help="CPU threads of torch")
+    _add_training(parser)
     options = parse(parser, args)
-    if options.seeds < 1:
-        raise OptionError(f"--seeds is {options.seeds}; expected how many runs, at least 1.")
-    if options.stage_epochs is not None and options.stage_epochs < 1:
-        raise OptionError(f"--stage_epochs is {options.stage_epochs}; expected a whole number of at least 1.")
+    for name in ("seeds", "stage_epochs"):
+        if options[name] is not None and options[name] < 1:
+            raise OptionError(f"--{name} is {options[name]}; expected a whole number of at least 1.")
     set_threads(options.threads)
     names = [each.name for each in fields(FitSettings) if each.name != "callbacks"]
     FitSettings(**{name: options[name] for name in names})  # refuses what is none, before anything is read or drawn
@@ -103,6 +83,32 @@ def _train(args: list[str]) -> int:
         return EXIT_CODES[found.runs[-1].stopped]
     say(f"next: pyrovae evaluate {found.runs[0].path}")
     return 0
+
+
+def _add_training(parser: ArgumentParser) -> None:
+    """The options of training."""
+    group, texts = parser.add_argument_group("training"), argument_help(fit)
+    parser.add_function_arguments(fit, skip={"pair", "data", "callbacks", "fabric", *FIT_TEXTS})
+    group.add_argument(
+        "--objective",
+        type=str | None,
+        default=None,
+        help=f"{', '.join(OBJECTIVES)}, with options as in iwae:num_particles=50 or "
+        "semisupervised:base=meanfield,base.beta=3; by default the pair's own",
+    )
+    group.add_argument("--optimizer", type=str, default="Adam", help=texts["optimizer"])
+    group.add_argument("--scheduler", type=str | None, default=None, help=texts["scheduler"])
+    group.add_argument("--out", type=str | None, default=None, help="new folder for the run; by default runs/PAIR")
+    group.add_argument(
+        "--stage_epochs",
+        type=int | None,
+        default=None,
+        help="epochs of the stages that the pair is built on (m1-m2), if not those of the pair",
+    )
+    group.add_argument(
+        "--seeds", type=int, default=1, help="how many runs, of this seed and those after it, in folders of their own in --out"
+    )
+    group.add_argument("--threads", type=int | None, default=None, help="CPU threads of torch")
 
 
 def _new_folder(spec: str) -> str:

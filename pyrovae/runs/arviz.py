@@ -294,9 +294,7 @@ def _attrs(pair: Pair, num_samples: int, resampled: bool) -> dict[str, Any]:
         "inference_library_version": metadata.version("pyrovae"),
         "pair": json.dumps(pair.recipe) if pair.recipe else "",
         "units": "nats",
-        "posterior_draws": (
-            f"p(z | x) by sampling importance resampling from {POOL_FACTOR * num_samples} draws of q(z | x) a chain and datum"
-            if resampled
-            else "q(z | x)"
-        ),
+        "posterior_draws": f"p(z | x) by sampling importance resampling of {POOL_FACTOR * num_samples} draws of q a chain"
+        if resampled
+        else "q(z | x)",
     }

@@ -22,7 +22,7 @@ from pyrovae.core.parameters import adopt
 from pyrovae.core.program import modules, remember
 from pyrovae.core.tensors import load_tensors
 from pyrovae.core.trace import trace_pair
-from pyrovae.data import DataSpec, as_data
+from pyrovae.data import Data, DataSpec, as_data
 from pyrovae.effects import observed_part
 from pyrovae.errors import DataError, OptionError, PyrovaeError, RunError, nearest
 from pyrovae.files import clear_temporary, locked, read_json, write_json
@@ -93,19 +93,14 @@ def load(
     if "bound" not in config:  # of an earlier version, which did not note on which side of log p(x) its objective lies
         config["bound"] = _side(saved.get("objective"))
     if data is not None:
-        data = as_data(data, like=spec)
-        for key in spec.keys.keys() & data.spec.keys.keys():
-            if (came := data.spec.keys[key].shape) != (was := spec.keys[key].shape):
-                raise DataError(f"data have {key} of shape {came}, and {folder} was trained on {key} of shape {was}.")
+        data = _fitting(as_data(data, like=spec), spec, folder)
     elif with_data and source is not None:
         data = data_sets.load(**source, like=spec)
         if data.fingerprint() != config["data"].get("fingerprint"):
             log.warning("the data of %s have changed since it was trained (their fingerprints differ).", folder)
-    if not (folder / CHECKPOINT).exists():
-        raise RunError(
-            f"{folder / CHECKPOINT} is missing: the run died before its first one, or it is gone; train into {folder} anew."
-        )
-    state = read_checkpoint(folder / CHECKPOINT)
+    if not (place := folder / CHECKPOINT).exists():
+        raise RunError(f"{place} is missing: the run died before its first one, or it is gone; train into {folder} anew.")
+    state = read_checkpoint(place)
     _initialize(pair, spec, resolve_device(device))
     if weights not in (None, "best", "last"):
         raise OptionError(f"weights is {weights!r}; expected 'best' or 'last'.")
@@ -116,6 +111,14 @@ def load(
         raise RunError(f"{folder} has no best parameters: no {best['monitor']!r} was measured; use weights='last'.")
     load_tensors(pair, tensors, str(folder / CHECKPOINT))
     return Run(pair, data, config, state["history"], folder, chosen, state["stopped"], best["epoch"], state["step"])
+
+
+def _fitting(data: Data, spec: DataSpec, folder: Path) -> Data:
+    """The data given in place of a run's own; DataError where their keys have another shape."""
+    for key in spec.keys.keys() & data.spec.keys.keys():
+        if (came := data.spec.keys[key].shape) != (was := spec.keys[key].shape):
+            raise DataError(f"data have {key} of shape {came}, and {folder} was trained on {key} of shape {was}.")
+    return data
 
 
 def _side(objective: Any) -> str:

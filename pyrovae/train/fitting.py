@@ -139,21 +139,14 @@ def fit(
     given = {key: value for key, value in locals().items() if key in {each.name for each in fields(FitSettings)}}
     settings = FitSettings(**given)
     pair, data = as_pair(pair), as_data(data)
-    chosen = pair.objective if objective is None else objective
-    objective = objectives.get(chosen)
+    objective = objectives.get(chosen := pair.objective if objective is None else objective)
     processes = None if fabric is None else Processes(fabric)
     settings = replace(settings, device=resolve_device(device if processes is None else processes.device))
     _check_together(settings, objective, data)
     _take_over(pair, data)
     _say_of_stages(pair)
     _say_of_kinds(pair, data)
-    before = known_spec(pair)
-    remember_spec(pair, data.spec)
-    try:
-        report = prepare(pair, data, objective, settings)
-    except PyrovaeError:
-        remember_spec(pair, before)  # what is refused changes nothing
-        raise
+    report = _prepared(pair, data, objective, settings)
     config = _configuration(pair, data, settings, describe_objective(objective, chosen), processes)
     config["bound"] = getattr(objective, "bound", "lower") if report.has_bound else "none"
     run = Run(pair, data, config)
@@ -188,6 +181,17 @@ def _configuration(
         "versions": versions(),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def _prepared(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: FitSettings) -> Report:
+    """:func:`prepare` for new data, which the pair knows afterwards; what is refused changes nothing."""
+    before = known_spec(pair)
+    remember_spec(pair, data.spec)
+    try:
+        return prepare(pair, data, objective, settings)
+    except PyrovaeError:
+        remember_spec(pair, before)
+        raise
 
 
 def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: FitSettings) -> Report:

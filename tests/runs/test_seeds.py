@@ -67,4 +67,4 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert "2 runs of one pair" in said and "median" in said and "runs/vae/seed-5" in said
     assert sorted(path.name for path in (tmp_path / "runs/vae").iterdir()) == ["seed-5", "seed-6"]
     assert main(["train", "vae", "--data", "digits", "--seeds", "0"]) != 0
-    assert "--seeds is 0; expected how many runs, at least 1" in capsys.readouterr().err
+    assert "--seeds is 0; expected a whole number of at least 1" in capsys.readouterr().err
