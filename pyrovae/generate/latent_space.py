@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -61,7 +61,7 @@ def traverse(
     batch = as_datum(pair, data)
     with inference(pair):
         latents, events = posterior_means(pair.guide, batch)
-        site = _vector_site(events, site)
+        site = _vector_site(events, site, latents)
         center = latents[site][0]
         chosen = list(range(min(len(center), MAX_TRAVERSED_DIMS))) if dims is None else list(dims)
         if not all(type(i) is int for i in chosen):
@@ -117,6 +117,8 @@ def interpolate(
         if site is not None and site not in latents:
             raise nearest("latent site", site, latents)
         moved = [name for name in movable if site in (None, name)]
+        if not moved:
+            raise discrete_site(site or next(iter(latents)))
         paths = {}
         for name in moved:
             t = torch.linspace(0, 1, num).to(latents[name]).reshape(num, *[1] * (latents[name].dim() - 1))
@@ -155,7 +157,7 @@ def manifold(pair: PairLike, num: int = 20, site: str | None = None, like: Mappi
         shown = {n: s for n, s in drawn_keys(model, batch, given=set(like or {})).items() if n == picture_site(prior)}
         refuse_unknown(model, batch, {picture_site(prior)} | set(like or {}), shown)
         latent = continuous(prior)
-        site = _vector_site(latent, site)
+        site = _vector_site(latent, site, [name for name, each in prior.items() if not each["is_observed"]])
         base = factors(prior[site]["fn"])
         if latent[site] != (2,) or base is None:
             raise ContractError(
@@ -180,7 +182,15 @@ def _decode(model: Program, batch: Batch, latents: Mapping[str, Tensor], rows: i
     return expectation(sites[picture_site(sites)]["fn"])
 
 
-def _vector_site(events: Mapping[str, torch.Size], site: str | None) -> str:
+def discrete_site(site: str) -> OptionError:
+    """Of a site that has no values between its values."""
+    return OptionError(f"site {site!r} is discrete, and nothing lies between its values; draw x at one by sample(given=...).")
+
+
+def _vector_site(events: Mapping[str, torch.Size], site: str | None, latents: Collection[str]) -> str:
+    """The site that was chosen of those that can be moved, out of all latent ones."""
+    if unmoved := next((name for name in latents if name not in events and (name == site or not events)), None):
+        raise discrete_site(unmoved)
     vectors = [name for name, shape in events.items() if len(shape) == 1]
     if site is None and len(vectors) == 1:
         return vectors[0]

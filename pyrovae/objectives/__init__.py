@@ -15,7 +15,7 @@ from pyrovae.errors import OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
-from pyrovae.objectives.elbo import ELBO, STL, Enum, MeanField
+from pyrovae.objectives.elbo import ELBO, Enum, MeanField
 from pyrovae.objectives.energy import Energy
 from pyrovae.objectives.filtering import FIVO
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
@@ -23,8 +23,9 @@ from pyrovae.objectives.objective import Given, Objective, Terms, Update, Update
 from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.quantization import VQ
 from pyrovae.objectives.semisupervised import SemiSupervised
+from pyrovae.objectives.stl import STL
 from pyrovae.objectives.total_correlation import Factor, TotalCorrelation
-from pyrovae.registry import Registry
+from pyrovae.registry import Registry, parse_choice
 
 __all__ = [
     "AAE",
@@ -89,12 +90,19 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
     },
 )
 
+ESTIMATORS = {
+    ("elbo", "score"): "nvil",
+    ("iwae", "vimco"): "vimco",
+}  # objectives with options of their own
+
 
 def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) -> pyro.infer.ELBO:
     """The objective of a name, ``"name:option=value,..."``, a mapping with ``name``, or a Pyro ELBO (as it is).
 
     >>> get("iwae:num_particles=50")
     IWAE(num_particles=50)
+    >>> get("elbo:estimator=score,baseline=average"), get("iwae:estimator=concrete,temperature=1")
+    (NVIL(num_particles=1, baseline=average), IWAE(num_particles=50, estimator=concrete, temperature=1))
     """
     if isinstance(objective, pyro.infer.ELBO):
         return objective
@@ -102,5 +110,11 @@ def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) ->
         raise OptionError(f"objective is the class {objective.__name__}; give an instance, {objective.__name__}().")
     if not isinstance(objective, (str, Mapping)):
         raise OptionError(f"objective is {objective!r}; expected a name with options, a mapping or one of Pyro's ELBOs.")
-    built: Objective = OBJECTIVES.build(objective, **options)
+    name, own = parse_choice(objective, "objective")
+    options = {**own, **options}
+    alias = ESTIMATORS.get((name, options.get("estimator")))  # type: ignore[arg-type]
+    if alias is not None:
+        name = alias
+        del options["estimator"]
+    built: Objective = OBJECTIVES.build({**options, "name": name})
     return built

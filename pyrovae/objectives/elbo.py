@@ -1,9 +1,8 @@
-"""ELBOs: sampled, with analytic KL, with enumeration; beta, free bits and capacity on their KL; sticking the landing."""
+"""ELBOs: sampled, with analytic KL, with enumeration; beta, free bits and capacity on their KL."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,15 +10,15 @@ from torch import Tensor
 from pyrovae.core.sites import site_masks
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.divergence import analytic_kl
-from pyrovae.effects.enumeration import Enumerated
 from pyrovae.errors import ContractError, OptionError, UnusedOptionError
 from pyrovae.objectives import bounds
-from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled
+from pyrovae.objectives.estimators import Estimated
+from pyrovae.objectives.objective import Terms, refuse_sampled
 
-__all__ = ["ELBO", "STL", "Enum", "MeanField"]
+__all__ = ["ELBO", "Enum", "MeanField"]
 
 
-class ELBO(Objective):
+class ELBO(Estimated):
     """The evidence lower bound, sampled, for any sites and any guide; a lower bound on log p(x), in nats per datum, (B,).
 
         ELBO = E_q[log p(x, z) - log q(z | x)],   by the mean over K draws
@@ -49,12 +48,23 @@ class ELBO(Objective):
         free_bits_per: "site" or "dimension" (meanfield only).
         capacity: C, in nats.
         gamma: weight of the distance from C.
+        estimator: of discrete sites: "enumerate" (as objective ``enum``), "concrete" (both programs' sites relaxed: while
+            training the value is that of the relaxed pair, whose KL, of noisy logits, is above the discrete one at any
+            temperature), "straight-through" and "gumbel-straight-through" (the hard value with a soft, biased gradient),
+            "score" (objective ``nvil``); by default as described above. Without gradients it is always the hard pair:
+            validation, evidence, generation.
+        temperature: of the soft value in "concrete" and "gumbel-straight-through"; 0.5 by default.
+        prior_temperature: of the model's sites in "concrete"; by default ``temperature``.
 
-    References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Eq. (2) and (6).
+    References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Eq. (2) and (6); Maddison, Mnih and Teh, The
+    Concrete Distribution, 2017, Eq. (18) (concrete); Bengio, Leonard and Courville, Estimating or Propagating Gradients
+    Through Stochastic Neurons, 2013 (straight-through); Jang, Gu and Poole, Categorical Reparameterization with
+    Gumbel-Softmax, 2017, Section 2.2 (gumbel-straight-through).
     """
 
     weights_kl = True
     takes_guide_factors = True
+    elsewhere = {"score": "nvil"}
 
     def __init__(
         self,
@@ -64,8 +74,12 @@ class ELBO(Objective):
         free_bits_per: str = "site",
         capacity: float | None = None,
         gamma: float = 1.0,
+        estimator: str | None = None,
+        temperature: float | None = None,
+        prior_temperature: float | None = None,
     ) -> None:
         super().__init__(num_particles)
+        self.take_estimator(estimator, temperature, prior_temperature)
         for name, value in (("beta", beta), ("free_bits", free_bits), ("capacity", capacity), ("gamma", gamma)):
             if value is not None or name != "capacity":
                 self.require_weight(name, value)
@@ -93,8 +107,8 @@ class ELBO(Objective):
     def weights(self) -> dict[str, float]:
         """Those weights of the KL that are on."""
         if self.capacity is not None:
-            return {"capacity": self.capacity, "gamma": self.gamma}
-        return {"beta": self.beta, **({"free_bits": self.free_bits} if self.free_bits else {})}
+            return {"capacity": self.capacity, "gamma": self.gamma, **self.temperatures}
+        return {"beta": self.beta, **({"free_bits": self.free_bits} if self.free_bits else {}), **self.temperatures}
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         """The bound and what is differentiated, (B,) each, in nats per datum."""
@@ -104,6 +118,8 @@ class ELBO(Objective):
             return Terms(bound, bound)  # nothing is weighted, nothing needs a score
         likelihood = traced.log_likelihood
         if self.free_bits or self.capacity is not None:
+            if self.relaxes and not torch.is_grad_enabled():
+                return Terms(bound, bound)  # of the hard pair
             refuse_sampled(traced, self, "enumerate it, or weight its KL by beta")
             kl = {n: traced.expect(traced.log_q[n] - traced.log_p[n]).mean(0) for n in traced.guide_sites}
             return Terms(bound, traced.expect(likelihood).mean(0) - self.penalty(traced, kl, schedule))
@@ -168,11 +184,15 @@ class MeanField(ELBO):
     own, and Pyro only warns. Enumerated discrete sites are summed exactly, the KL of the others being analytic given each
     of their values, which Pyro refuses. Every other latent site must be reparameterized.
 
-    Args: as for :class:`ELBO`; ``free_bits_per="dimension"`` needs sites whose dimensions are independent.
+    Args: as for :class:`ELBO`, but that the one estimator is "enumerate"; ``free_bits_per="dimension"`` needs sites whose
+        dimensions are independent.
 
     References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Eq. (3) and (7); Kingma et al., Semi-supervised
     Learning with Deep Generative Models, 2014, Eq. (7).
     """
+
+    estimators = ("enumerate",)
+    elsewhere = {}
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         """The bound and what is differentiated, (B,) each, in nats per datum."""
@@ -232,48 +252,18 @@ class Enum(ELBO):
 
         ELBO = sum_y q(y | x) E_q(z | x, y)[log p(x, y, z) - log q(y, z | x)],   y all discrete sites
 
-    Value and gradient of :class:`pyro.infer.TraceEnum_ELBO`.
+    Value and gradient of :class:`pyro.infer.TraceEnum_ELBO`; another name of ``elbo:estimator=enumerate``.
 
     References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Eq. (7).
     """
 
-    def trace(self, given: Given, batch: int = 0) -> PairTrace:
-        """The pair's trace of K particles; refuses one that the estimator does not serve."""
-        return super().trace(replace(given, model=Enumerated(given.model), guide=Enumerated(given.guide)), batch)
-
-
-class STL(ELBO):
-    """The ELBO without the score of log q in its gradient ("sticking the landing"): no variance at q = p(z | x).
-
-        gradient for the guide = (1/K) sum_k (d log w_k / d z_k) grad z_k,   w_k = p(x, z_k) / q(z_k | x)
-
-    Its value is the ELBO, a lower bound on log p(x), in nats per datum, (B,). Every latent site must be reparameterized or
-    enumerated.
-
-    Args:
-        num_particles: K, over which the mean is taken.
-
-    References: Roeder, Wu and Duvenaud, Sticking the Landing, 2017.
-    """
-
-    weights_kl = False
-    takes_guide_factors = False
-    weights: dict[str, float] = {}  # none of the ELBO's
-
-    def __init__(self, num_particles: int = 1) -> None:
-        super().__init__(num_particles)
-
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
-        """The bound and what is differentiated, (B,) each, in nats per datum."""
-        refuse_sampled(traced, self, "use 'elbo'")
-        score = score_terms(traced)
-        entropy = traced.total(traced.log_q) - (score - score.detach())
-        bound = bounds.elbo(traced.expect(traced.log_joint - traced.total(traced.log_q)))
-        return Terms(bound, bounds.elbo(traced.expect(traced.log_joint - entropy)))
-
-
-def score_terms(traced: PairTrace) -> Tensor:
-    """Sum of log q of the reparameterized sites at detached draws, (K, B): its gradient is the score alone."""
-    seen = traced.latents if traced.seen is None else traced.seen
-    scores = traced.guide_scores({name: value.detach() for name, value in seen.items()})
-    return traced.total({n: s for n, s in scores.items() if n not in traced.enumerated})
+    def __init__(
+        self,
+        num_particles: int = 1,
+        beta: float = 1.0,
+        free_bits: float = 0.0,
+        free_bits_per: str = "site",
+        capacity: float | None = None,
+        gamma: float = 1.0,
+    ) -> None:
+        super().__init__(num_particles, beta, free_bits, free_bits_per, capacity, gamma, "enumerate")

@@ -13,8 +13,9 @@ from torch import Tensor
 from pyrovae.core.trace import PairTrace, trace_pair
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
-from pyrovae.objectives.elbo import score_terms
+from pyrovae.objectives.estimators import Estimated
 from pyrovae.objectives.objective import Given, Objective, Terms, refuse_sampled
+from pyrovae.objectives.stl import score_terms
 
 __all__ = ["CIWAE", "IWAE", "MIWAE", "PIWAE", "DReG", "Renyi"]
 
@@ -82,19 +83,40 @@ class Renyi(WeightBound):
         return bounds.renyi(log_weight, schedule.get("alpha", self.alpha))
 
 
-class IWAE(WeightBound):
+class IWAE(Estimated, WeightBound):
     """The importance weighted bound, in nats per datum, (B,): a lower bound that rises to log p(x) with K.
 
         L_K = log (1/K) sum_k p(x, z_k) / q(z_k | x)
 
     Args:
         num_particles: K.
+        estimator: of discrete sites: "score" (the default), "enumerate" (summed inside each weight), "concrete",
+            "straight-through", "gumbel-straight-through", "vimco" (objective ``vimco``); as for
+            :class:`~pyrovae.objectives.ELBO`.
+        temperature: of the soft value in "concrete" and "gumbel-straight-through"; 0.5 by default.
+        prior_temperature: of the model's sites in "concrete"; by default ``temperature``.
 
-    References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016, Eq. (8).
+    References: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016, Eq. (8); Maddison, Mnih and Teh, The
+    Concrete Distribution, 2017, Eq. (20) (several relaxed draws).
     """
 
-    def __init__(self, num_particles: int = 50) -> None:
+    estimators = (*Estimated.estimators, "score")
+    elsewhere = {"vimco": "vimco"}
+
+    def __init__(
+        self,
+        num_particles: int = 50,
+        estimator: str | None = None,
+        temperature: float | None = None,
+        prior_temperature: float | None = None,
+    ) -> None:
         super().__init__(num_particles)
+        self.take_estimator(estimator, temperature, prior_temperature)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The temperatures that are on."""
+        return self.temperatures
 
     def of(self, log_weight: Tensor, schedule: Mapping[str, Tensor]) -> Tensor:
         """The bound, (B,), in nats, of log weights, (K, B)."""

@@ -100,7 +100,25 @@ def prepare_objective(objective: Objective, model: Program, guide: Program, batc
                 objective.build(traced)
         with torch.random.fork_rng(devices=devices):
             objective.value(given)
+        if objective.relaxes:
+            with torch.random.fork_rng(devices=devices):
+                try_soft_values(objective, given)
         if pyro.get_param_store().keys() and len(objective.moves) > 1:
             with torch.random.fork_rng(devices=devices):
                 note_askers(guide, batch)
                 note_askers(model, batch)
+
+
+def try_soft_values(objective: Objective, given: Given) -> None:
+    """Run the pair once on soft values of its discrete sites; ContractError where a program does not take them."""
+    try:
+        with torch.enable_grad():
+            objective.trace(given)
+    except Exception as error:
+        if "knows no soft value" in str(error):
+            raise
+        raise ContractError(
+            f"{objective!r} gives the programs soft values of their discrete sites, which they do not take "
+            f"({type(error).__name__}: {str(error).splitlines()[0][:100]}); let the networks take any real vector there, or "
+            "use estimator 'score' or 'vimco'."
+        ) from error

@@ -104,6 +104,7 @@ class Objective(pyro.infer.ELBO):
         separable: whether the loss of a batch is the mean of its rows' losses.
         weights_kl: whether a weight on the KL (beta, warmup) is right for it.
         takes_guide_factors: whether ``pyro.factor`` terms of the guide are part of it.
+        relaxes: whether training sees soft values of discrete sites.
         networks: parameters and buffers of the objective's own (discriminators, baselines); None for most.
     """
 
@@ -114,6 +115,7 @@ class Objective(pyro.infer.ELBO):
     separable: bool = True
     weights_kl: bool = False
     takes_guide_factors: bool = False
+    relaxes: bool = False
     networks: nn.Module | None = None
 
     def __init__(self, num_particles: int = 1) -> None:

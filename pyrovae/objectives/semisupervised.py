@@ -37,12 +37,16 @@ def unlabelled_bound(traced: PairTrace) -> Tensor:
 class _ClassELBO(ELBO):
     """The mean of U(x) over K draws."""
 
+    estimators, elsewhere = (), {}  # y has its treatment
+
     def log_weight(self, traced: PairTrace) -> Tensor:
         return unlabelled_bound(traced)
 
 
 class _ClassIWAE(IWAE):
     """log (1/K) sum_k exp U_k(x): the IWAE over z with the ELBO over y inside, so that q(y | x) learns."""
+
+    estimators, elsewhere = (), {}
 
     def log_weight(self, traced: PairTrace) -> Tensor:
         return unlabelled_bound(traced)

@@ -46,6 +46,11 @@ class Wrapper(Objective):
         return self.inner.separable
 
     @property
+    def relaxes(self) -> bool:  # type: ignore[override]
+        """Whether the base's training sees soft values of discrete sites."""
+        return self.inner.relaxes
+
+    @property
     def weights(self) -> dict[str, float]:
         """The base's options that may be scheduled."""
         return self.inner.weights

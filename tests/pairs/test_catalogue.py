@@ -116,7 +116,8 @@ def test_its_bound_rises_and_is_estimated(fitted):
     kl, dims = figures["kl"][fitted.site], figures["kl_per_dim"][fitted.site]
     report = pv.check(fitted.pair, fitted.data.train[torch.arange(5)])
     name = plain_name(fitted.site) if fitted.in_steps else fitted.site
-    if not next(site for site in report.sites if site.name == name).analytic_kl:
+    analytic = next(site for site in report.sites if site.name == name).analytic_kl
+    if not analytic or len(pv.posterior(fitted.pair, fitted.rows(0, 1))[fitted.site].shape) > 3:
         assert dims is None and kl > -0.1  # no product over dimensions
     else:
         assert len(dims) == figures["latent_dims"][fitted.site]
@@ -131,7 +132,7 @@ def test_it_reconstructs_and_generates(fitted):
         assert pv.sample(pair, 4)["x"].shape == (4, *shape)
         return
     *places, dims = pv.posterior(pair, one)[fitted.site].shape[2:]
-    if places:  # codewords, which lie in no space to walk in
+    if places or pair.recipe["name"] == "categorical-vae":  # codes, which lie in no space to walk in
         assert pv.sample(pair, 4)[fitted.site].shape == (4, *places, dims)
         return
     shown = shape[1:] if fitted.in_steps else shape  # pictures of a latent are of its own step
