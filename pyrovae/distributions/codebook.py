@@ -9,6 +9,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import constraints
 
+from pyrovae.distributions.autoregressive import AutoregressiveCategorical
 from pyrovae.errors import OptionError
 
 __all__ = ["Codebook", "CodebookPrior", "Quantized"]
@@ -109,6 +110,7 @@ class Quantized(TorchDistribution):
     Args:
         codebook: the codewords.
         encoded: e(x), (*batch_shape, P, D).
+        still: whether the codewords stay where they are, in a stage after the one that trained them.
 
     References: van den Oord et al., Neural Discrete Representation Learning, 2017, Eq. (1) and (2).
 
@@ -120,14 +122,14 @@ class Quantized(TorchDistribution):
     support = _Codewords()
     has_rsample = True
 
-    def __init__(self, codebook: Codebook, encoded: Tensor, own: Tensor | None = None) -> None:
-        self.codebook, self.encoded = codebook, encoded
+    def __init__(self, codebook: Codebook, encoded: Tensor, own: Tensor | None = None, still: bool = False) -> None:
+        self.codebook, self.encoded, self.still = codebook, encoded, still
         self._own = encoded if own is None else own  # a row a datum, whatever it is expanded to
         super().__init__(encoded.shape[:-2], encoded.shape[-2:], validate_args=False)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> Quantized:
         """The same distribution with this batch shape."""
-        return Quantized(self.codebook, self.encoded.expand(*batch_shape, *self.event_shape), self._own)
+        return Quantized(self.codebook, self.encoded.expand(*batch_shape, *self.event_shape), self._own, self.still)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
         """The codewords, (*sample_shape, *batch_shape, P, D)."""
@@ -145,34 +147,55 @@ class Quantized(TorchDistribution):
 
     def next_state(self, value: Tensor) -> dict[Tensor, Tensor]:
         """Where the codewords go in this step of training."""
-        return self.codebook.next_state(self._own)
+        return {} if self.still else self.codebook.next_state(self._own)
 
 
 class CodebookPrior(TorchDistribution):
-    """Codewords drawn uniformly at P places, (*batch_shape, P, D).
+    """Codewords at P places, (*batch_shape, P, D): drawn uniformly, or each place given those before it.
 
-        log p(z) = -P Q log K,   (*batch_shape), a mass, in nats
+        log p(z) = -P Q log K,   or   sum_p log softmax(f_p(i_1, ..., i_p-1))[i_p],   a mass in nats, (*batch_shape)
 
     Args:
         codebook: the codewords.
         num_places: P.
         batch_shape: of independent draws.
+        network: f, causal from one-hot numbers of codewords, (..., P, K), to (..., P, K), of one quantizer; None for uniform.
+
+    References: van den Oord et al., Neural Discrete Representation Learning, 2017, Section 3.3.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}
     support = _Codewords()
 
-    def __init__(self, codebook: Codebook, num_places: int, batch_shape: torch.Size = torch.Size()) -> None:  # noqa: B008
-        self.codebook, self.num_places = codebook, num_places
+    def __init__(
+        self,
+        codebook: Codebook,
+        num_places: int,
+        batch_shape: torch.Size = torch.Size(),  # noqa: B008 - Pyro's signature
+        network: nn.Module | None = None,
+    ) -> None:
+        self.codebook, self.num_places, self.network = codebook, num_places, network
+        if network is not None and len(codebook.codes) > 1:
+            raise OptionError(
+                f"the codebook has {len(codebook.codes)} quantizers, whose sums do not tell their numbers, so a network of "
+                "places cannot score them; take num_quantizers=1, or the uniform prior."
+            )
         event = torch.Size([num_places, codebook.codes.shape[-1]])
         super().__init__(torch.Size(batch_shape), event, validate_args=False)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> CodebookPrior:
         """The same distribution with this batch shape."""
-        return CodebookPrior(self.codebook, self.num_places, torch.Size(batch_shape))
+        return CodebookPrior(self.codebook, self.num_places, torch.Size(batch_shape), self.network)
+
+    def numbers(self, network: nn.Module, batch_shape: torch.Size = torch.Size()) -> TorchDistribution:  # noqa: B008
+        """The distribution of the codewords' numbers, (*batch_shape, P)."""
+        return AutoregressiveCategorical(network, (self.num_places,)).expand(batch_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """-P Q log K of codewords, (*batch_shape)."""
+        """The log mass of codewords, (*batch_shape)."""
+        if self.network is not None:
+            scores: Tensor = self.numbers(self.network).log_prob(self.codebook.nearest(value)[..., 0])
+            return scores.expand(torch.broadcast_shapes(value.shape[:-2], self.batch_shape))
         num_quantizers, num_codes, _ = self.codebook.codes.shape
         shape = torch.broadcast_shapes(value.shape[:-2], self.batch_shape)
         return value.new_full(shape, -self.num_places * num_quantizers * math.log(num_codes))
@@ -180,6 +203,9 @@ class CodebookPrior(TorchDistribution):
     @torch.no_grad()
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
         """Codewords, (*sample_shape, *batch_shape, P, D)."""
+        if self.network is not None:
+            drawn = self.numbers(self.network, self.batch_shape).sample(torch.Size(sample_shape))
+            return self.codebook.words(drawn.unsqueeze(-1))
         num_quantizers, num_codes, _ = self.codebook.codes.shape
         shape = (*sample_shape, *self.batch_shape, self.num_places, num_quantizers)
         return self.codebook.words(torch.randint(num_codes, shape, device=self.codebook.codes.device))

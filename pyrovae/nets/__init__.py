@@ -2,7 +2,7 @@
 
 from pyrovae.nets.causal import MADE, CausalConv, CausalRNN, MaskedConv
 from pyrovae.nets.codes import Dictionary, TiedDecoder, TiedEncoder
-from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder
+from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder, GridDecoder, GridEncoder
 from pyrovae.nets.counts import Log1p, as_float, float_zeros
 from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
@@ -21,6 +21,8 @@ __all__ = [
     "Dictionary",
     "JointMLP",
     "FactorAnalysis",
+    "GridDecoder",
+    "GridEncoder",
     "LSTMCell",
     "Log1p",
     "MLPDecoder",

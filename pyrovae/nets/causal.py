@@ -156,12 +156,13 @@ class MaskedConv(Causal):
     The first layer leaves the pixel itself out (mask A), the others see its features (mask B), each with a shortcut.
 
     Args:
-        shape: H, W; T is H W, and D is 1.
+        shape: H, W; T is H W.
         hidden: channels.
         out_features: numbers for each pixel.
         context_dim: C, 0 for none.
         layers: after the first.
         kernel: odd, the width of the first; the others have 3.
+        step_dim: D, numbers of a pixel.
 
     References: van den Oord, Kalchbrenner and Kavukcuoglu, Pixel Recurrent Neural Networks, 2016, Section 3.4 and Figure 2.
 
@@ -177,10 +178,11 @@ class MaskedConv(Causal):
         context_dim: int = 0,
         layers: int = 3,
         kernel: int = 5,
+        step_dim: int = 1,
     ) -> None:
-        super().__init__(1, hidden, context_dim)
+        super().__init__(step_dim, hidden, context_dim)
         self.shape = tuple(shape)
-        self.layers = nn.ModuleList([nn.Conv2d(1, hidden, kernel, padding=kernel // 2)])
+        self.layers = nn.ModuleList([nn.Conv2d(step_dim, hidden, kernel, padding=kernel // 2)])
         self.layers.extend(nn.Conv2d(hidden, hidden, 3, padding=1) for _ in range(layers))
         for i, layer in enumerate(self.layers):
             size = layer.kernel_size[0]
@@ -190,7 +192,8 @@ class MaskedConv(Causal):
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The output of the module, of the shape that its class states."""
-        h = self._convolve(x.reshape(-1, 1, *self.shape), 0)
+        pixels = x.reshape(-1, *x.shape[-2:]).transpose(1, 2).unflatten(2, self.shape)
+        h = self._convolve(pixels, 0)
         h = h.flatten(2).transpose(1, 2).reshape(*x.shape[:-1], -1) + self.context(c)
         lead, image = h.shape[:-1], (-1, *self.shape)
         h = h.reshape(-1, *h.shape[-2:]).transpose(1, 2).unflatten(2, image[1:])

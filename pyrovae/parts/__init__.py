@@ -2,10 +2,11 @@
 
 from pyrovae.parts.causal import causal_network
 from pyrovae.parts.classes import SEMISUPERVISED, AuxiliaryDense
+from pyrovae.parts.codes import CodePrior
 from pyrovae.parts.columns import Columns
 from pyrovae.parts.condition import conditional_model
 from pyrovae.parts.flow_posterior import FlowPosterior
-from pyrovae.parts.networks import Activation, Convolutional, Dense, Networks
+from pyrovae.parts.networks import Activation, Convolutional, Dense, Grid, Networks
 from pyrovae.parts.options import Options, option_docs
 from pyrovae.parts.posterior import POSTERIORS, Posterior
 from pyrovae.parts.pseudo_inputs import PseudoInputOptions
@@ -16,10 +17,12 @@ __all__ = [
     "SEMISUPERVISED",
     "Activation",
     "AuxiliaryDense",
+    "CodePrior",
     "Columns",
     "Convolutional",
     "Dense",
     "FlowPosterior",
+    "Grid",
     "Networks",
     "Options",
     "Posterior",

@@ -11,10 +11,20 @@ from torch import Tensor, nn
 
 from pyrovae.data import DataSpec
 from pyrovae.distributions.likelihoods import Likelihood, Scale, build
-from pyrovae.nets import ACTIVATIONS, ConvDecoder, ConvEncoder, JointMLP, Log1p, MLPDecoder, MLPEncoder
+from pyrovae.nets import (
+    ACTIVATIONS,
+    ConvDecoder,
+    ConvEncoder,
+    GridDecoder,
+    GridEncoder,
+    JointMLP,
+    Log1p,
+    MLPDecoder,
+    MLPEncoder,
+)
 from pyrovae.parts.options import Options
 
-__all__ = ["Activation", "Convolutional", "Dense", "Networks", "Size"]
+__all__ = ["Activation", "Convolutional", "Dense", "Grid", "Networks", "Size"]
 
 Activation = Literal[(*ACTIVATIONS, "gated")]  # type: ignore[valid-type]
 Size = int | Sequence[int]
@@ -134,3 +144,24 @@ class Convolutional(Networks):
         """From z to x, with its likelihood (:meth:`Networks.start`)."""
         sizes = (latent_dim, self.channels, self.hidden, self.spec.shape)
         return self.start(lambda n: ConvDecoder(*sizes, n, self.activation))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid(Networks):
+    """Convolutional networks between images (H, W) or (C, H, W) and smaller ones, of codes.
+
+    Attributes:
+        channels: of the 3x3 convolutions of stride 2 of the encoder, and reversed of the decoder.
+        activation: of the convolutions.
+    """
+
+    channels: list[int] | tuple[int, ...] = (32, 64)
+    activation: Activation = "relu"
+
+    def encoder(self, code_dim: int) -> GridEncoder:
+        """From x to so many numbers at each place."""
+        return GridEncoder(self.spec.shape, self.channels, code_dim, self.activation)
+
+    def decoder(self, code_dim: int) -> tuple[GridDecoder, Likelihood]:
+        """From so many numbers at each place to x, with its likelihood (:meth:`Networks.start`)."""
+        return self.start(lambda n: GridDecoder(code_dim, self.channels, self.spec.shape, n, self.activation))

@@ -6,9 +6,9 @@ from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
 from pyrovae.distributions import Codebook
-from pyrovae.pairs.catalogue import recipe
+from pyrovae.pairs.catalogue import get, recipe
 from pyrovae.pairs.tiny import tiny
-from pyrovae.parts import Dense
+from pyrovae.parts import CodePrior, Dense
 
 __all__ = ["vq_vae"]
 
@@ -34,8 +34,9 @@ def vq_vae(
     restart: float = 0.01,
     beta: float = 0.25,
     dense: Dense = Dense(),
+    codes: CodePrior = CodePrior(),
 ) -> Pair:
-    """p(x | z) K^(-P Q), z the codewords nearest to what the encoder gives at P places: a discrete code of x.
+    """p(x | z) p(z), z the codewords nearest to what the encoder gives at P places: a discrete code of x.
 
     Args:
         num_places: P, places of a datum, each with codewords of its own.
@@ -48,6 +49,10 @@ def vq_vae(
 
     References: van den Oord, Vinyals and Kavukcuoglu, Neural Discrete Representation Learning, 2017.
     """
+    if codes.learned:
+        own = {"num_places": num_places, "num_codes": num_codes, "code_dim": code_dim, "num_quantizers": num_quantizers}
+        first = get("vq-vae").build(spec, **own, decay=decay, restart=restart, beta=beta, **dense.values())
+        return codes.second_stage(first, num_places)
     codebook = Codebook(num_codes, code_dim, num_quantizers, decay, restart)
     guide = guides.VQVAEGuide(dense.encoder(num_places * code_dim), codebook, num_places)
     model = models.VQVAE(*dense.decoder(num_places * code_dim), codebook, num_places)

@@ -1,0 +1,59 @@
+"""The second stage of a VQ-VAE: a prior of the numbers of its codewords."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from pyrovae import guides, models
+from pyrovae.core.pair import Pair
+from pyrovae.errors import OptionError, UnusedOptionError
+from pyrovae.nets import CausalRNN, MaskedConv
+from pyrovae.parts.options import Options
+
+__all__ = ["CodePrior"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodePrior(Options):
+    """The prior of a VQ-VAE's codewords.
+
+    Attributes:
+        prior: 'uniform'; or 'recurrent' or 'convolution' (of places of a grid), each place given those before it, learned in a
+            second stage in which the rest stands still.
+        prior_hidden: size of an LSTM's state, or channels of the masked convolutions; 64 by default.
+    """
+
+    prior: Literal["uniform", "recurrent", "convolution"] = "uniform"
+    prior_hidden: int | None = None
+
+    def network(self, num_codes: int, places: int | tuple[int, int]) -> nn.Module:
+        """Causal from one-hot numbers of codewords to logits."""
+        hidden = self.prior_hidden or 64
+        if self.prior == "recurrent":
+            return CausalRNN(num_codes, hidden, num_codes)
+        if isinstance(places, int):
+            raise OptionError("prior 'convolution' is for places of a grid, as conv-vq-vae has; use prior='recurrent'.")
+        return MaskedConv(places, hidden, num_codes, step_dim=num_codes)
+
+    @property
+    def learned(self) -> bool:
+        """Whether there is a second stage."""
+        if self.prior == "uniform" and self.prior_hidden is not None:
+            raise UnusedOptionError(
+                f"prior_hidden is {self.prior_hidden!r}, and the uniform prior has no network; leave it out, or take "
+                "prior='recurrent'.",
+                "prior_hidden",
+            )
+        return self.prior != "uniform"
+
+    def second_stage(self, first: Pair, places: int | tuple[int, int]) -> Pair:
+        """The pair of the learned prior, on the one of the first stage."""
+        model, guide = first.model, first.guide
+        assert isinstance(model, models.VQVAE) and isinstance(guide, guides.VQVAEGuide)
+        network = self.network(model.codebook.codes.shape[1], places)
+        second = models.VQVAE(model.decoder, model.likelihood, model.codebook, model.num_places, network)
+        still = guides.VQVAEGuide(guide.encoder, guide.codebook, guide.num_places, still=True)
+        return Pair(second, still, "elbo", stages=(first,))
