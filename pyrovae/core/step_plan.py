@@ -45,6 +45,11 @@ def _state(made: Any, who: StepModule, method: str, expected: set[str] | None = 
     return dict(made)
 
 
+def _by_step(value: Tensor) -> tuple[Tensor, ...]:
+    """The parts of (B, T, ...) for each step, all taken at once: T slices would each have a gradient of the whole's size."""
+    return value.movedim(1, 0).contiguous().unbind(0)
+
+
 class Plan:
     """What the steps of one batch are given: how many there are, the masks, and the inputs of each.
 
@@ -71,7 +76,10 @@ class Plan:
         self.num_steps: int = self.whole or batch[str(key)].shape[1]
         self.size = len(next(iter(batch.values())))
         self.lengths = None if self.whole else batch.get(LENGTHS)
-        self.each: dict[Any, dict[str, Tensor]] = {}
+        self.each: dict[Any, dict[str, tuple[Tensor, ...]]] = {}
+        self.cut: dict[Any, dict[str, tuple[Tensor, ...]]] = {}
+        if not self.whole:
+            self.cut = {who: {name: _by_step(value) for name, value in keys.items()} for who, keys in self.keys.items()}
         self.event_dims: dict[str, int] = {}  # of a datum's state
 
     def start(self) -> tuple[State, State]:
@@ -81,7 +89,7 @@ class Plan:
 
     def _start(self, who: StepModule, others: Mapping[str, Tensor] = {}) -> State:
         made = _state(who.init(**_pick(who.init, self.batch)), who, "init")
-        self.each[who] = made.pop("each", {})
+        self.each[who] = {name: _by_step(value) for name, value in made.pop("each", {}).items()}
         for name, value in made.items():
             if value.dim() == 0 or len(value) != self.size:
                 raise ContractError(
@@ -98,11 +106,11 @@ class Plan:
 
     def inputs(self, who: StepModule, t: int) -> dict[str, Tensor]:
         """The keys that a step takes, (B, ...)."""
-        return dict(self.keys[who]) if self.whole else {name: value[:, t] for name, value in self.keys[who].items()}
+        return dict(self.keys[who]) if self.whole else {name: values[t] for name, values in self.cut[who].items()}
 
     def each_at(self, who: StepModule, t: int) -> State:
         """What ``init`` gave for each step, at step t."""
-        return {name: value[:, t] for name, value in self.each[who].items()}
+        return {name: values[t] for name, values in self.each[who].items()}
 
     def mask(self, t: int) -> Tensor | None:
         """Which data have a step t, (B,); None where all have."""
