@@ -10,7 +10,7 @@ from typing import Any
 
 import pyro
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from pyrovae.compile.graph import compile_differentiable, compile_graph, first_line, trace_graph
@@ -39,6 +39,20 @@ class StepCode:
         self.codes: dict[tuple, Any] = {}
         self.facts: dict[str, dict[str, Any]] = {}
         self.seconds, self.reason = 0.0, None
+        self._packed: tuple[Any, Tensor | None] = None, None
+
+    def begin(self) -> None:
+        """Forget what belonged to the pass before: its graph is gone."""
+        self._packed = None, None
+
+    def _pack(self, params: list[Tensor]) -> Tensor:
+        """All parameters as one vector, so that autograd adds up one gradient a step and not one for each of them."""
+        key = (torch.is_grad_enabled(), *((id(p), p._version) for p in params))
+        if self._packed[0] != key:
+            self._packed = key, torch.cat([p.reshape(-1) for p in params])
+        packed = self._packed[1]
+        assert packed is not None
+        return packed
 
     def __call__(self, step: Callable[[Inputs], Any], inputs: Inputs) -> Any:
         """What the step makes of its inputs, differentiably where gradients are wanted."""
@@ -56,11 +70,12 @@ class StepCode:
                 log.warning("the step of the sequence could not be compiled and runs eagerly: %s", self.reason)
                 return step(inputs)
             self.seconds += time.perf_counter() - began
-        code, captured, out_spec = self.codes[signature]
-        return pytree.tree_unflatten(list(code(*flat, *captured)), out_spec)
+        code, params, captured, out_spec = self.codes[signature]
+        packed = [self._pack(params)] if params else []
+        return pytree.tree_unflatten(list(code(*flat, *packed, *captured)), out_spec)
 
     def _compile(self, step: Callable[[Inputs], Any], inputs: Inputs, flat: list[Tensor], spec: Any) -> tuple:
-        """The code of the step, what it captured (parameters), and the form of its results."""
+        """The code of the step, the parameters that it takes packed, what else it captured, and the form of its results."""
         out_spec = None
 
         def traced(*values: Tensor) -> tuple[Tensor, ...]:
@@ -74,13 +89,38 @@ class StepCode:
             with torch.no_grad():
                 graph, captured = trace_graph(traced, [value.detach() for value in flat])
             if self.backend == "graph":
-                return graph, captured, out_spec
+                return graph, [], captured, out_spec
             if not wanted:
-                return compile_graph(graph, [*flat, *captured]), captured, out_spec
+                return compile_graph(graph, [*flat, *captured]), [], captured, out_spec
+            graph, params, others = packed_parameters(graph, flat, captured)
             differentiable = {id(value) for part in ("state", "own", "each") for value in pytree.tree_leaves(inputs[part])}
             leaves = pytree.tree_leaves(inputs)
             examples = [
                 value.detach().requires_grad_((id(leaf) in differentiable or leaf.requires_grad) and value.is_floating_point())
                 for leaf, value in zip(leaves, flat, strict=True)
             ]
-            return compile_differentiable(graph, [*examples, *captured]), captured, out_spec
+            packed = [torch.cat([p.reshape(-1) for p in params])] if params else []
+            return compile_differentiable(graph, [*examples, *packed, *others]), params, others, out_spec
+
+
+def packed_parameters(
+    graph: fx.GraphModule, flat: list[Tensor], captured: list[Tensor]
+) -> tuple[fx.GraphModule, list[Tensor], list[Tensor]]:
+    """The graph that takes its trainable float32 parameters as one vector, these parameters, and what else it captured."""
+    trained = [value.requires_grad and value.dtype == torch.float32 for value in captured]
+    params = [value for value, is_trained in zip(captured, trained, strict=True) if is_trained]
+    others = [value for value, is_trained in zip(captured, trained, strict=True) if not is_trained]
+    if not params:
+        return graph, [], captured
+
+    def unpacked(*values: Tensor) -> Any:
+        given, packed, rest = values[: len(flat)], values[len(flat)], iter(values[len(flat) + 1 :])
+        parts = iter(packed.split([p.numel() for p in params]))
+        shapes = iter([p.shape for p in params])
+        own = [next(parts).view(next(shapes)) if is_trained else next(rest) for is_trained in trained]
+        return graph(*given, *own)
+
+    with torch.no_grad():
+        packed = torch.cat([p.reshape(-1) for p in params])
+        again, _ = trace_graph(unpacked, [*(value.detach() for value in flat), packed, *others])
+    return again, params, others
