@@ -45,6 +45,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str], Any]] = {
     "contractive": ("cae", {"latent_dim": 3}, [], None),
     "factor": ("factor-vae", {**SMALL, "discriminator_hidden": 16, "discriminator_depth": 2}, [], None),
     "total correlation": ("beta-tcvae", SMALL, [], None),
+    "relaxed": ("categorical-vae", {"num_variables": 3, "num_classes": 3, "hidden": [16]}, [], None),
     "codewords": ("vq-vae", {"num_places": 2, "num_codes": 8, "code_dim": 2, "hidden": [16]}, [], None),
     "adversarial": ("aae", SMALL, [], None),
     "steps": ("vrnn", {"latent_dim": 2, "recurrent_dim": 8, "hidden": [8]}, [], "elbo:num_particles=3"),
