@@ -203,6 +203,7 @@ class RBM(TorchDistribution):
 
     arg_constraints: dict[str, constraints.Constraint] = {}
     support = constraints.independent(constraints.boolean, 1)
+    is_multilinear = True  # log_prob is linear in each bit, so that it takes soft ones
 
     def __init__(self, machine: BoltzmannMachine, batch_shape: torch.Size = torch.Size()) -> None:  # noqa: B008 - torch's form
         self.machine = machine

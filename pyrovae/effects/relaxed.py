@@ -16,7 +16,7 @@ from pyro.distributions import Bernoulli, Independent, MaskedDistribution, OneHo
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-from torch.distributions import constraints
+from torch.distributions import constraints, kl_divergence, register_kl
 from torch.nn.functional import softplus
 
 from pyrovae.core.program import Program, describe, inputs
@@ -35,7 +35,7 @@ class Relaxation:
     """How sites are relaxed in one trace, and what was drawn there.
 
     Attributes:
-        kind: one of :data:`RELAXATIONS`.
+        kind: one of :data:`RELAXATIONS`, or "gumbel", a soft value scored by its mass.
         temperature: of the guide's sites.
         prior_temperature: of the model's sites, in ``concrete``.
         drawn: site -> its soft value y and log y (of a bit: its logit), exact where y itself is rounded to 0 or 1.
@@ -104,7 +104,7 @@ class _Soft(TorchDistribution):
         noisy = self.logits + self.noise((*sample_shape, *self.base.batch_shape, *self.base.event_shape))
         plain = self.how.kind == "straight-through"
         log_soft, soft = self.squash(self.logits.expand_as(noisy) if plain else noisy / self.temperature)
-        if self.how.kind == "concrete":
+        if self.how.kind in ("concrete", "gumbel"):
             self.drawn = self.how.drawn[self.name] = (soft, log_soft)
             return soft
         return self.harden(noisy) + (soft - soft.detach())
@@ -227,6 +227,16 @@ class RelaxedOneHot(_Soft):
         return constant + (tilted - log_value).sum(-1) - classes * tilted.logsumexp(-1)
 
 
+@register_kl(RelaxedBernoulli, RelaxedBernoulli)
+@register_kl(RelaxedOneHot, RelaxedOneHot)
+def _kl(p: _Soft, q: _Soft) -> Tensor:
+    """The KL of the discrete distributions, which that of their densities is not."""
+    if p.how.kind == "concrete":
+        raise NotImplementedError("the KL of two Concrete densities has no closed form")
+    found: Tensor = kl_divergence(p.base, q.base)
+    return found
+
+
 FAMILIES: dict[type, type[_Soft]] = {Bernoulli: RelaxedBernoulli, OneHotCategorical: RelaxedOneHot}
 
 
@@ -234,6 +244,8 @@ def relax(fn: Any, how: Relaxation, temperature: float | Tensor, name: str) -> A
     """The distribution of a site, relaxed; ContractError for a family that has no relaxation here."""
     if isinstance(fn, torch.distributions.Independent):
         return Independent(relax(fn.base_dist, how, temperature, name), fn.reinterpreted_batch_ndims)
+    if how.kind != "concrete" and getattr(fn, "is_multilinear", False):
+        return fn
     if isinstance(fn, MaskedDistribution):
         return relax(fn.base_dist, how, temperature, name).mask(fn._mask)
     for family, relaxed in FAMILIES.items():

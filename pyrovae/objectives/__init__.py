@@ -14,10 +14,12 @@ import pyro.infer
 from pyrovae.errors import OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
+from pyrovae.objectives.control_variates import ARM, REBAR, RELAX
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, Enum, MeanField
 from pyrovae.objectives.energy import Energy
 from pyrovae.objectives.filtering import FIVO
+from pyrovae.objectives.gumbel_kl import GumbelKL
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 from pyrovae.objectives.penalties import Contraction, Sparsity
@@ -29,6 +31,7 @@ from pyrovae.registry import Registry, parse_choice
 
 __all__ = [
     "AAE",
+    "ARM",
     "CIWAE",
     "ELBO",
     "FIVO",
@@ -37,6 +40,8 @@ __all__ = [
     "NVIL",
     "OBJECTIVES",
     "PIWAE",
+    "REBAR",
+    "RELAX",
     "RWS",
     "STL",
     "VIMCO",
@@ -47,6 +52,7 @@ __all__ = [
     "Enum",
     "Factor",
     "Given",
+    "GumbelKL",
     "MeanField",
     "Objective",
     "Renyi",
@@ -77,6 +83,10 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "dreg": DReG,
         "vimco": VIMCO,
         "nvil": NVIL,
+        "rebar": REBAR,
+        "relax": RELAX,
+        "arm": ARM,
+        "gumbel-kl": GumbelKL,
         "rws": RWS,
         "wake-sleep": WakeSleep,
         "semisupervised": SemiSupervised,
@@ -90,10 +100,8 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
     },
 )
 
-ESTIMATORS = {
-    ("elbo", "score"): "nvil",
-    ("iwae", "vimco"): "vimco",
-}  # objectives with options of their own
+# objectives with options of their own
+ESTIMATORS = {("iwae", "vimco"): "vimco", **{("elbo", word): name for word, name in ELBO.elsewhere.items()}}
 
 
 def get(objective: str | Mapping[str, Any] | pyro.infer.ELBO, **options: Any) -> pyro.infer.ELBO:

@@ -51,8 +51,8 @@ class ELBO(Estimated):
         estimator: of discrete sites: "enumerate" (as objective ``enum``), "concrete" (both programs' sites relaxed: while
             training the value is that of the relaxed pair, whose KL, of noisy logits, is above the discrete one at any
             temperature), "straight-through" and "gumbel-straight-through" (the hard value with a soft, biased gradient),
-            "score" (objective ``nvil``); by default as described above. Without gradients it is always the hard pair:
-            validation, evidence, generation.
+            "score" (objective ``nvil``), "rebar", "relax", "arm" (objectives of these names); by default as described above.
+            Without gradients it is always the hard pair: validation, evidence, generation.
         temperature: of the soft value in "concrete" and "gumbel-straight-through"; 0.5 by default.
         prior_temperature: of the model's sites in "concrete"; by default ``temperature``.
 
@@ -64,7 +64,7 @@ class ELBO(Estimated):
 
     weights_kl = True
     takes_guide_factors = True
-    elsewhere = {"score": "nvil"}
+    elsewhere = {"score": "nvil", "rebar": "rebar", "relax": "relax", "arm": "arm"}
 
     def __init__(
         self,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pyro
-import pyro.distributions as dist
 import pytest
 import torch
-from relaxed_pairs import X, tiny_pair
+from relaxed_pairs import Looks, LooksGuide, X, tiny_pair
 from steppers import assert_same_steps, steppers
-from torch import nn
 
 import pyrovae as pv
 from pyrovae import objectives
@@ -45,41 +42,6 @@ def test_validation_and_evidence_are_of_the_hard_pair_and_training_resumes(tmp_p
             torch.manual_seed(5)
             values.append(objective.evaluate(pair.model, pair.guide, {"x": X}))
     assert torch.equal(*values)
-
-
-class Looks(nn.Module):
-    """A model whose latent is a class by number, or a one-hot vector that it looks up."""
-
-    def __init__(self, by):
-        super().__init__()
-        self.by, self.table = by, nn.Embedding(3, 4)
-
-    def forward(self, x):
-        logits = torch.zeros(3)
-        with pyro.plate("data", len(x), dim=-1):
-            if self.by == "number":
-                h = self.table(pyro.sample("z", dist.Categorical(logits=logits)))
-            elif self.by == "vector":
-                z = pyro.sample("z", dist.OneHotCategorical(logits=logits))
-                h = self.table.weight[z.bool().nonzero()[:, -1]].unflatten(0, z.shape[:-1])
-            else:
-                z = pyro.sample("z", dist.Normal(torch.zeros(4), 1.0).to_event(1))
-                h = z
-            pyro.sample("x", dist.Bernoulli(logits=h).to_event(1), obs=x)
-
-
-class LooksGuide(nn.Module):
-    """Its guide, without an encoder."""
-
-    def __init__(self, by):
-        super().__init__()
-        self.by, self.logits = by, nn.Parameter(torch.zeros(3 if by != "normal" else 4))
-
-    def forward(self, x):
-        family = {"number": dist.Categorical, "vector": dist.OneHotCategorical}.get(self.by)
-        fn = dist.Normal(self.logits, 1.0).to_event(1) if family is None else family(logits=self.logits)
-        with pyro.plate("data", len(x), dim=-1):
-            pyro.sample("z", fn)
 
 
 @pytest.mark.parametrize(

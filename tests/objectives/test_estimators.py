@@ -13,6 +13,7 @@ import pyro.infer
 import pytest
 import torch
 import walks
+from relaxed_pairs import tiny_pair
 from repeats import joined, repeat_loss
 
 import pyrovae as pv
@@ -382,7 +383,8 @@ def walk_in_steps():
     return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": walks.draw(9, 4)})
 
 
-MAKES = {"vq": codewords, "semisupervised": exact.labelled_mixture, "sparsity": sigmoid_codes, "fivo": walk_in_steps}
+BITS = dict.fromkeys(("rebar", "relax", "arm", "gumbel-kl"), lambda: tiny_pair(num_classes=2, scale=0.3))
+MAKES = {**BITS, "vq": codewords, "semisupervised": exact.labelled_mixture, "sparsity": sigmoid_codes, "fivo": walk_in_steps}
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)

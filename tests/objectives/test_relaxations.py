@@ -7,33 +7,13 @@ import math
 import pyro.distributions as dist
 import pytest
 import torch
-from relaxed_pairs import X, tiny_pair
+from relaxed_pairs import X, every_value, gradient, tiny_pair
 from repeats import joined, repeat_loss
 from torch import nn
 
 from pyrovae import objectives
 from pyrovae.effects.relaxed import Relaxation, RelaxedBernoulli, RelaxedOneHot
 from pyrovae.objectives import Given
-
-
-def every_value(pair):
-    """log p(x, z) and log q(z | x) at all values of z, (V, B) each, by hand."""
-    n, c = pair.model.num_variables, pair.model.num_classes
-    index = torch.cartesian_prod(*[torch.arange(c)] * n).reshape(-1, n)
-    hot = index.float() if c == 2 else torch.eye(c)[index]
-    logits = pair.guide.encoder(X)
-    if c == 2:
-        log_q = (hot.unsqueeze(1) * logits - nn.functional.softplus(logits)).sum(-1)
-    else:
-        log_q = (hot.unsqueeze(1) * logits.unflatten(-1, (n, c)).log_softmax(-1)).sum((-1, -2))
-    likelihood = pair.model.likelihood(pair.model.decoder(hot.flatten(1))).log_prob(X.unsqueeze(1)).T
-    return likelihood - n * math.log(c), log_q
-
-
-def gradient(loss, pair, select="guide"):
-    """The gradient of a loss of the guide's or the model's parameters, flat."""
-    params = list(getattr(pair, select).parameters())
-    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, params, retain_graph=True)])
 
 
 @pytest.mark.parametrize("num_classes", [2, 3])
