@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from pyrovae.errors import DataError, OptionError, nearest
 
 __all__ = ["Known", "Score", "bins", "bootstrap", "count", "entropy", "information", "known", "standardize"]
 
-RESAMPLES = 30
+RESAMPLES = 20
 ROUNDING = 1e-12  # of an information in nats, below which it is 0
 
 
@@ -154,9 +155,11 @@ def halves(data: Known, seed: int) -> tuple[Known, Known]:
 
 
 def bootstrap(statistic: Callable[[np.ndarray], float], num_rows: int, seed: int, resamples: int = RESAMPLES) -> float:
-    """The standard deviation of a statistic of row numbers, (N,), over draws of N rows with replacement."""
+    """The standard deviation of a statistic of row numbers, (N,), over draws of N rows with replacement;
+    infinite where one of them is."""
     rng = np.random.default_rng([seed, 1])
-    return float(np.std([statistic(rng.integers(0, num_rows, num_rows)) for _ in range(resamples)], ddof=1))
+    found = [statistic(rng.integers(0, num_rows, num_rows)) for _ in range(resamples)]
+    return float(np.std(found, ddof=1)) if np.isfinite(found).all() else math.inf
 
 
 def standardize(values: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from pyrovae.evaluation.disentanglement.arrays import Known, Score, bootstrap, d
 
 __all__ = ["IMPORTANCES", "completeness", "dci", "disentanglement_of"]
 
-PARTS = 10  # of the training rows, to each of which DCI is fitted anew for its errors
+PARTS = 5  # of the training rows, to each of which DCI is fitted anew for its errors
 CEILING_ROWS = 1_000  # at most, to which DCI of the perfect code is fitted
 LASSO = 0.02  # penalty on standardized codes
 
@@ -111,8 +111,8 @@ def dci(
 
     P of ``boosting`` (gradient boosting with its defaults) and ``forest`` (100 trees, whose importances spread: a perfect
     code has D about 0.4) are importances of the codes, of ``lasso`` the sizes of coefficients, for factors with an order, with
-    I the held-out R^2. The source decides the figure: compare none across sources. Two thirds of the rows are fitted to. Errors
-    of D and C are those of fits to tenths of them, by sqrt(10); the ceiling is that of a fit to at most 1,000 rows.
+    I the held-out R^2. The source decides the figure: compare none across sources. Two thirds of the rows are fitted to.
+    Errors of D and C are those of fits to fifths of them, by sqrt(5); the ceiling is that of a fit to at most 1,000 rows.
 
     Args:
         codes: (N, d), d at least 2.
@@ -125,7 +125,8 @@ def dci(
         DataError: arrays that do not fit, or hold NaN.
         OptionError: a source of importance that is not of the definition.
 
-    References: Eastwood and Williams, A Framework for the Quantitative Evaluation of Disentangled Representations, 2018, Section 2.
+    References: Eastwood and Williams, A Framework for the Quantitative Evaluation of Disentangled Representations, 2018,
+        Section 2; Locatello et al., 2019, Section B.5.
 
     >>> factors = np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(-1, 2)
     >>> round(dci(np.tile(factors, (4, 1)), np.tile(factors, (4, 1)))["disentanglement"].value, 2)
@@ -135,8 +136,8 @@ def dci(
         raise nearest("source of importance", importance, IMPORTANCES)
     if (defined(definition, ("locatello2019", "eastwood2018")) == "locatello2019") != (importance == "boosting"):
         raise OptionError(
-            f"importance is {importance!r} with definition {definition!r}; expected boosting of locatello2019, forest or lasso of "
-            "eastwood2018."
+            f"importance is {importance!r} with definition {definition!r}; expected boosting of locatello2019, forest or lasso "
+            "of eastwood2018."
         )
     data = known(codes, factors, least=2)
     if data.codes.shape[1] < 2:

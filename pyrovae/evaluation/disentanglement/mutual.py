@@ -152,8 +152,8 @@ def mig(means: Any, scales: Any, factors: Any, num_draws: int = 2_000, *, defini
         MIG = (1/F) sum_k [I(z_(1); v_k) - I(z_(2); v_k)] / H(v_k)
         I(z_j; v_k) = E[log q(z_j | v_k) - log q(z_j)],   q(z_j | v_k) = mean of q(z_j | x_n) over rows n of that v_k
 
-    with one draw of z for each of M rows, M N d scores in all, and H(v_k) of the same rows. ``chen2018`` divides by log |V_k| and
-    takes negative gaps for 0; in the paper the shape of dSprites is left out.
+    with one draw of z for each of M rows, M N d scores in all, and H(v_k) of the same rows. ``chen2018`` divides by
+    log |V_k| and takes negative gaps for 0; in the paper the shape of dSprites is left out.
 
     Args:
         means: of the posteriors, (N, d).

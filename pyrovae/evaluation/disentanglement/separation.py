@@ -20,8 +20,9 @@ def sap(codes: Any, factors: Any, nominal: Any = (), *, definition: str = "mixed
         SAP = (1/F) sum_k [S_(1)k - S_(2)k],   S (d, F) of each code alone
 
     ``mixed``: S is R^2 for factors with an order; for ``nominal`` ones the balanced accuracy of the classes as Gaussians,
-    on held-out rows, with chance at 0. ``kumar2018``: R^2 for all. ``locatello2019``: held-out accuracy of a linear classifier,
-    which cannot name the middle of many values in order, so that its ceiling is low (0.25 on dSprites): never compare the two.
+    on held-out rows, with chance at 0. ``kumar2018``: R^2 for all. ``locatello2019``: held-out accuracy of a linear
+    classifier, which cannot name the middle of many values in order, so that its ceiling is low (0.25 on dSprites): never
+    compare the two.
 
     Args:
         codes: (N, d).

@@ -36,7 +36,7 @@ def _covariance(codes: np.ndarray) -> np.ndarray:
 def _score(name: str, statistic: Callable[[np.ndarray], float], codes: np.ndarray, definition: str, seed: int) -> Score:
     value = statistic(codes)
     error = 0.0 if math.isinf(value) else bootstrap(lambda rows: statistic(codes[rows]), len(codes), seed)
-    return Score(name, value, error if math.isfinite(error) else math.inf, 0.0, definition)
+    return Score(name, value, error, 0.0, definition)
 
 
 def tc_of(codes: np.ndarray) -> float:
@@ -57,7 +57,7 @@ def gaussian_tc(codes: Any, *, definition: str = "locatello2019", seed: int = 0)
 
         TC = 1/2 (sum_i log S_ii - log det S)
 
-    Infinite where a code is a linear function of others; constant codes are left out. ``ceiling`` is that of independent codes, 0.
+    Infinite where a code is a linear function of others; constant codes are left out. The ``ceiling`` is of independent codes: 0.
 
     Args:
         codes: (N, d); say whether they are means or draws, since their covariances differ.
@@ -143,8 +143,8 @@ def udr(models: Sequence[Any], kl: Sequence[Any] | None = None, *, definition: s
         UDR_ab = 1/(d_a + d_b) [sum over rows and columns of R_ab of (largest entry)^2 / sum],   model a: median over b
 
     R_ab (d_a, d_b) of codes that count is |Spearman's correlation| in ``spearman``, and in ``duan2020`` the size of the
-    coefficients of a lasso of penalty 0.1 that predicts the codes of b from those of a, whose ceiling is 0.9. ``parts`` has the
-    figure of each model, ``value`` is their median.
+    coefficients of a lasso of penalty 0.1 that predicts the codes of b from those of a, whose ceiling is 0.9. ``parts`` has
+    the figure of each model, ``value`` is their median.
 
     Args:
         models: the codes of each model on the same rows, (N, d) each; two at least, five to be of use.
