@@ -30,7 +30,6 @@ from pyrovae.evaluation.latents import posterior_moments
 __all__ = ["Disentanglement", "disentanglement_scores"]
 
 RESERVED = ("index", "lengths", "observed", "mask", "condition", "source", "group")
-WHOLE = ("category", "ordinal", "count")
 
 
 @dataclass(frozen=True, repr=False)
@@ -223,7 +222,7 @@ def _factor_keys(batch: dict[str, torch.Tensor], spec: DataSpec, told: Sequence[
             raise nearest("factor in factors", str(name), able)
     if told is not None:
         return list(told)
-    return [key for key in able if key in spec.keys and spec.keys[key].kind in WHOLE]
+    return [key for key in able if not batch[key].is_floating_point()]
 
 
 def _sites(pair: Pair, batch: Any, told: str | None) -> list[str]:
