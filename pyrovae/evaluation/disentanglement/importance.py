@@ -136,8 +136,8 @@ def dci(
         raise nearest("source of importance", importance, IMPORTANCES)
     if (defined(definition, ("locatello2019", "eastwood2018")) == "locatello2019") != (importance == "boosting"):
         raise OptionError(
-            f"importance is {importance!r} with definition {definition!r}; expected boosting of locatello2019, forest or lasso "
-            "of eastwood2018."
+            f"importance is {importance!r} with definition {definition!r}; expected boosting of locatello2019, forest or "
+            "lasso of eastwood2018."
         )
     data = known(codes, factors, least=2)
     if data.codes.shape[1] < 2:

@@ -113,7 +113,7 @@ def disentanglement_scores(
     """All metrics of a pair's codes against the known factors of its data, in one table.
 
     Codes are the means E[z | x_n] under q of all continuous latent sites side by side, but for MIG and the parts of the KL
-    (nats per datum), which are of draws under the mixture of all N encoders. Metrics of different definitions are not comparable.
+    (nats per datum), which are of draws under the mixture of all N encoders. Figures of different definitions do not compare.
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).

@@ -1,4 +1,4 @@
-"""``definition="locatello2019"`` against the formulas of Locatello et al. (2019), Appendix B, and their code, in plain loops."""
+"""``definition="locatello2019"`` against the formulas of Locatello et al. (2019), and their code, in plain loops."""
 
 from __future__ import annotations
 
