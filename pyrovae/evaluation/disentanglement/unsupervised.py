@@ -57,7 +57,7 @@ def gaussian_tc(codes: Any, *, definition: str = "locatello2019", seed: int = 0)
 
         TC = 1/2 (sum_i log S_ii - log det S)
 
-    Infinite where a code is a linear function of others; constant codes are left out. The ``ceiling`` is 0, of independent ones.
+    Infinite where a code is a linear function of others; constant codes are left out. The ceiling is 0, of independent ones.
 
     Args:
         codes: (N, d); say whether they are means or draws, since their covariances differ.
