@@ -61,7 +61,9 @@ VERBS: dict[str, Verb] = {
     "conditional_samples": Verb(pv.conditional_samples, {"pair": CONDITIONAL, "data": QUADRANTS}, ("data",)),
     "decode": verb(pv.decode, z={"y": torch.arange(3), "z": torch.zeros(3, 2)}),
     "disentanglement_scores": Verb(
-        pv.disentanglement_scores, {"pair": VAE, "data": FACTORS, "num_data": 60, "num_draws": 9, "num_votes": 20}, ("data",)
+        pv.disentanglement_scores,
+        {"pair": VAE, "data": FACTORS, "num_draws": 9, "num_votes": 20, "importance": "lasso"},
+        ("data",),
     ),
     "encode": verb(pv.encode, "data", data=X),
     "evaluate": verb(pv.evaluate, "data", data=LABELLED, num_samples=2),

@@ -151,6 +151,9 @@ def _evaluate(args: list[str]) -> int:
     parser.add_argument(
         "--disentanglement", action="store_true", help="instead, all metrics of the codes against the factors of the data"
     )
+    parser.add_argument(
+        "--importance", type=str | None, default=None, help=f"with it: {argument_help(disentanglement_scores)['importance']}"
+    )
     parser.add_function_arguments(evaluate, skip={"pair", "data", "progress", "options"})
     for name, (kind, methods, text) in method_options().items():
         parser.add_argument(f"--{name}", type=kind, default=None, help=f"{', '.join(methods)}: {text}")
@@ -162,6 +165,8 @@ def _evaluate(args: list[str]) -> int:
             raise OptionError(
                 f"--{given[0]} has no use with --disentanglement, which measures no log p(x); leave one of them out."
             )
+    elif options.importance is not None:
+        raise OptionError("--importance is of --disentanglement, which is not given; give both or neither.")
     file = "disentanglement.json" if options.disentanglement else "evaluation.json"
     run, out = load_run(options, weights=options.weights), Path(options.run) / file
     require_writable(out)  # before the hours that it may take
@@ -193,7 +198,8 @@ def _split_of(options: Namespace, run: Run) -> Split | Stream:
 
 def _say_disentanglement(options: Namespace, run: Run, data: Data | Split | Stream, out: Path) -> int:
     """The table of disentanglement, printed and written beside the run."""
-    found = disentanglement_scores(run, data, seed=options.seed)
+    chosen = {"None": None, "none": None, None: "boosting"}.get(options.importance, options.importance)
+    found = disentanglement_scores(run, data, importance=chosen, seed=options.seed)
     try:
         write_json(out, {"split": options.split, "weights": run.weights, "seed": options.seed, **found.to_json()})
     finally:  # what cannot be written is at least said

@@ -42,7 +42,7 @@ def full(x):
 
 @pytest.fixture(scope="module")
 def found():
-    return pv.disentanglement_scores((model, guide), DATA, num_votes=200)
+    return pv.disentanglement_scores((model, guide), DATA, num_votes=200, importance="lasso")
 
 
 def test_a_perfect_pair_reaches_the_ceilings(found):
@@ -70,7 +70,8 @@ def test_the_table_is_printed_and_read_again(found):
 
 
 def test_without_a_mixture_the_reason_is_said():
-    told = pv.disentanglement_scores((model, full), DATA, ["left", "right"], "z", num_data=100, num_votes=100)
+    told = pv.disentanglement_scores((model, full), DATA, ["left", "right"], "z", num_data=100, num_votes=100, importance=None)
+    assert all("DCI" not in score.name for score in told.scores)
     assert told.posterior is None and told.num_data == 100 and told.factors == ("left", "right")
     assert "no product over its dimensions" in repr(told).splitlines()[-1]
     assert told.to_json()["reason"] and all(score.name != "MIG" for score in told.scores)
@@ -84,7 +85,8 @@ def test_without_a_mixture_the_reason_is_said():
         ({"site": "y"}, "site"),
         ({"data": X}, "two at least"),
         ({"data": None}, "needs data"),
-        ({"num_data": 4}, "."),
+        ({"num_data": 4}, "4 rows"),
+        ({"importance": "trees", "num_votes": 2}, "source of importance"),
     ],
 )
 def test_what_has_no_factors_or_codes_is_refused(options, told):
@@ -98,10 +100,12 @@ def test_the_command_line_prints_and_writes_the_table(tmp_path, capsys):
     train = ["train", "vae", "--data", str(tmp_path / "toy.npz"), "--steps", "2", "--out", str(tmp_path / "run")]
     assert cli.main([*train, "--latent_dim", "2", "--hidden", "[4]", "--progress", "false"]) == 0
     capsys.readouterr()
-    assert cli.main(["evaluate", str(tmp_path / "run"), "--disentanglement"]) == 0
+    assert cli.main(["evaluate", str(tmp_path / "run"), "--disentanglement", "--importance", "lasso"]) == 0
     out = capsys.readouterr().out
     assert "MIG, binned" in out and "144 data of 2 factors: left, right" in out and "log p(x)" not in out
     told = json.loads((tmp_path / "run/disentanglement.json").read_text())
     assert told["split"] is None and told["scores"]["SAP"]["ceiling"] == pytest.approx(1)
     assert cli.main(["evaluate", str(tmp_path / "run"), "--disentanglement", "--method", "ais"]) != 0
     assert "--method has no use with --disentanglement" in capsys.readouterr().err
+    assert cli.main(["evaluate", str(tmp_path / "run"), "--importance", "lasso"]) != 0
+    assert "--importance is of --disentanglement" in capsys.readouterr().err
