@@ -17,10 +17,12 @@ from pyrovae.core.steps import unroll
 from pyrovae.effects import observed_part
 from pyrovae.evaluation import (
     Classification,
+    Disentanglement,
     Evaluation,
     ReconstructionError,
     classify,
     classify_features,
+    disentanglement_scores,
     evaluate,
     impute_table,
     log_evidence_table,
@@ -52,6 +54,7 @@ __version__ = version("pyrovae")
 
 __all__ = [
     "Classification",
+    "Disentanglement",
     "Evaluation",
     "Evidence",
     "Pair",
@@ -69,6 +72,7 @@ __all__ = [
     "data",
     "decode",
     "encode",
+    "disentanglement_scores",
     "evaluate",
     "fit",
     "fit_seeds",

@@ -15,6 +15,7 @@ from pyrovae import evaluation
 X = (torch.rand(6, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.5).float()
 LABELLED = {"x": X, "y": torch.arange(6)}
 HOLES = {"x": X, "mask": torch.ones(6, 8, 8).index_fill(1, torch.arange(4), 0.0)}
+FACTORS = {"x": X.repeat(10, 1, 1), "left": torch.arange(60) % 2, "right": torch.arange(60) // 2 % 2}
 QUIET = {"epochs": 1, "steps": 1, "progress": False, "tensorboard": False}
 TABLE = "a run of table-vae"
 CONDITIONAL = "a run of cvae"
@@ -59,6 +60,11 @@ VERBS: dict[str, Verb] = {
     "compile_step": verb(pv.compile_step, "data", data={"x": X}, objective="enum", backend="graph"),
     "conditional_samples": Verb(pv.conditional_samples, {"pair": CONDITIONAL, "data": QUADRANTS}, ("data",)),
     "decode": verb(pv.decode, z={"y": torch.arange(3), "z": torch.zeros(3, 2)}),
+    "disentanglement_scores": Verb(
+        pv.disentanglement_scores,
+        {"pair": VAE, "data": FACTORS, "num_draws": 9, "num_votes": 20, "importance": "lasso"},
+        ("data",),
+    ),
     "encode": verb(pv.encode, "data", data=X),
     "evaluate": verb(pv.evaluate, "data", data=LABELLED, num_samples=2),
     "fit": verb(pv.fit, "data", data=X, objective="enum", **QUIET),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from pyrovae import pairs
 from pyrovae.cli import listing
@@ -19,8 +19,9 @@ from pyrovae.cli.run_options import load_run, own_pair, run_parser, set_threads
 from pyrovae.cli.saying import say
 from pyrovae.core.contract import check
 from pyrovae.core.pair import Pair
-from pyrovae.data import DataSpec
+from pyrovae.data import Data, DataSpec, Split, Stream
 from pyrovae.errors import OptionError, RunError, nearest
+from pyrovae.evaluation.disentanglement import disentanglement_scores
 from pyrovae.evaluation.summary import evaluate
 from pyrovae.files import require_writable, write_json
 from pyrovae.objectives import OBJECTIVES
@@ -140,27 +141,69 @@ def _resume(args: list[str]) -> int:
 def _evaluate(args: list[str]) -> int:
     """ELBO and log p(x) of the test data, active units: pyrovae evaluate runs/vae --method ais --num_chains 16"""
     parser = run_parser("evaluate", _evaluate.__doc__ or "")
-    parser.add_argument("--split", type=str, default="test", help="train, valid or test")
+    parser.add_argument(
+        "--split",
+        type=str | None,
+        default=None,
+        help="train, valid or test (the default); of --disentanglement all by default",
+    )
     parser.add_argument("--weights", type=str | None, default=None, help="best or last")
+    parser.add_argument(
+        "--disentanglement", action="store_true", help="instead, all metrics of the codes against the factors of the data"
+    )
+    parser.add_argument(
+        "--importance", type=str | None, default=None, help=f"with it: {argument_help(disentanglement_scores)['importance']}"
+    )
     parser.add_function_arguments(evaluate, skip={"pair", "data", "progress", "options"})
     for name, (kind, methods, text) in method_options().items():
         parser.add_argument(f"--{name}", type=kind, default=None, help=f"{', '.join(methods)}: {text}")
     options = parse(parser, args)
-    run, out = load_run(options, weights=options.weights), Path(options.run) / "evaluation.json"
-    require_writable(out)  # before the hours that it may take
-    if options.split not in ("train", "valid", "test"):
-        raise nearest("split", options.split, ("train", "valid", "test"))
-    split = None if run.data is None else getattr(run.data, options.split)
-    if split is None:
-        raise RunError(f"{options.run} has no {options.split} data; choose another --split, or give --data.")
     names = [n for n in inspect.signature(evaluate).parameters if n not in ("pair", "data", "progress", "options")]
+    if options.disentanglement:
+        given = [n for n in [*names, *method_options()] if n != "seed" and options[n] != parser.get_default(n)]
+        if given:
+            raise OptionError(
+                f"--{given[0]} has no use with --disentanglement, which measures no log p(x); leave one of them out."
+            )
+    elif options.importance is not None:
+        raise OptionError("--importance is of --disentanglement, which is not given; give both or neither.")
+    file = "disentanglement.json" if options.disentanglement else "evaluation.json"
+    run, out = load_run(options, weights=options.weights), Path(options.run) / file
+    require_writable(out)  # before the hours that it may take
+    if options.split is None and options.disentanglement and run.data is not None:
+        return _say_disentanglement(options, run, run.data, out)
+    split = _split_of(options, run)
+    if options.disentanglement:
+        return _say_disentanglement(options, run, split, out)
     own = {name: options[name] for name in method_options() if options[name] is not None}
     evaluation = evaluate(run, split, progress=True, **{name: options[name] for name in names}, **own)
-    figures = {"split": options.split, "weights": run.weights, "seed": options.seed, **evaluation.to_json()}
+    figures = {"split": options.split or "test", "weights": run.weights, "seed": options.seed, **evaluation.to_json()}
     try:
         write_json(out, figures)
     finally:  # what cannot be written is at least said
         say(evaluation)
+    return 0
+
+
+def _split_of(options: Namespace, run: Run) -> Split | Stream:
+    """The part of the run's data that is asked for."""
+    name = options.split or "test"
+    if name not in ("train", "valid", "test"):
+        raise nearest("split", name, ("train", "valid", "test"))
+    split = None if run.data is None else getattr(run.data, name)
+    if split is None:
+        raise RunError(f"{options.run} has no {name} data; choose another --split, or give --data.")
+    return split
+
+
+def _say_disentanglement(options: Namespace, run: Run, data: Data | Split | Stream, out: Path) -> int:
+    """The table of disentanglement, printed and written beside the run."""
+    chosen = {"None": None, "none": None, None: "boosting"}.get(options.importance, options.importance)
+    found = disentanglement_scores(run, data, importance=chosen, seed=options.seed)
+    try:
+        write_json(out, {"split": options.split, "weights": run.weights, "seed": options.seed, **found.to_json()})
+    finally:  # what cannot be written is at least said
+        say(found)
     return 0
 
 

@@ -42,7 +42,7 @@ def base_of(fn: Any) -> Any:
     return fn
 
 
-def cross_scores(traced: PairTrace, name: str, rows: slice = slice(None)) -> Tensor:
+def cross_scores(traced: PairTrace, name: str, rows: slice | Tensor = slice(None)) -> Tensor:
     """log q(z_kb | x_b') of a guide's site in each of its dimensions, (K, B, B', d), in nats.
 
     The diagonal b' = b is the site's own score. Its gradient reaches draws and parameters. A guide that conditions the site on
@@ -102,7 +102,9 @@ def mixture_weights(batch_size: int, data_size: int, weighting: str, like: Tenso
     return torch.where(own, like.new_full((), -math.log(data_size)), like.new_full((), others))
 
 
-def aggregate_scores(traced: PairTrace, log_weights: Tensor, sites: Sequence[str] | None = None) -> Split:
+def aggregate_scores(
+    traced: PairTrace, log_weights: Tensor, sites: Sequence[str] | None = None, rows: Tensor | None = None
+) -> Split:
     """log sum_b' w[b, b'] q(z_kb | x_b'), (K, B), and the same of each dimension, (K, B, d), in nats.
 
     Computed a few rows at a time and again in the backward pass, so that the K B^2 d scores are never all held.
@@ -111,26 +113,30 @@ def aggregate_scores(traced: PairTrace, log_weights: Tensor, sites: Sequence[str
         traced: of K particles.
         log_weights: of the mixture, (B, B').
         sites: latent sites, all by default.
+        rows: numbers of those data b whose draws are scored, all by default.
     """
     names = list(traced.guide_sites if sites is None else sites)
-    parts = [_chunk(traced, log_weights, names, rows) for rows in _row_slices(traced, names)]
+    chunks = _row_slices(traced, names)
+    if rows is not None:
+        chunks = rows.split(max(1, chunks[0].stop - chunks[0].start))
+    parts = [_chunk(traced, log_weights, names, some) for some in chunks]
     return Split(*(torch.cat(part, 1) for part in zip(*parts, strict=True)))
 
 
-def _row_slices(traced: PairTrace, names: Sequence[str]) -> list[slice]:
+def _row_slices(traced: PairTrace, names: Sequence[str]) -> list[Any]:
     num_particles, batch_size = traced.shape
     width = sum(traced.latents[name][0, 0].numel() for name in names)
     size = max(1, CHUNK // max(1, num_particles * batch_size * width))
     return [slice(start, min(start + size, batch_size)) for start in range(0, batch_size, size)]
 
 
-def _chunk(traced: PairTrace, log_weights: Tensor, names: Sequence[str], rows: slice) -> tuple[Tensor, Tensor]:
+def _chunk(traced: PairTrace, log_weights: Tensor, names: Sequence[str], rows: slice | Tensor) -> tuple[Tensor, Tensor]:
     def scores() -> tuple[Tensor, Tensor]:
         every = torch.cat([cross_scores(traced, name, rows) for name in names], -1)
         weights = log_weights[rows]
         return (every.sum(-1) + weights).logsumexp(-1), (every + weights.unsqueeze(-1)).logsumexp(-2)
 
-    if rows == slice(0, traced.shape[1]) or not torch.is_grad_enabled():
+    if (isinstance(rows, slice) and rows == slice(0, traced.shape[1])) or not torch.is_grad_enabled():
         return scores()
     found: tuple[Tensor, Tensor] = checkpoint(scores, use_reentrant=False, preserve_rng_state=False)
     return found

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pyrovae.data.conditions import holes, low_resolution, quadrants
 from pyrovae.data.corruption import corrupt
 from pyrovae.data.dataset import Data
+from pyrovae.data.factors import Factors
 from pyrovae.data.frames import as_frame
 from pyrovae.data.labelled import LabelledSplit
 from pyrovae.data.loading import as_data, as_split, load, names
 from pyrovae.data.missing_values import missing
 from pyrovae.data.named import DATASETS
+from pyrovae.data.rooms import Rooms
 from pyrovae.data.spec import DataSpec, KeySpec
 from pyrovae.data.split import Split
+from pyrovae.data.sprites import Sprites
 from pyrovae.data.stream import Stream
 from pyrovae.data.tables import library_size, log1p, standardize
 from pyrovae.data.transforms import TRANSFORMS, few_labels, transform
@@ -21,9 +24,12 @@ __all__ = [
     "TRANSFORMS",
     "Data",
     "DataSpec",
+    "Factors",
     "KeySpec",
     "LabelledSplit",
+    "Rooms",
     "Split",
+    "Sprites",
     "Stream",
     "as_data",
     "as_frame",

@@ -220,8 +220,9 @@ def _binarized(spec: DataSpec, how: Reading) -> tuple[DataSpec, Grey]:
 
 
 def _mean(split: Split) -> Tensor:
-    """The mean of what is seen of x over evenly spaced rows, fewer where each row runs a user's code."""
-    most = _MEAN_ROWS if isinstance(split.store, Arrays) else _MEAN_ROWS // 10
+    """The mean of what is seen of x over evenly spaced rows, fewer where each row runs code of its own."""
+    held = isinstance(split.store, Arrays) and getattr(split.store.columns[split.spec.main], "looked_at", None) is None
+    most = _MEAN_ROWS if held else _MEAN_ROWS // 10
     batch = split[torch.linspace(0, len(split) - 1, min(len(split), most)).long()]
     x = batch[split.spec.main].to(torch.float32)
     if not split.spec.roles.get("missing"):

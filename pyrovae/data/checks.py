@@ -192,7 +192,10 @@ def scan(store: Store, where: str, classes: Iterable[str] = ("y",), keys: Iterab
             found[key] = scan_column(columns[key], where, key, key in classes)
         else:
             found[key] = Scan(where, key, labels=set() if key in classes else None)
-            taken.append(key)
+            if (some := getattr(columns.get(key), "looked_at", None)) is not None and some < len(store):
+                found[key].add(store.take(torch.linspace(0, len(store) - 1, some).long(), [key])[key])
+            else:
+                taken.append(key)
     if taken:
         first = store.take(torch.arange(1), taken)
         step = max(1, _CHUNK_VALUES // max(1, sum(value.numel() for value in first.values())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas
@@ -38,10 +38,12 @@ class Lazy:
     Attributes:
         rows: numbers of the rows that are meant; None for all.
         read: what is made of raw values in each batch.
+        looked_at: how many rows tell what all of them are; None for all.
     """
 
     rows: np.ndarray | None = None
     read: Callable[[Tensor], Tensor] | None = None
+    looked_at: ClassVar[int | None] = None
 
     def __len__(self) -> int:
         return self._all() if self.rows is None else len(self.rows)

@@ -39,7 +39,8 @@ def names() -> tuple[str, ...]:
     """The names that :func:`load` knows.
 
     >>> names()
-    ('binary-mnist', 'digits', 'frey-faces', 'jsb', 'mnist', 'mnist-60k')
+    ('binary-mnist', 'digits', 'dsprites', 'dsprites-packed', 'frey-faces', 'jsb', 'mnist', 'mnist-60k', 'rooms', 's32', 'xys',
+     'xys-uneven')
     """
     return tuple(sorted(NAMED))
 
@@ -124,7 +125,7 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
                 f"{name} came with binarization {binarization!r}; expected {' or '.join(map(repr, named.allowed))}, as its "
                 "authors drew it: load 'mnist' to choose."
             )
-        kinds = {} if named.levels is None else {"x": f"levels:{named.levels}"}
+        kinds = dict(named.kinds) | ({} if named.levels is None else {"x": f"levels:{named.levels}"})
         how = replace(how, binarization=binarization, kinds=kinds, sizes=named.sizes, known=True)
         source = {"name": name, "root": root, "binarization": binarization, "seed": how.seed}
         return assemble(name, named.read(root), name, how, source)

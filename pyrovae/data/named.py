@@ -1,4 +1,4 @@
-"""The named data sets: digits, MNIST, binary MNIST, Frey faces, chorales."""
+"""The named data sets: digits, MNIST, binary MNIST, Frey faces, chorales, sprites and rooms of known factors."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import gzip
 import hashlib
 import math
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pyrovae.data.factors import Factors
 from pyrovae.data.files import read_npz
 from pyrovae.data.polyphonic import read_jsb
 from pyrovae.data.remote import find
+from pyrovae.data.rooms import Rooms
+from pyrovae.data.sprites import SPRITES
 from pyrovae.errors import DataError
 from pyrovae.registry import Registry
 
 __all__ = ["DATASETS", "NAMED", "Named"]
 
 Root = str | Path | None
-Parts = dict[str, dict[str, np.ndarray]]
+Parts = dict[str, dict[str, Any]]
 
 MNIST_ROWS = {"train": 60_000, "t10k": 10_000}
 MNIST_VALID_ROWS = 10_000
@@ -37,7 +41,7 @@ class Named:
     """A named set: ``read(root)`` gives its raw parts, one part "" where no split is published.
 
     ``sizes`` are the rows of valid and test for such a set; ``binarization`` is the default, the first of
-    ``allowed``.
+    ``allowed``; ``kinds`` are those of keys beside x.
     """
 
     about: str
@@ -45,11 +49,21 @@ class Named:
     levels: int | None
     allowed: tuple[str, ...]
     sizes: tuple[int, int] | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def binarization(self) -> str:
         """The default binarization."""
         return self.allowed[0]
+
+
+def drawn(about: str, source: Factors, levels: int | None = None, packed: bool = False, held: int | None = None) -> Named:
+    """A set that is drawn by rule from factors, which are keys beside x; ``held`` rows each are valid and test."""
+
+    def read(root: Root = None) -> Parts:
+        return {"": source.columns(packed)}
+
+    return Named(about, read, levels, ("none",), None if held is None else (held, held), source.kinds())
 
 
 def read_digits(root: Root = None) -> Parts:
@@ -215,6 +229,23 @@ NAMED: Registry[Named] = Registry(
             read_jsb,
             None,
             ("none",),
+        ),
+        "dsprites": drawn(
+            "737,280 white sprites, 64x64 binary, of 5 factors, each drawn when a batch is made of it",
+            SPRITES["dsprites"],
+            held=10_000,
+        ),
+        "dsprites-packed": drawn(
+            "dsprites, all drawn at once (a minute) and kept in memory (377 MB)", SPRITES["dsprites"], packed=True, held=10_000
+        ),
+        "s32": drawn("92,160 white sprites, 32x32 binary, of 5 factors", SPRITES["s32"], packed=True),
+        "xys": drawn("1,536 white ellipses, 32x32 binary, of 3 factors: scale, posX, posY", SPRITES["xys"], packed=True),
+        "xys-uneven": drawn("xys, moving over 16 columns and 6 rows", SPRITES["xys-uneven"], packed=True),
+        "rooms": drawn(
+            "480,000 coloured rooms, 3x64x64, of the 6 factors of Shapes3D, each drawn when a batch is made of it",
+            Rooms(),
+            levels=256,
+            held=10_000,
         ),
     },
 )

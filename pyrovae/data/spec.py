@@ -34,7 +34,7 @@ class KeySpec:
         tokens    0..size-1, sequences of them
         table     columns of several kinds side by side, categories as their numbers
 
-    A column of a table may also be ``positive`` (a number above 0) or ``ordinal`` (a category whose order counts).
+    A column of a table may also be ``positive`` (a number above 0) or, as a factor may, ``ordinal`` (ordered classes).
 
     Attributes:
         shape: of one datum, without the batch.

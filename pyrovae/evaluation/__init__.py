@@ -2,6 +2,7 @@
 
 from pyrovae.evaluation.aggregate import AggregatePosterior, aggregate_posterior
 from pyrovae.evaluation.classification import Classification, classify
+from pyrovae.evaluation.disentanglement import Disentanglement, disentanglement_scores
 from pyrovae.evaluation.features import classify_features
 from pyrovae.evaluation.latents import active_units, kl_per_dim, posterior_moments
 from pyrovae.evaluation.reconstruction import ReconstructionError, reconstruction_error
@@ -11,12 +12,14 @@ from pyrovae.evaluation.tables import impute_table, log_evidence_table, reconstr
 __all__ = [
     "AggregatePosterior",
     "Classification",
+    "Disentanglement",
     "Evaluation",
     "ReconstructionError",
     "active_units",
     "aggregate_posterior",
     "classify",
     "classify_features",
+    "disentanglement_scores",
     "evaluate",
     "impute_table",
     "kl_per_dim",

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from pyrovae.calls import public
@@ -13,6 +14,7 @@ from pyrovae.core.aggregate import aggregate_scores, cross_scores, decompose, re
 from pyrovae.core.doors import as_batch
 from pyrovae.core.inference import inference
 from pyrovae.core.pair import PairLike, as_pair
+from pyrovae.core.program import batch_size
 from pyrovae.core.trace import PairTrace, trace_pair
 from pyrovae.errors import ContractError, OptionError
 
@@ -52,18 +54,21 @@ class AggregatePosterior:
 
 
 @public()
-def aggregate_posterior(pair: PairLike, data: Any, num_samples: int = 1, seed: int = 0) -> AggregatePosterior:
+def aggregate_posterior(
+    pair: PairLike, data: Any, num_samples: int = 1, num_rows: int | None = None, seed: int = 0
+) -> AggregatePosterior:
     """Split the KL of a data set into mutual information, total correlation and dimension-wise KL, in nats per datum.
 
         KL = I(x; z) + TC(z) + sum_j KL(q(z_j) || p(z_j)),   q(z) = (1/N) sum_n q(z | x_n)
 
     The mixture is over all N data, so that nothing is biased by a batch; only the draws of z are random. The cost is N^2 d
-    scores for each draw.
+    scores for each draw, or M N d with the draws of M data alone.
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide); its latents continuous, each independent of the others given x.
         data: in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part.
         num_samples: draws of z a datum.
+        num_rows: M, how many data are drawn for, at random, under the mixture over all N; all by default.
         seed: of the draws.
 
     Raises:
@@ -83,17 +88,18 @@ def aggregate_posterior(pair: PairLike, data: Any, num_samples: int = 1, seed: i
     pair = as_pair(pair)
     with inference(pair, seed=seed):
         batch = as_batch(pair, data)
-        sums: dict[str, Tensor] = {}
+        num_data, sums = batch_size(batch), dict[str, Tensor]()
+        rows = None if num_rows is None or num_rows >= num_data else torch.randperm(num_data)[:num_rows]
         for _ in range(num_samples):
             traced = trace_pair(pair.model, pair.guide, batch, enumerate_sites=False)
-            for name, value in parts_of(traced).items():
+            for name, value in parts_of(traced, rows).items():
                 sums[name] = sums.get(name, 0) + value.double() / num_samples
     figures = {name: Figure(float(v.mean()), _standard_error(v)) for name, v in sums.items()}
-    return AggregatePosterior(**figures, num_data=len(next(iter(sums.values()))))
+    return AggregatePosterior(**figures, num_data=num_data)
 
 
-def parts_of(traced: PairTrace) -> dict[str, Tensor]:
-    """The three terms and their sum, (N,), of one draw a datum, under the mixture over all of them."""
+def parts_of(traced: PairTrace, rows: Tensor | None = None) -> dict[str, Tensor]:
+    """The three terms and their sum, (N,) or those of some rows, of one draw a datum, under the mixture over all of them."""
     if not traced.latents:
         raise ContractError("the guide has no latent site, so there is no aggregate posterior.")
     for name in traced.guide_sites:
@@ -103,7 +109,10 @@ def parts_of(traced: PairTrace) -> dict[str, Tensor]:
     log_p = traced.total({name: traced.log_p[name] for name in traced.guide_sites})
     num_data = traced.shape[1]
     weights = log_q.new_full((1, 1), -math.log(num_data)).expand(num_data, num_data)
-    terms = decompose(aggregate_scores(traced, weights), log_q, log_p)
+    split = aggregate_scores(traced, weights, rows=rows)
+    if rows is not None:
+        log_q, log_p = log_q[:, rows], log_p[:, rows]
+    terms = decompose(split, log_q, log_p)
     return {name: value.mean(0) for name, value in {**terms, "kl": log_q - log_p}.items()}
 
 

@@ -21,8 +21,11 @@ def test_spec_round_trips_through_json():
     assert DataSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
+DRAWN = {"dsprites", "dsprites-packed", "s32", "xys", "xys-uneven", "rooms"}
+
+
 def test_names_and_descriptions():
-    assert set(names()) == set(DATASETS) == {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "jsb"}
+    assert set(names()) == set(DATASETS) == {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "jsb", *DRAWN}
     assert "binarization: dynamic" in DATASETS["mnist"]
 
 
