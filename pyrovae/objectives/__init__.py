@@ -14,6 +14,8 @@ import pyro.infer
 from pyrovae.errors import OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
+from pyrovae.objectives.control import Control
+from pyrovae.objectives.covariance import DIP
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, STL, Enum, MeanField
 from pyrovae.objectives.energy import Energy
@@ -29,6 +31,7 @@ from pyrovae.registry import Registry
 __all__ = [
     "AAE",
     "CIWAE",
+    "DIP",
     "ELBO",
     "FIVO",
     "IWAE",
@@ -41,6 +44,7 @@ __all__ = [
     "VIMCO",
     "VQ",
     "Contraction",
+    "Control",
     "DReG",
     "Energy",
     "Enum",
@@ -85,6 +89,8 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "aae": AAE,
         "tc": TotalCorrelation,
         "factor": Factor,
+        "dip": DIP,
+        "control": Control,
         "vq": VQ,
     },
 )
