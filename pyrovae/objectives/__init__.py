@@ -14,7 +14,9 @@ import pyro.infer
 from pyrovae.errors import OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
+from pyrovae.objectives.control import Control
 from pyrovae.objectives.control_variates import ARM, REBAR, RELAX
+from pyrovae.objectives.covariance import DIP
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, Enum, MeanField
 from pyrovae.objectives.energy import Energy
@@ -33,6 +35,7 @@ __all__ = [
     "AAE",
     "ARM",
     "CIWAE",
+    "DIP",
     "ELBO",
     "FIVO",
     "IWAE",
@@ -47,6 +50,7 @@ __all__ = [
     "VIMCO",
     "VQ",
     "Contraction",
+    "Control",
     "DReG",
     "Energy",
     "Enum",
@@ -96,6 +100,8 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "aae": AAE,
         "tc": TotalCorrelation,
         "factor": Factor,
+        "dip": DIP,
+        "control": Control,
         "vq": VQ,
     },
 )

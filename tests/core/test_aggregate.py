@@ -131,6 +131,12 @@ def test_the_total_correlation_of_a_gaussian_aggregate_is_that_of_its_correlatio
     assert found.mutual_information.mean == pytest.approx(information, abs=0.06)
     assert found.dimension_kl.mean == pytest.approx(0.0, abs=0.03) and found.num_data == 4000
     assert "log N = 8.29" in repr(found)
+    some = pv.evaluation.aggregate_posterior((Prior(), Codes()), x, num_rows=500)
+    assert some.num_data == 4000
+    for name in ("mutual_information", "total_correlation", "dimension_kl", "kl"):
+        one, other = getattr(found, name), getattr(some, name)
+        assert other.mean == pytest.approx(one.mean, abs=4 * other.standard_error), name
+        assert 2 < other.standard_error / one.standard_error < 4, name  # by the root of 8
 
 
 def test_what_has_no_score_under_other_data_is_refused_by_name():

@@ -12,7 +12,7 @@ from pyrovae.evaluation.disentanglement.arrays import Known, Score, bootstrap, d
 
 __all__ = ["IMPORTANCES", "completeness", "dci", "disentanglement_of"]
 
-PARTS = 5  # of the training rows, to each of which DCI is fitted anew for its errors
+PARTS, PART_ROWS = 5, 500  # parts of the training rows, and at most so many rows of each, that DCI is fitted to for its errors
 CEILING_ROWS = 1_000  # at most, to which DCI of the perfect code is fitted
 LASSO = 0.02  # penalty on standardized codes
 
@@ -112,7 +112,8 @@ def dci(
     P of ``boosting`` (gradient boosting with its defaults) and ``forest`` (100 trees, whose importances spread: a perfect
     code has D about 0.4) are importances of the codes, of ``lasso`` the sizes of coefficients, for factors with an order, with
     I the held-out R^2. The source decides the figure: compare none across sources. Two thirds of the rows are fitted to.
-    Errors of D and C are those of fits to fifths of them, by sqrt(5); the ceiling is that of a fit to at most 1,000 rows.
+    Errors of D and C are those of fits to five parts, each of at most 500 rows, by the root of its share of the rows; the
+    ceiling is that of a fit to at most 1,000 rows.
 
     Args:
         codes: (N, d), d at least 2.
@@ -145,14 +146,15 @@ def dci(
     train, test = halves(data, seed)
     matrix, right = _fit(train, test, importance)
     order = generator(seed).permutation(len(train.codes))
-    parts = [train.rows(rows) for rows in np.array_split(order, min(PARTS, max(1, len(order) // 10)))]
+    parts = [train.rows(rows[:PART_ROWS]) for rows in np.array_split(order, min(PARTS, max(1, len(order) // 10)))]
+    scale = np.sqrt(len(parts[0].codes) / len(order))
     again = [importances(part, importance)[0] for part in parts] if len(parts) > 1 else [matrix]
     some = generator(seed).permutation(len(data.codes))[:CEILING_ROWS]
     perfect_train, perfect_test = halves(data.rows(some).of(standardize(data.values)[some]), seed)
     ideal, ideal_right = _fit(perfect_train, perfect_test, importance)
     found = {}
     for name, of in (("disentanglement", disentanglement_of), ("completeness", completeness)):
-        error = float(np.std([of(each) for each in again], ddof=min(1, len(again) - 1)) / np.sqrt(len(again)))
+        error = float(np.std([of(each) for each in again], ddof=min(1, len(again) - 1)) * scale)
         found[name] = Score(f"DCI {name}", of(matrix), error, of(ideal), definition)
     error = bootstrap(lambda rows: float(np.mean([each(rows) for each in right])), len(test.codes), seed)
     every, ideal_rows = np.arange(len(test.codes)), np.arange(len(perfect_test.codes))
