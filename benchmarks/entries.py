@@ -10,6 +10,7 @@ from benchmarks.studies import (
     evidence,
     exact,
     gradient_snr,
+    gradients,
     kills,
     leaks,
     m2_evidence,
@@ -23,6 +24,7 @@ from benchmarks.tables import (
     autoencoders,
     columns,
     counts,
+    discrete,
     flows,
     iwae,
     iwae_swap,
@@ -36,11 +38,25 @@ from benchmarks.worked import examples
 
 __all__ = ["ENTRIES"]
 
-TABLES = (iwae, iwae_swap, rainforth, vampprior, flows, autoencoders, semisupervised, quadrants, counts, columns, vrnn)
+TABLES = (
+    iwae,
+    iwae_swap,
+    rainforth,
+    vampprior,
+    flows,
+    autoencoders,
+    semisupervised,
+    quadrants,
+    counts,
+    columns,
+    vrnn,
+    discrete,
+)
 STUDIES = (
     objectives,
     precision,
     gradient_snr,
+    gradients,
     sigmoid_belief_network,
     class_gradients,
     evidence,

@@ -1,0 +1,126 @@
+"""Discrete latents on binary MNIST: every gradient estimator on one network, by the log p(x) of the discrete model.
+
+The linear network of the papers, 784-200-784: 200 bits, logistic regressions both ways. Published, for the fixed binarization and
+far longer training: Concrete 107.3 (Maddison et al. 2017, Table 1), ARM 107.2, REBAR 107.7, RELAX up to 113.6, NVIL 113.1 (Yin and
+Zhou 2019, Table 2). Here every cell has the same seconds of the processor, and log p(x) is by importance sampling of the hard
+pair, whatever trained it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Sequence
+
+import torch
+
+import pyrovae as pv
+from benchmarks.lab import markdown
+from benchmarks.lab.entry import SEEDS, Entry, Job, Option, Spend
+from benchmarks.lab.records import Row, finished
+from benchmarks.studies.defaults import Deadline
+
+__all__ = ["ENTRY"]
+
+LINEAR = ("sbn", {"num_layers": 1, "latent_dim": 200, "hidden": []})
+NONLINEAR = ("sbn", {"num_layers": 1, "latent_dim": 200, "hidden": [200, 200]})
+CATEGORICAL = ("categorical-vae", {"num_variables": 20, "num_classes": 10, "hidden": []})
+NETWORKS = {"linear": LINEAR, "nonlinear": NONLINEAR, "20 of 10, linear": CATEGORICAL}
+OBJECTIVES = {
+    "score": "nvil:baseline=none",
+    "nvil": "nvil",
+    "vimco, K = 5": "vimco:num_particles=5",
+    "rws, K = 5": "rws:num_particles=5",
+    "rebar": "rebar",
+    "relax": "relax",
+    "arm": "arm",
+    "concrete": "elbo:estimator=concrete,temperature=0.67",
+    "concrete, K = 5": "iwae:estimator=concrete,temperature=0.67,num_particles=5",
+    "straight-through": "elbo:estimator=straight-through",
+    "gumbel-straight-through": "elbo:estimator=gumbel-straight-through,temperature=0.67",
+    "gumbel-kl": "gumbel-kl:temperature=0.67",
+}
+PUBLISHED = {
+    ("linear", "concrete"): 107.3,
+    ("linear", "concrete, K = 5"): 104.9,
+    ("linear", "arm"): 107.2,
+    ("linear", "rebar"): 107.7,
+    ("linear", "relax"): 113.6,
+    ("linear", "nvil"): 113.1,
+    ("nonlinear", "concrete"): 99.6,
+    ("nonlinear", "arm"): 98.4,
+    ("nonlinear", "rebar"): 101.4,
+    ("nonlinear", "relax"): 119.2,
+    ("nonlinear", "nvil"): 102.2,
+}
+
+
+def cell(network: str, name: str, seed: int, options: argparse.Namespace) -> Row:
+    """Train, and evaluate the discrete pair."""
+    data = pv.data.load(options.data, binarization="fixed")
+    torch.manual_seed(seed)
+    recipe, sizes = NETWORKS[network]
+    if options.bits:
+        sizes = {**sizes, **({"latent_dim": options.bits} if recipe == "sbn" else {"num_variables": options.bits})}
+    pair = pv.pairs.get(recipe).build(data.spec, **sizes)
+    settings = {"batch_size": 100, "lr": options.lr, "seed": seed, "progress": False, "compile": not options.eager}
+    deadline = Deadline(options.seconds)
+    run = finished(pv.fit(pair, data, OBJECTIVES[name], epochs=options.epochs, callbacks=[deadline], **settings))
+    found = pv.log_evidence(run, data.test, num_samples=options.samples, seed=0)
+    return {
+        "epochs": len(run.records),
+        "log_p": found.mean,
+        "log_p_stderr": found.mean_stderr,
+        "elbo": found.elbo.mean().item(),
+    }
+
+
+def run(job: Job) -> None:
+    """Each network, objective and seed."""
+    options = job.options
+    shared = {name: getattr(options, name) for name in ("data", "seconds", "epochs", "lr", "samples", "bits")}
+    for network in options.networks:
+        for name in options.objectives:
+            for seed in options.seeds:
+                if name == "arm" and NETWORKS[network][0] != "sbn":
+                    continue  # which is for bits
+                key = {"network": network, "objective": name, "seed": seed, **shared}
+                job.records.cell(key, functools.partial(cell, network, name, seed, options))
+
+
+def tables(rows: Sequence[Row]) -> dict[str, str]:
+    """A cell a line."""
+    lines = []
+    for row in sorted(rows, key=lambda row: (list(NETWORKS).index(row["network"]), -row["log_p"])):
+        published = PUBLISHED.get((row["network"], row["objective"]), "") if row["data"] == "mnist" else ""
+        figures = [f"{-row['log_p']:.2f}", f"{row['log_p_stderr']:.2f}", f"{-row['elbo']:.2f}"]
+        lines.append([row["network"], row["objective"], f"{row['seconds']:g}", row["epochs"], *figures, published])
+    heads = ["network", "trained by", "CPU s", "epochs", "-log p(x)", "+-", "-ELBO", "published (fixed, to the end)"]
+    return {"discrete": markdown.table(heads, lines)}
+
+
+SMOKE = {"data": "digits", "seconds": 0.0, "epochs": 1, "samples": 3, "bits": 3, "eager": True, "networks": ["linear"]}
+
+ENTRY = Entry(
+    name="discrete",
+    shows="Gradient estimators of discrete latents on one network, by the log p(x) of the discrete model.",
+    budgets={
+        "smoke": Spend("5 seconds", {**SMOKE, "objectives": ["nvil", "relax", "arm", "concrete"]}),
+        "cpu": Spend("12 cells of 3 minutes of one core", {"networks": ["linear"]}),
+        "paper": Spend("36 cells of an hour of a GPU", {"seconds": 3600.0, "lr": 3e-4, "samples": 1000}),
+    },
+    run=run,
+    tables=tables,
+    options={
+        "seeds": SEEDS,
+        "networks": Option("which", list(NETWORKS), str, tuple(NETWORKS)),
+        "objectives": Option("which", list(OBJECTIVES), str, tuple(OBJECTIVES)),
+        "data": Option("a named data set of binary images", "mnist"),
+        "seconds": Option("of the processor for training, after which the epoch at hand is the last", 120.0),
+        "epochs": Option("at most", 10_000),
+        "lr": Option("learning rate of Adam", 1e-3),
+        "samples": Option("of importance sampling", 100),
+        "bits": Option("latent variables in place of the network's own; 0 for these", 0),
+        "eager": Option("compile nothing", False),
+    },
+)
