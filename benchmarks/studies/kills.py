@@ -47,6 +47,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str], Any]] = {
     "total correlation": ("beta-tcvae", SMALL, [], None),
     "relaxed": ("categorical-vae", {"num_variables": 3, "num_classes": 3, "hidden": [16]}, [], None),
     "codewords": ("vq-vae", {"num_places": 2, "num_codes": 8, "code_dim": 2, "hidden": [16]}, [], None),
+    "chains": ("rbm-vae", {"num_bits": 6, "num_chains": 20, "num_sweeps": 2}, [], None),
     "adversarial": ("aae", SMALL, [], None),
     "steps": ("vrnn", {"latent_dim": 2, "recurrent_dim": 8, "hidden": [8]}, [], "elbo:num_particles=3"),
     "filters": ("vrnn", {"latent_dim": 2, "recurrent_dim": 8, "hidden": [8]}, [], "fivo:num_particles=3"),

@@ -1,9 +1,9 @@
 """Discrete latents on binary MNIST: every gradient estimator on one network, by the log p(x) of the discrete model.
 
-The linear network of the papers, 784-200-784: 200 bits, logistic regressions both ways. Published, for the fixed binarization and
-far longer training: Concrete 107.3 (Maddison et al. 2017, Table 1), ARM 107.2, REBAR 107.7, RELAX up to 113.6, NVIL 113.1 (Yin and
-Zhou 2019, Table 2). Here every cell has the same seconds of the processor, and log p(x) is by importance sampling of the hard
-pair, whatever trained it.
+The linear network of the papers, 784-200-784: 200 bits, logistic regressions both ways. Published, for Larochelle's fixed
+binarization and far longer training: Concrete 107.3 (Maddison et al. 2017, Table 1), ARM 107.2, REBAR 107.7, RELAX up to
+113.6, NVIL 113.1 (Yin and Zhou 2019, Table 2). Here x is binarized once by draws, every cell has the same seconds of the
+processor, and log p(x) is by importance sampling of the hard pair, whatever trained it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ __all__ = ["ENTRY"]
 LINEAR = ("sbn", {"num_layers": 1, "latent_dim": 200, "hidden": []})
 NONLINEAR = ("sbn", {"num_layers": 1, "latent_dim": 200, "hidden": [200, 200]})
 CATEGORICAL = ("categorical-vae", {"num_variables": 20, "num_classes": 10, "hidden": []})
-NETWORKS = {"linear": LINEAR, "nonlinear": NONLINEAR, "20 of 10, linear": CATEGORICAL}
+MACHINE = ("rbm-vae", {"num_bits": 200, "hidden": []})
+NETWORKS = {"linear": LINEAR, "linear, RBM prior": MACHINE, "nonlinear": NONLINEAR, "20 of 10, linear": CATEGORICAL}
+SIZES = {"sbn": "latent_dim", "rbm-vae": "num_bits", "categorical-vae": "num_variables"}
 OBJECTIVES = {
     "score": "nvil:baseline=none",
     "nvil": "nvil",
@@ -61,7 +63,7 @@ def cell(network: str, name: str, seed: int, options: argparse.Namespace) -> Row
     torch.manual_seed(seed)
     recipe, sizes = NETWORKS[network]
     if options.bits:
-        sizes = {**sizes, **({"latent_dim": options.bits} if recipe == "sbn" else {"num_variables": options.bits})}
+        sizes = {**sizes, SIZES[recipe]: options.bits}
     pair = pv.pairs.get(recipe).build(data.spec, **sizes)
     settings = {"batch_size": 100, "lr": options.lr, "seed": seed, "progress": False, "compile": not options.eager}
     deadline = Deadline(options.seconds)

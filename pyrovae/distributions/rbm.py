@@ -264,7 +264,8 @@ class RBM(TorchDistribution):
 @register_kl(Independent, RBM)
 def _kl_independent_rbm(q: Any, p: RBM) -> Tensor:
     """KL(q || p) of independent bits q: -H(q) - a'q_u - b'q_v - q_u'W q_v + log Z, in nats."""
-    if not isinstance(q.base_dist, Bernoulli) or q.reinterpreted_batch_ndims != 1:
+    bits = getattr(q.base_dist, "base", q.base_dist)  # those that are relaxed
+    if not isinstance(bits, Bernoulli) or q.reinterpreted_batch_ndims != 1:
         raise NotImplementedError(f"KL of {type(q.base_dist).__name__} from an RBM")
-    cross: Tensor = p.log_prob(q.base_dist.mean)
-    return -q.entropy() - cross
+    cross: Tensor = p.log_prob(bits.mean)
+    return -bits.entropy().sum(-1) - cross
