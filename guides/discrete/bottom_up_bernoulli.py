@@ -21,21 +21,21 @@ class BottomUpBernoulli(nn.Module):
     Args:
         encoder: x, less the mean of the data, to (..., n).
         layers: g_2, ..., g_L, (..., n) to (..., n).
-        mean: of x over the training data, the shape of a datum; None leaves x as it is.
+        mean: of x over the training data, the shape of a datum.
 
     References: Mnih and Gregor, Neural Variational Inference and Learning in Belief Networks, 2014, Sections 2.3 and 4.
     """
 
-    mean: Tensor | None
+    mean: Tensor
 
-    def __init__(self, encoder: nn.Module, layers: Sequence[nn.Module], mean: Tensor | None = None) -> None:
+    def __init__(self, encoder: nn.Module, layers: Sequence[nn.Module], mean: Tensor) -> None:
         super().__init__()
         self.encoder, self.layers = encoder, nn.ModuleList(layers)
-        self.register_buffer("mean", None if mean is None else mean.clone())
+        self.register_buffer("mean", mean.clone())
 
     def forward(self, x: Tensor) -> None:
         """Run the guide, q, on a batch of B data."""
-        logits = self.encoder(x if self.mean is None else x - self.mean)
+        logits = self.encoder(x - self.mean)
         with pyro.plate("data", x.shape[0], dim=-1):
             z = pyro.sample("z1", dist.Bernoulli(logits=logits).to_event(1))
             for number, layer in enumerate(self.layers, 2):

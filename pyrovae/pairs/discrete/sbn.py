@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
@@ -43,4 +45,5 @@ def sbn(spec: DataSpec, *, latent_dim: int = 200, num_layers: int = 2, dense: De
         return [MLP(latent_dim, dense.hidden, latent_dim, dense.activation) for _ in range(num_layers - 1)]
 
     model = models.SBN(layers(), *dense.decoder(latent_dim), latent_dim)
-    return model, guides.BottomUpBernoulli(dense.encoder(latent_dim), layers(), spec.mean)
+    mean = torch.zeros(spec.shape) if spec.mean is None else spec.mean
+    return model, guides.BottomUpBernoulli(dense.encoder(latent_dim), layers(), mean)
