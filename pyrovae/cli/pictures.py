@@ -130,6 +130,6 @@ def report_run(args: list[str]) -> int:
     options = parse(run_parser("report", report_run.__doc__ or ""), args)
     require_writable(Path(options.run) / "report.html")
     run = load_run(options)
-    figures = Path(options.run) / "evaluation.json"
-    say(write_report(run, evaluation=read_json(figures) if figures.exists() else None))
+    files = {name: Path(options.run) / f"{name}.json" for name in ("evaluation", "disentanglement")}
+    say(write_report(run, **{name: read_json(file) for name, file in files.items() if file.exists()}))
     return 0

@@ -227,7 +227,8 @@ class Objective(pyro.infer.ELBO):
             raise ContractError(f"{self!r} is made of several updates, and SVI makes one: train with pyrovae.fit.")
         given = Given(model, guide, [kwargs])
         if self.lacks_networks:
-            with torch.no_grad():
+            devices = sorted({value.device.index or 0 for value in kwargs.values() if value.device.type == "cuda"})
+            with torch.no_grad(), torch.random.fork_rng(devices=devices):  # the loss draws what it would without
                 self.build(self.trace(given))
         if self.networks is not None:  # so that SVI finds the objective's own parameters
             pyro.module(f"objective.{type(self).__name__}", self.networks)

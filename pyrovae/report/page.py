@@ -51,7 +51,9 @@ CAPTIONS = {
 
 
 @public()
-def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluation: Any = None) -> Path:
+def write_report(
+    run: Any, path: str | os.PathLike[str] | None = None, evaluation: Any = None, disentanglement: Any = None
+) -> Path:
     """One self-contained HTML page: evaluation, pictures (inline PNGs) and settings, without scripts or links.
 
     The pictures are also written beside it, as by :func:`pictures`.
@@ -60,6 +62,7 @@ def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluatio
         run: a Run, or a run's folder.
         path: of the file; by default ``report.html`` in the run's folder.
         evaluation: an object with ``to_json()``, or a dict, of figures to show.
+        disentanglement: what ``disentanglement_scores`` returns, or its JSON, to show as a table.
 
     Returns:
         The path.
@@ -74,9 +77,11 @@ def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluatio
     path = Path(path) if path is not None else Path(run.path) / "report.html"
     if not path.parent.is_dir():
         raise RunError(f"folder {path.parent} does not exist; make it before writing {path.name} there.")
-    if evaluation is not None and not (isinstance(evaluation, Mapping) or hasattr(evaluation, "to_json")):
-        raise OptionError(f"evaluation is {evaluation!r}; expected what pyrovae.evaluate returns, or its JSON.")
-    figures = {} if evaluation is None else evaluation if isinstance(evaluation, Mapping) else evaluation.to_json()
+    figures, metrics = _json("evaluation", evaluation, "evaluate"), {}
+    if disentanglement is not None:
+        metrics = _json("disentanglement", disentanglement, "disentanglement_scores").get("scores")
+        if not isinstance(metrics, Mapping):
+            raise OptionError("disentanglement has no scores; expected what disentanglement_scores returns, or its JSON.")
     shown = [
         {"name": name, "caption": _caption(name), "content": base64.b64encode(picture.read_bytes()).decode()}
         for name, picture in pictures(run, path.parent).items()
@@ -85,10 +90,18 @@ def write_report(run: Any, path: str | os.PathLike[str] | None = None, evaluatio
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("page.html.jinja").render(
-        title=_title(run), figures=_readable(figures), settings=_settings(run.config), pictures=shown
+        title=_title(run), figures=_readable(figures), metrics=metrics, settings=_settings(run.config), pictures=shown
     )
     write_whole(path, page.encode())
     return path
+
+
+def _json(name: str, told: Any, verb: str) -> Mapping[str, Any]:
+    """The JSON of what a verb returned, or of what was read again; empty where nothing is told."""
+    if told is not None and not (isinstance(told, Mapping) or hasattr(told, "to_json")):
+        raise OptionError(f"{name} is {told!r}; expected what pyrovae.{verb} returns, or its JSON.")
+    found: Mapping[str, Any] = {} if told is None else told if isinstance(told, Mapping) else told.to_json()
+    return found
 
 
 def _run(source: Any) -> Any:

@@ -91,7 +91,9 @@ def test_report_is_one_page_with_every_picture(tmp_path):
 
 
 def test_names_are_escaped_and_figures_readable(tmp_path):
-    page = write_report(make_run(), tmp_path / "page.html", EVALUATION).read_text()
+    row = {"value": None, "standard_error": 0.01, "ceiling": 1.0, "definition": "<i>"}
+    scores = {"scores": {"Gaussian TC": row}}
+    page = write_report(make_run(), tmp_path / "page.html", EVALUATION, scores).read_text()
     assert "<title>vae on toy &lt;b&gt;&amp;</title>" in page
     assert "<b>" not in page and "<i>" not in page
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
@@ -104,6 +106,7 @@ def test_names_are_escaped_and_figures_readable(tmp_path):
         "bound lower ",
         "options.latent_dim 2",
         "log p(x) nan nats",
+        "Gaussian TC infinite 0.0100 1.0000 &lt;i&gt;",
     ):
         assert expected in text
     assert "lower nats" not in text and "elbo stderr" not in text

@@ -13,7 +13,7 @@ __all__ = ["explicitness"]
 
 
 @public()
-def explicitness(codes: Any, factors: Any, *, definition: str = "ridgeway2018", seed: int = 0) -> Score:
+def explicitness(codes: Any, factors: Any, *, definition: str = "locatello2019", seed: int = 0) -> Score:
     """The mean area under the ROC curve of each value of each factor, against the rest, by logistic regression on all codes.
 
         E = (1/F) sum_k (1/|V_k|) sum_v AUC(log-odds of v_k = v)
@@ -24,19 +24,19 @@ def explicitness(codes: Any, factors: Any, *, definition: str = "ridgeway2018", 
     Args:
         codes: (N, d).
         factors: whole numbers, (N, F) or {name: (N,)}.
-        definition: ridgeway2018.
+        definition: locatello2019.
         seed: of the cut into rows to fit to (two thirds) and held out, and of the bootstrap of held-out rows.
 
     Raises:
         DataError: arrays that do not fit, or hold NaN.
 
-    References: Ridgeway and Mozer, Learning Deep Disentangled Embeddings, 2018, Section 2.
+    References: Ridgeway and Mozer, Learning Deep Disentangled Embeddings, 2018, Section 2; Locatello et al., 2019, B.4.
 
     >>> factors = np.repeat(np.stack(np.meshgrid(np.arange(2), np.arange(2)), -1).reshape(-1, 2), 9, 0)
     >>> explicitness(factors, factors).value
     1.0
     """
-    defined(definition, ("ridgeway2018",))
+    defined(definition, ("locatello2019",))
     data = known(codes, factors)
     scores, truths = _class_scores(data, seed)
 

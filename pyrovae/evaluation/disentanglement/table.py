@@ -86,6 +86,7 @@ class Disentanglement:
         lines = [
             f"{self.num_data} data of {len(self.factors)} factors: {', '.join(self.factors)}{out}; "
             f"{int(self.active.sum())} of {len(self.active)} codes active",
+            "codes are posterior means, but for MIG and the last line, which are of draws",
             f"{'metric':<34} {'value':>8} {'error':>8} {'ceiling':>8}  definition",
         ]
         for score in self.scores:

@@ -95,7 +95,7 @@ def test_what_has_no_factors_or_codes_is_refused(options, told):
     assert "\n" not in str(caught.value)
 
 
-def test_the_command_line_prints_and_writes_the_table(tmp_path, capsys):
+def test_the_command_line_prints_and_writes_the_table(tmp_path, capsys, monkeypatch):
     np.savez(tmp_path / "toy.npz", x=X.numpy(), left=FACTORS[:, 0], right=FACTORS[:, 1])
     train = ["train", "vae", "--data", str(tmp_path / "toy.npz"), "--steps", "2", "--out", str(tmp_path / "run")]
     assert cli.main([*train, "--latent_dim", "2", "--hidden", "[4]", "--progress", "false"]) == 0
@@ -105,6 +105,8 @@ def test_the_command_line_prints_and_writes_the_table(tmp_path, capsys):
     assert "MIG, binned" in out and "144 data of 2 factors: left, right" in out and "log p(x)" not in out
     told = json.loads((tmp_path / "run/disentanglement.json").read_text())
     assert told["split"] is None and told["scores"]["SAP"]["ceiling"] == pytest.approx(1)
+    monkeypatch.setattr("pyrovae.cli.pictures.write_report", lambda run, **shown: shown["disentanglement"]["scores"].keys())
+    assert cli.main(["report", str(tmp_path / "run")]) == 0 and "'SAP'" in capsys.readouterr().out
     assert cli.main(["evaluate", str(tmp_path / "run"), "--disentanglement", "--method", "ais"]) != 0
     assert "--method has no use with --disentanglement" in capsys.readouterr().err
     assert cli.main(["evaluate", str(tmp_path / "run"), "--importance", "lasso"]) != 0
