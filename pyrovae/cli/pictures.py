@@ -33,7 +33,7 @@ def draw_samples(args: list[str]) -> int:
     parser.add_argument("--num", type=int, default=64, help="how many")
     parser.add_argument("--out", type=str, default="samples.png", help="a picture (.png), or the arrays of all sites (.npz)")
     parser.add_argument(
-        "--by_class", type=bool, default=False, help="--num styles, each in every class, of a pair with a class y"
+        "--by_site", type=str | None, default=None, help="--num styles, each at every value of a discrete site, as in y"
     )
     parser.add_argument(
         "--given", type=dict[str, Any] | None, default=None, help='values of sites that are held, as in --given "{y: 3}"'
@@ -47,10 +47,10 @@ def draw_samples(args: list[str]) -> int:
     run = load_run(options, with_data=False)
     torch.manual_seed(check_seed(options.seed))
     like = _like(run)
-    if options.by_class and options.given:
-        raise OptionError("by_class draws every class; leave out one of --by_class and --given.")
-    if options.by_class:
-        drawn = {"x": class_samples(run, options.num, like=like).flatten(0, 1)}
+    if options.by_site and options.given:
+        raise OptionError("by_site draws every value of a site; leave out one of --by_site and --given.")
+    if options.by_site:
+        drawn = {"x": class_samples(run, options.num, like=like, site=options.by_site).flatten(0, 1)}
     else:
         drawn = sample(run, options.num, given=options.given, like=like, mean=options.mean)
     if options.out.endswith(".npz"):
@@ -59,7 +59,7 @@ def draw_samples(args: list[str]) -> int:
         write_whole(Path(options.out), content.getvalue())
     else:
         x = drawn["x"] if "x" in drawn else list(drawn.values())[-1]
-        columns = options.num if options.by_class else None
+        columns = options.num if options.by_site else None
         plots.save(plots.image_grid(x, columns, vmin=min(0.0, float(x.min())), vmax=max(1.0, float(x.max()))), options.out)
     say(f"{len(next(iter(drawn.values())))} samples in {options.out}")
     return 0

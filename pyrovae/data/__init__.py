@@ -7,12 +7,12 @@ from pyrovae.data.corruption import corrupt
 from pyrovae.data.dataset import Data
 from pyrovae.data.factors import Factors
 from pyrovae.data.frames import as_frame
-from pyrovae.data.groups import groups, pairs
+from pyrovae.data.grouping import groups, pairs
 from pyrovae.data.labelled import LabelledSplit
 from pyrovae.data.loading import as_data, as_split, load, names
 from pyrovae.data.missing_values import missing
 from pyrovae.data.named import DATASETS
-from pyrovae.data.neighbours import neighbours
+from pyrovae.data.neighbourhood import neighbours
 from pyrovae.data.points import shuffle, subsets, windows
 from pyrovae.data.rooms import Rooms
 from pyrovae.data.spec import DataSpec, KeySpec

@@ -39,11 +39,11 @@ def test_a_class_from_few_labels(folder, capsys):
     figures = json.loads((folder / "m2" / "evaluation.json").read_text())
     low, high = figures["accuracy_interval_95"]
     assert low < figures["accuracy"] < high and figures["log_joint"] < figures["log_evidence"]
-    run("sample", "m2", "--by_class", "true", "--num", "3", "--out", "classes.png")
+    run("sample", "m2", "--by_site", "y", "--num", "3", "--out", "classes.png")
     run("sample", "m2", "--given", "{y: 3}", "--num", "2", "--out", "threes.npz")
     with np.load(folder / "threes.npz") as arrays:
         assert arrays["y"].argmax(-1).tolist() == [3, 3] and arrays["x"].shape == (2, 8, 8)
-    assert "leave out one" in fails(capsys, "sample", "m2", "--given", "{y: 3}", "--by_class", "true")
+    assert "leave out one" in fails(capsys, "sample", "m2", "--given", "{y: 3}", "--by_site", "y")
     run("analogies", "m2", "--num", "3", "--out", "analogies.png")
     assert all(matplotlib.image.imread(folder / name).ndim == 3 for name in ("classes.png", "analogies.png"))
     run("report", "m2")

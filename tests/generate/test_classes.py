@@ -48,3 +48,24 @@ def test_it_needs_a_class():
     pair = pv.pairs.vae(SPEC, latent_dim=2)
     with pytest.raises(ContractError, match="no latent site 'y'"):
         pv.analogies(pair, torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize(
+    ("options", "values"), [({"num_variables": 2, "num_classes": 3}, 6), ({"num_variables": 3, "num_classes": 2}, 6)]
+)
+def test_each_variable_of_a_code_goes_through_its_values_and_the_others_stay(options, values):
+    torch.manual_seed(0)
+    pair = pv.pairs.categorical_vae(SPEC, hidden=[6], **options)
+    torch.manual_seed(1)
+    grid = pv.class_samples(pair, 4, site="z")
+    torch.manual_seed(1)
+    z = pv.sample(pair, 4)["z"]
+    assert grid.shape == (values, 4, 4)
+    classes = options["num_classes"]
+    for value in range(values):
+        n, c = divmod(value, classes)
+        at = z.clone()
+        at[:, n] = c if classes == 2 else torch.eye(3)[c]
+        torch.testing.assert_close(grid[value], pv.decode(pair, {"z": at}))
+    with pytest.raises(ContractError, match=r"site 'z' \(CodebookPrior\) has no classes to show"):
+        pv.class_samples(pv.pairs.vq_vae(SPEC, num_places=2), site="z")
