@@ -162,11 +162,11 @@ def test_importances_of_a_forest_spread():
 
 
 def test_explicitness_is_blind_to_rotation():
-    factors = np.tile(grid(3, 6), (12, 1))
+    factors = np.tile(grid(2, 4), (12, 1))
     codes = perfect(factors)
     one, other = metrics.explicitness(codes, factors), metrics.explicitness(rotated(codes, 0, 1), factors)
     assert 0.9 < one.value == one.ceiling and other.value == near(one.value, 1e-3)
-    assert metrics.explicitness(np.zeros((216, 2)), factors).value == 0.5
+    assert metrics.explicitness(np.zeros((96, 2)), factors).value == 0.5
 
 
 # ------------------------------------------------------------------------------------------------ useless codes
@@ -193,9 +193,9 @@ def supervised(codes, factors, **votes):
 
 @pytest.mark.parametrize("kind", useless(SQUARE))
 def test_no_code_has_a_figure_that_is_no_number(kind):
-    factors = np.tile(grid(3, 4), (15, 1))
+    factors = np.tile(grid(2, 3), (20, 1))
     codes = useless(factors)[kind]
-    scores = supervised(codes, factors, num_train=200, num_test=100)
+    scores = supervised(codes, factors, num_train=100, num_test=50)
     if codes.shape[1] > 1:
         scores += metrics.dci(codes, factors, "lasso", definition="eastwood2018").values()
     scores += [metrics.wasserstein_dependence(codes), metrics.pairwise_information(codes), metrics.udr([codes, codes])]

@@ -167,16 +167,16 @@ def test_beta_vae_score(recorded):
 
 
 def test_explicitness():
-    data = known(CODES, FACTORS)
+    data = known(CODES, FACTORS[:, :3])
     scaled = (CODES - CODES.mean(0)) / CODES.std(0)
     train, test = halves(data.of(scaled), 0)
     total = 0.0
-    for k in range(NUM_FACTORS):
+    for k in range(3):
         fitted = LogisticRegression(max_iter=2000).fit(train.codes, train.values[:, k])
         guesses = fitted.predict_proba(test.codes)
         areas = [roc_auc_score(test.values[:, k] == value, guesses[:, value]) for value in range(guesses.shape[1])]
         total += sum(areas) / len(areas)
-    assert metrics.explicitness(CODES, FACTORS).value == near(total / NUM_FACTORS)
+    assert metrics.explicitness(CODES, FACTORS[:, :3]).value == near(total / 3)
 
 
 def test_mixture_mig_is_that_of_a_double_loop():
