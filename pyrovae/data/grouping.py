@@ -21,7 +21,8 @@ from pyrovae.errors import DataError, OptionError, nearest
 __all__ = ["GatheredSplit", "groups", "pairs"]
 
 GATHER = 1000  # number of the noise of the choice, beyond that of any transform
-CANDIDATES = 32  # partners that are tried, of which one must be in the part
+SEARCHED_ROWS = 5000  # of a part, up to which partners are searched for among all of them
+CANDIDATES = 32  # else so many are tried, of which one must be in the part
 
 
 class Gather:
@@ -179,6 +180,8 @@ class _FewVaried(Gather):
 
     def members(self, rows: Tensor, uniform: Uniform) -> Tensor:
         rows = rows.to(self.values.device)
+        if len(self.values) <= SEARCHED_ROWS:
+            return torch.cat([rows.unsqueeze(1), self.searched(rows, uniform)], 1)
         count = len(self.may_vary)
         u = uniform((CANDIDATES, 2, count)).to(rows.device)
         chosen = u[:, :, 0].argsort(-1) < self.num_varied  # (B, R, F'), as many as asked
@@ -190,14 +193,29 @@ class _FewVaried(Gather):
         tried[:, :, list(self.may_vary)] = moved
         weights = torch.tensor([int(np.prod(self.sizes[i + 1 :])) for i in range(len(self.sizes))], device=rows.device)
         found = self.table[(tried * weights).sum(-1)]  # (B, R)
-        first = (found >= 0).int().argmax(1, keepdim=True)
-        partner = found.gather(1, first)
+        partner = found.gather(1, (found >= 0).int().argmax(1, keepdim=True))
         if bool((partner < 0).any()):
             raise DataError(
                 f"a row has no partner that differs in {self.num_varied} of {', '.join(self.names)} in its part; keep the "
                 "rows of all factors together, or let more factors vary."
             )
         return torch.cat([rows.unsqueeze(1), partner], 1)
+
+    def searched(self, rows: Tensor, uniform: Uniform) -> Tensor:
+        """A partner of each row, (B, 1), out of all rows of a small part."""
+        differs = self.values[rows].unsqueeze(1) != self.values  # (B, N, F)
+        may = torch.zeros(len(self.names), dtype=torch.bool, device=rows.device)
+        may[list(self.may_vary)] = True
+        count = differs.sum(-1).masked_fill((differs & ~may).any(-1), len(self.names) + 1)
+        enough = count.masked_fill(count < self.num_varied, len(self.names) + 1)
+        best = enough.amin(1, keepdim=True)
+        if bool((best > len(self.names)).any()):
+            raise DataError(
+                f"a row has no partner that differs in {self.num_varied} of {', '.join(self.names)} in its part; keep the "
+                "rows of all factors together, or let more factors vary."
+            )
+        u = uniform((len(self.values),)).to(rows.device)
+        return u.masked_fill(enough != best, -1.0).argmax(1, keepdim=True)
 
     def more(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         values = torch.stack([batch[name] for name in self.names], -1)
@@ -208,6 +226,7 @@ class _FewVaried(Gather):
 def pairs(data: Data, *, num_varied: int = 1, factors: list[str] | None = None) -> Data:
     """Each datum with another that differs in ``num_varied`` of its factors: x (B, 2, *shape), ``varied`` (B, F) of 0 and 1.
 
+    Where a small part has no such row, with one that differs in as few more as there is.
     Which factors differ, and their other values, are drawn anew in each epoch, uniformly; outside of training they are a
     function of the row. Every factor is (B, 2) in the batch.
 

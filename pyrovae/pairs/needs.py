@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyrovae.data import DataSpec
 
-__all__ = ["CONDITION", "CORRUPTION", "IMAGES", "LABELS", "ROWS", "SIZE", "STEPS", "Need"]
+__all__ = ["CONDITION", "CORRUPTION", "GROUPS", "IMAGES", "LABELS", "ROWS", "SIZE", "STEPS", "Need"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,12 @@ IMAGES = Need(
     "images",
     lambda spec: len(spec.shape) in (2, 3),
     "convolutional networks need images, (H, W) or (C, H, W); the shape of {name} is {shape}.",
+)
+GROUPS = Need(
+    "groups of data",
+    lambda spec: len(spec.shape) >= 2,
+    "{name} has no groups: x of a group is (n, *shape), and here {shape}; transform the data, as in "
+    "transforms=['groups:size=2'].",
 )
 STEPS = Need(
     "steps",

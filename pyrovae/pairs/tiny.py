@@ -18,6 +18,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "missing": {"transforms": ["missing:rate=0.3"]},
     "quadrants": {"transforms": ["quadrants:given=2"]},
     "masking": {"transforms": ["corrupt:process=masking,rate=0.3"]},
+    "pairs": {"transforms": ["groups:size=2"]},
     "noise": {"binarization": "none", "transforms": ["corrupt:process=gaussian,scale=0.3,parts=all"]},
 }
 

@@ -61,6 +61,17 @@ def test_a_pair_differs_in_as_many_factors_as_asked_and_has_the_images_of_its_fa
     assert len(shift.unique()) > 8  # to all other values
 
 
+def test_pairs_of_a_large_part_are_tried_and_of_a_small_one_searched(xys, monkeypatch):
+    monkeypatch.setattr("pyrovae.data.grouping.SEARCHED_ROWS", 0)
+    train = transform(xys, "pairs:num_varied=2").train
+    batch = next(train.epoch(300, seed=0, epoch=0))
+    assert bool((batch["varied"].sum(1) == 2).all()) and bool((batch["varied"].sum(0) > 60).all())
+    monkeypatch.undo()
+    small = transform(xys, "pairs").valid  # in which a few rows have no partner of one factor
+    varied = small[:]["varied"].sum(1)
+    assert bool((varied >= 1).all()) and float((varied == 1).float().mean()) > 0.8
+
+
 @pytest.mark.parametrize("chosen", ["groups:size=2", "windows:size=3", "subsets:size=4", "shuffle"])
 def test_batches_are_functions_of_seed_epoch_and_number_and_of_the_row_outside(digits, chosen):
     train = transform(digits, chosen).train
@@ -98,6 +109,6 @@ def test_what_cannot_be_grouped_is_refused(digits, xys):
     ):
         with pytest.raises(error, match=message):
             transform(data, chosen)
-    lonely = transform(Data(xys.train.subset([0, 100]), None, None, xys.spec), "pairs")
+    lonely = transform(Data(xys.train.subset([0, 0]), None, None, xys.spec), "pairs")
     with pytest.raises(DataError, match="a row has no partner that differs in 1 of"):
         lonely.train[:1]

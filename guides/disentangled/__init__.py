@@ -1,0 +1,1 @@
+"""Latents that are to stand for factors of variation."""
