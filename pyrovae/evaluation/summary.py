@@ -89,7 +89,8 @@ class Evaluation:
             **evidence,
             **latent,
             "kl_per_dim": {
-                s: None if kl.per_dim is None else [round(float(v), 4) for v in kl.per_dim] for s, kl in self.kl.items()
+                s: None if kl.per_dim is None else [round(float(v), 4) for v in kl.per_dim.flatten()]
+                for s, kl in self.kl.items()
             },
             "quantity": self.quantity,
             **self._per_step(),

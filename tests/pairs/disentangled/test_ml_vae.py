@@ -53,6 +53,8 @@ def test_it_trains_on_groups_of_a_class_and_content_tells_it_where_style_does_no
     pair = pv.pairs.ml_vae(data.spec, content_dim=4, style_dim=2, hidden=[64])
     run = pv.fit(pair, data, epochs=15, lr=5e-3, batch_size=100, seed=0, progress=False)
     assert run.records[-1]["valid"] > run.records[0]["valid"] + 10
+    figures = pv.evaluate(run, data.test[:50], num_samples=5).to_json()
+    assert len(figures["kl_per_dim"]["s"]) == figures["latent_dims"]["s"] == 6 * 2
     means = pv.evaluation.posterior_moments(run, data.train), pv.evaluation.posterior_moments(run, data.test)
     labels = data.train["y"], data.test["y"]
     accuracy = {}
