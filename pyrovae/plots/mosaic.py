@@ -23,6 +23,15 @@ def _is_image(shape: Sequence[int]) -> bool:
     return len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 3))
 
 
+def _side_by_side(data: Tensor) -> Tensor:
+    """Groups of images, (N, n, H, W) or (N, n, C, H, W), each as one wide image; other data as they are."""
+    shape = data.shape[1:]
+    if len(shape) < 3 or _is_image(shape) or not _is_image(shape[1:]):
+        return data
+    gap = torch.full((*data.shape[:-1], 1), math.nan)
+    return torch.cat([data, gap], -1).movedim(1, -2).flatten(-2)[..., :-1]
+
+
 def draw_mosaic(
     data: Tensor,
     columns: int,
@@ -33,7 +42,7 @@ def draw_mosaic(
     titled: bool = False,
 ) -> tuple[Figure, Axes, Place]:
     """n data (n, *shape) in one axes; also from a datum's number to its (middle x, top y, middle y)."""
-    data = data.detach().cpu().float()
+    data = _side_by_side(data.detach().cpu().float())
     rows = math.ceil(len(data) / columns)
     figure = Figure(layout="constrained")
     axes = figure.subplots()

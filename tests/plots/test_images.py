@@ -145,3 +145,17 @@ def test_pyplot_is_not_touched():
 def test_reconstructions_of_counts_are_pictured():
     x = torch.randint(0, 9, (5, 4, 4))
     assert decode(plots.reconstructions(x, x.float() + 0.5, columns=3)).size[0] > 100
+
+
+def test_groups_of_images_stand_side_by_side():
+    groups = torch.rand(4, 5, 3, 2)
+    figure = plots.image_grid(groups, 2)
+    shown = figure.axes[0].images[0].get_array()
+    pad = 2  # a twelfth of 14, rounded up
+    for row, column, i in ((0, 0, 0), (1, 1, 3)):
+        top, left = pad + row * (3 + pad), pad + column * (14 + pad)
+        for j in range(5):
+            tile = shown[top : top + 3, left + 3 * j : left + 3 * j + 2]
+            torch.testing.assert_close(torch.tensor(tile), groups[i, j])
+    coloured = plots.image_grid(torch.rand(2, 4, 3, 6, 6), 1).axes[0].images[0].get_array()
+    assert coloured.shape[-1] == 3
