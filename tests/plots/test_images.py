@@ -45,7 +45,7 @@ def test_image_grid_shows_pixels_as_they_are(shape):
     assert (canvas[10:18, 15:21] == 1).all()  # an empty place is paper
 
 
-@pytest.mark.parametrize("shape", [(7,), (5, 4, 4), (1,), (2, 2, 3, 3)])
+@pytest.mark.parametrize("shape", [(7,), (5, 4, 4, 2), (1,), (2, 2, 3, 3)])
 def test_other_data_are_curves(shape):
     figure = plots.image_grid(torch.randn(4, *shape), titles=list("abcd"))
     assert len(figure.axes[0].collections[0].get_segments()) == 4
