@@ -2,7 +2,7 @@
 
 from pyrovae.parts.causal import causal_network
 from pyrovae.parts.classes import SEMISUPERVISED, AuxiliaryDense
-from pyrovae.parts.codes import CodePrior
+from pyrovae.parts.codes import CodePrior, Codewords
 from pyrovae.parts.columns import Columns
 from pyrovae.parts.condition import conditional_model
 from pyrovae.parts.flow_posterior import FlowPosterior
@@ -18,6 +18,7 @@ __all__ = [
     "Activation",
     "AuxiliaryDense",
     "CodePrior",
+    "Codewords",
     "Columns",
     "Convolutional",
     "Dense",

@@ -1,4 +1,4 @@
-"""The second stage of a VQ-VAE: a prior of the numbers of its codewords."""
+"""The codewords of a VQ-VAE, and its second stage: a prior of their numbers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,35 @@ from torch import nn
 
 from pyrovae import guides, models
 from pyrovae.core.pair import Pair
+from pyrovae.distributions import Codebook
 from pyrovae.errors import OptionError, UnusedOptionError
 from pyrovae.nets import CausalRNN, MaskedConv
 from pyrovae.parts.options import Options
 
-__all__ = ["CodePrior"]
+__all__ = ["CodePrior", "Codewords"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codewords(Options):
+    """The codewords of a VQ-VAE, and how they move.
+
+    Attributes:
+        num_codes: K, codewords of a quantizer, which all places share.
+        code_dim: D, numbers of a codeword.
+        num_quantizers: Q; each has what those before it leave over.
+        decay: of the moving averages that codewords follow.
+        restart: share of the mean use under which a codeword begins anew.
+    """
+
+    num_codes: int = 32
+    code_dim: int = 8
+    num_quantizers: int = 1
+    decay: float = 0.99
+    restart: float = 0.01
+
+    def codebook(self) -> Codebook:
+        """The codewords."""
+        return Codebook(self.num_codes, self.code_dim, self.num_quantizers, self.decay, self.restart)
 
 
 @dataclass(frozen=True, kw_only=True)
