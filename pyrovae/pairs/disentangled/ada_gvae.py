@@ -43,4 +43,4 @@ def ada_gvae(
         raise DataError(f"{spec.name} has x of shape {spec.shape}; expected pairs, (2, *shape): transforms=['pairs'].")
     each = dense.of_steps()
     guide = guides.AdaptiveGaussian(each.encoder(2 * latent_dim), combine)
-    return models.PairedVAE(*each.decoder(latent_dim), latent_dim), guide
+    return models.AdaGVAE(*each.decoder(latent_dim), latent_dim), guide

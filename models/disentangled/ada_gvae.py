@@ -1,4 +1,4 @@
-"""A VAE of pairs, whose two data are independent a priori."""
+"""The generative model of Ada-GVAE: pairs, whose two data are independent a priori."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from pyrovae.nets import float_zeros
 
-__all__ = ["PairedVAE"]
+__all__ = ["AdaGVAE"]
 
 
-class PairedVAE(nn.Module):
+class AdaGVAE(nn.Module):
     """p(x, z) = prod_i N(z_i; 0, I) p(x_i | decoder(z_i)), i = 1, 2 data of a pair, which is one datum.
 
     Sites: ``z``, (2, d); ``x``, (2, *shape).
