@@ -31,8 +31,9 @@ def rbm_vae(
 ) -> Pair:
     """Bits whose prior is a restricted Boltzmann machine of two halves, and a factorial guide.
 
-    The KL has a closed form, log Z being followed by chains while it trains; the reconstruction takes soft bits. log p(x) says
-    how log Z was found, and carries its error.
+    The KL has a closed form, log Z being followed by chains while it trains; the reconstruction takes soft bits. What is
+    followed lags behind, by nats where the machine moves fast, so that the training column looks better than it is: validation
+    and log p(x) find log Z anew, and log p(x) says how, and carries its error.
 
     Args:
         num_bits: n + m, an even number.
