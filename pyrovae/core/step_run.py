@@ -31,7 +31,8 @@ _CODE: ContextVar[Any] = ContextVar("code of a step", default=None)
 def compiled_steps(code: Any) -> Iterator[None]:
     """Within it, ``code(step, inputs)`` runs each step of :func:`trace_steps`; it keeps the sites' facts as ``code.facts``."""
     token = _CODE.set(code)
-    code.begin()
+    if code is not None:
+        code.begin()
     try:
         yield
     finally:

@@ -12,7 +12,6 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
-from torch.nn.functional import one_hot
 
 __all__ = ["AutoregressiveBernoulli", "AutoregressiveCategorical", "AutoregressiveGaussian"]
 
@@ -193,7 +192,8 @@ class AutoregressiveCategorical(_Autoregressive):
     def seen(self, steps: Tensor) -> Tensor:
         """One-hot names, (..., V)."""
         weight = next(self.network.parameters())
-        return one_hot(steps.clamp(0, self.num_names - 1), self.num_names).to(weight.dtype)
+        names = torch.arange(self.num_names, device=steps.device)  # torch's own one_hot looks at values, which a graph has not
+        return (steps.clamp(0, self.num_names - 1).unsqueeze(-1) == names).to(weight.dtype)
 
     def _steps(self, x: Tensor) -> Tensor:
         return x.long()

@@ -14,7 +14,7 @@ from pyrovae.core.layout import settle_particles
 from pyrovae.core.run import replay_trace
 from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.distributions.supports import is_discrete
-from pyrovae.effects.relaxed import Relaxation, Relaxed, RelaxedBernoulli, RelaxedOneHot
+from pyrovae.effects.relaxed import Relaxation, Relaxed, RelaxedBernoulli, RelaxedOneHot, relax
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.objective import Given, Objective, Update, Updates
@@ -41,6 +41,10 @@ class AtOtherValues(Objective):
         names = [name for name, site in traced.guide_sites.items() if is_discrete(site["fn"])]
         if not names:
             raise ContractError(f"no latent site of the guide is discrete, so {self!r} has nothing to do: use 'elbo'.")
+        for name in names:
+            relax(
+                innermost_of(traced.guide_sites[name]["fn"]), Relaxation("straight-through", 1.0, 1.0), 1.0, name
+            )  # or refuses
         if traced.enumerated or traced.summed_out:
             name = [*traced.enumerated, *traced.summed_out][0]
             raise ContractError(f"site {name!r} is enumerated, and {self!r} draws it; take the mark off, or use 'elbo'.")
@@ -61,9 +65,7 @@ class AtOtherValues(Objective):
         traced = self.admit(given, trace_pair(*programs, given.batch, self.copies * self.num_particles))
         found = {}
         for name, site in traced.guide_sites.items():
-            fn: Any = site["fn"]
-            while not isinstance(fn, Soft) and hasattr(fn, "base_dist"):
-                fn = fn.base_dist
+            fn = innermost_of(site["fn"])
             if isinstance(fn, Soft):
                 value = site["value"]
                 found[name] = fn, fn.logits.expand(fn.batch_shape + fn.event_shape).reshape(value.shape)[: self.num_particles]
@@ -90,6 +92,13 @@ class AtOtherValues(Objective):
     def estimate(self, given: Given, traced: PairTrace, sites: Mapping[str, tuple[Soft, Tensor]]) -> Sequence[Update]:
         """The updates, at one draw."""
         raise NotImplementedError
+
+
+def innermost_of(fn: Any) -> Any:
+    """A distribution without what makes events, particles or masks of it."""
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return fn
 
 
 def _uniform(like: Tensor) -> Tensor:
@@ -259,9 +268,7 @@ class ARM(AtOtherValues):
         """The hard pair's trace; refuses what is no bit, too."""
         traced = super().trace(given, batch)
         for name, site in traced.guide_sites.items():
-            fn: Any = site["fn"]
-            while hasattr(fn, "base_dist"):
-                fn = fn.base_dist
+            fn = innermost_of(site["fn"])
             if is_discrete(site["fn"]) and not isinstance(fn, torch.distributions.Bernoulli):
                 raise ContractError(
                     f"site {name!r} is a {type(fn).__name__}, and {self!r} is for bits; use 'rebar' or 'vimco'."
