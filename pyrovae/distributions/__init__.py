@@ -17,6 +17,7 @@ from pyrovae.distributions.flows import Flow, FlowDistribution
 from pyrovae.distributions.gaussian_mixture import GaussianMixture
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
 from pyrovae.distributions.ordinal import Ordinal
+from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
 from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
 
@@ -47,6 +48,7 @@ __all__ = [
     "Poisson",
     "PseudoInputs",
     "Quantized",
+    "RankOnePrecisionGaussian",
     "StudentT",
     "VampPrior",
     "flows",

@@ -30,6 +30,12 @@ def full_rank(encoder: Encoder, latent_dim: int) -> nn.Module:
     return guides.FullRankGaussian(encoder(guides.FullRankGaussian.num_features(latent_dim)), latent_dim)
 
 
+@POSTERIORS.enter("rank-one")
+def rank_one(encoder: Encoder, latent_dim: int) -> nn.Module:
+    """A Gaussian with one direction of correlation."""
+    return guides.RankOneGaussian(encoder(3 * latent_dim))
+
+
 @POSTERIORS.enter("mixture")
 def mixture(encoder: Encoder, latent_dim: int, num_components: int) -> nn.Module:
     """A mixture of Gaussians."""

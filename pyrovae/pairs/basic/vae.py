@@ -27,6 +27,7 @@ __all__ = ["vae"]
         tiny("grey", latent_dim=3, hidden=[20], likelihood="logistic-mixture:num_components=2"),
         tiny("missing", latent_dim=3, hidden=[20]),
         tiny("digits", latent_dim=3, hidden=[20], posterior="mixture", num_components=2),
+        tiny("digits", latent_dim=3, hidden=[20], posterior="rank-one"),
     ],
 )
 def vae(spec: DataSpec, *, latent_dim: int = 50, dense: Dense = Dense(), posterior: Posterior = Posterior()) -> Pair:
