@@ -21,10 +21,12 @@ from pyrovae.core.sites import Site, mask_scores, sample_sites
 from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.distributions.density import is_density
 from pyrovae.distributions.divergence import analytic_kl
+from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.generate.expectation import factors
 
 __all__ = ["Moments", "SiteKL", "active_units", "kl_per_dim", "posterior_moments"]
 
+CORRELATED = (dist.MultivariateNormal, dist.LowRankMultivariateNormal, RankOnePrecisionGaussian)
 PARTICLES = 64  # where a site's mean and scale are not closed, or depend on another site's draw
 
 
@@ -188,7 +190,7 @@ def _site_kl(traced: PairTrace, name: str) -> SiteKL:
 
 def _dims(guide: Site, model: Site, shape: tuple[int, ...]) -> tuple[Tensor | None, bool]:
     q, p = factors(guide["fn"]), factors(model["fn"])
-    marginal = isinstance(guide["fn"], (dist.MultivariateNormal, dist.LowRankMultivariateNormal))
+    marginal = isinstance(guide["fn"], CORRELATED)
     if marginal:
         q = dist.Normal(guide["fn"].mean, guide["fn"].stddev)
     if q is None or p is None:
