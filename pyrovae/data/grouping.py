@@ -42,8 +42,12 @@ class Gather:
 
 
 class GatheredSplit(Split):
-    """A split whose batches have g rows for each of their own: every key (B, g, *shape), but for those of the group."""
+    """A split whose batches have g rows for each of their own: every key (B, g, *shape), but for those of the group.
 
+    The rows of a subset come together with rows of the whole part.
+    """
+
+    anchors: Tensor | None = None  # of a subset, the numbers of its rows in the part
     recipe: Any  # makes the Gather of a split
     description: str = ""
     _gather: Gather | None = None
@@ -73,20 +77,33 @@ class GatheredSplit(Split):
         """A copy with these attributes in place of its own."""
         return super().with_(**({"_gather": None} if "store" in changes else {}), **changes)
 
+    def __len__(self) -> int:
+        return len(self.store) if self.anchors is None else len(self.anchors)
+
+    def subset(self, rows: slice | Tensor | np.ndarray | list[int] | range) -> Split:
+        """The split of the given rows (numbered anew from 0), which come together with rows of this whole part."""
+        numbers = self._numbers(rows)
+        chosen: Split = self.with_(anchors=numbers if self.anchors is None else self.anchors[numbers], index=None)
+        return chosen
+
     def _batch(
         self, rows: Tensor, draw: tuple[int, int, int] | None = None, keys: tuple[str, ...] | None = None
     ) -> dict[str, Tensor]:
-        gather = self.gather
+        gather, own = self.gather, rows
+        rows = rows if self.anchors is None else self.anchors.to(rows.device)[rows]
         wanted = None if keys is None else tuple(key for key in keys if key in self.store.keys)
         members = gather.members(rows, self._uniform(rows, draw, GATHER))
         flat = super()._batch(members.flatten(), draw, wanted)
         batch = {key: value.unflatten(0, (len(rows), gather.width)) for key, value in flat.items()}
         batch |= {key: batch[key][:, 0] for key in ("index", *gather.own) if key in batch}
+        if self.anchors is not None and "index" in batch:
+            batch["index"] = own.to(self.device)
         return {**batch, **(gather.more(batch) if wanted is None else {})}
 
     def fingerprint(self) -> str:
         """sha256 (hex) of the raw rows and of what comes together."""
-        return hashlib.sha256(f"{super().fingerprint()} {self.description}".encode()).hexdigest()
+        chosen = "" if self.anchors is None else self.anchors.tolist()
+        return hashlib.sha256(f"{super().fingerprint()} {self.description} {chosen}".encode()).hexdigest()
 
 
 def _gathered(data: Data, recipe: Any, description: str, width: int, own: Sequence[str], more: dict[str, KeySpec]) -> Data:

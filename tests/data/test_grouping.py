@@ -98,6 +98,9 @@ def test_a_run_on_groups_that_is_cut_short_resumes_bitwise(digits, tmp_path):
 
 
 def test_what_cannot_be_grouped_is_refused(digits, xys):
+    one = transform(digits, "groups:size=2").test.subset([4, 9])  # whose classes go on in the part
+    assert one[:]["x"].shape == (2, 2, 8, 8) and one[:]["index"].tolist() == [0, 1] and len(one) == 2
+    assert one[:]["y"].tolist() == digits.test["y"][[4, 9]].tolist() and len(list(one.batches(1))) == 2
     few = Data(digits.train.subset([0, 1, 2, 3, 4, 5]), None, None, digits.spec)
     for data, chosen, error, message in (
         (digits, "groups:size=0", OptionError, "size is 0; expected a whole number of at least 1"),
