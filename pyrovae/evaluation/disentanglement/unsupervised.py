@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from pyrovae.calls import public
 from pyrovae.errors import DataError, OptionError
@@ -185,6 +184,8 @@ def udr(models: Sequence[Any], kl: Sequence[Any] | None = None, *, definition: s
 
 
 def _prepared(codes: np.ndarray, chosen: str) -> np.ndarray:
+    from scipy.stats import rankdata  # half a second to import
+
     if not codes.shape[1]:
         return codes
     return standardize(rankdata(codes, axis=0)) if chosen == "spearman" else standardize(codes)
