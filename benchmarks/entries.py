@@ -1,7 +1,7 @@
 """Every benchmark, by name."""
 
 from benchmarks.lab.entry import Entry
-from benchmarks.speed import earlier, fit, m2, sequences, steps
+from benchmarks.speed import earlier, fit, m2, steps
 from benchmarks.speed import evidence as evidence_speed
 from benchmarks.studies import (
     aggregate,
@@ -69,7 +69,7 @@ STUDIES = (
     leaks,
     source,
 )
-SPEED = (steps, earlier, fit, m2, sequences, evidence_speed)
+SPEED = (steps, earlier, fit, m2, evidence_speed)
 
 ENTRIES: dict[str, Entry] = {module.ENTRY.name: module.ENTRY for module in (*TABLES, *STUDIES, *SPEED)}
 ENTRIES |= {entry.name: entry for entry in examples.ENTRIES}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 import pyrovae as pv
 from benchmarks.speed.rows import Row
+from pyrovae.core.steps import unroll
 from pyrovae.nets import MLP
 
 __all__ = ["make_pair"]
@@ -180,6 +182,49 @@ class RecurrentGuide(nn.Module):
 def sequence(data_dim: int = 28, latent_dim: int = 8, hidden: int = 64) -> pv.Pair:
     """The rows of an image as the steps of a sequence, x (B, T, D), with a latent at each; T is the batch's."""
     return pv.Pair(Recurrent(data_dim, latent_dim, hidden), RecurrentGuide(data_dim, latent_dim, hidden))
+
+
+class ModelSteps(nn.Module):
+    """:class:`Recurrent` in steps."""
+
+    def __init__(self, whole: Recurrent) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def init(self, x: Tensor) -> dict[str, Any]:
+        """h, (B, H), and W x + b of all steps."""
+        return {"h": x.new_zeros(len(x), self.whole.hidden), "each": {"u": self.whole.cell.inputs(x)}}
+
+    def step(self, state: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        """z_t, x_t, and the next h."""
+        net, h = self.whole, state["h"]
+        z = pyro.sample("z", gaussian(net.z(h)))
+        pyro.sample("x", bernoulli(net.x(torch.tanh(net.from_z(z) + net.from_h(h))), x.shape[-1:]), obs=x)
+        return {"h": net.cell(state["u"], z, h)}
+
+
+class GuideSteps(nn.Module):
+    """:class:`RecurrentGuide` in steps."""
+
+    def __init__(self, whole: RecurrentGuide) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def init(self, x: Tensor) -> dict[str, Any]:
+        """g, (B, H), and what x gives each step."""
+        each = {"v": self.whole.cell.inputs(x), "f": self.whole.encoder(x)}
+        return {"g": x.new_zeros(len(x), self.whole.hidden), "each": each}
+
+    def step(self, state: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        """z_t, and the next g."""
+        net, g = self.whole, state["g"]
+        z = pyro.sample("z", gaussian(net.z(torch.tanh(state["f"] + net.from_h(g)))))
+        return {"g": net.cell(state["v"], z, g)}
+
+
+def in_steps(pair: pv.Pair) -> pv.Pair:
+    """The pair of a loop, its networks used in steps."""
+    return unroll(ModelSteps(pair.model), GuideSteps(pair.guide))
 
 
 def make_pair(row: Row) -> pv.Pair:

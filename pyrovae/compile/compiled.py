@@ -15,8 +15,6 @@ from torch import Tensor, fx
 from pyrovae.compile.gradients import GradientStep
 from pyrovae.compile.graph import compile_graph, first_line, nodes_so_far, preserve_tensors, trace_graph
 from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, matmul_backend
-from pyrovae.compile.products import merge_products
-from pyrovae.compile.roll import compile_rolled
 from pyrovae.compile.step import Batches, Grads, as_batches
 from pyrovae.compile.steps import StepCode
 from pyrovae.compile.update import UPDATES, traceable, update_state, written
@@ -33,8 +31,8 @@ __all__ = ["CompiledStep"]
 
 log = logging.getLogger("pyrovae")
 
-BACKENDS = ("inductor", "rolled", "graph")
-MAX_NODES = 2000  # Inductor's time grows with the square of a graph's length: longer ones are compiled block by block
+BACKENDS = ("inductor", "graph")
+MAX_NODES = 2000  # Inductor's time grows with the square of a graph's length: longer ones are traced, not compiled
 
 
 class CompiledStep(GradientStep):
@@ -71,8 +69,7 @@ class CompiledStep(GradientStep):
             batch: an example; nothing is learned from it.
             matmul: "mkl" or "onednn", or one for each product as in :attr:`products`; by default the faster for each that is
                 exact to float32.
-            backend: "inductor", "rolled" (an unrolled loop's blocks compiled once each) or "graph" (not compiled); by default
-                Inductor, or rolled for a long graph.
+            backend: "inductor" or "graph" (traced, not compiled); by default Inductor, but for a long graph.
             asked: whether it deserves a warning when it fails.
         """
         for name, value, known in (("matmul", matmul, MATMULS), ("backend", backend, BACKENDS)):
@@ -146,29 +143,28 @@ class CompiledStep(GradientStep):
     # ------------------------------------------------------------------------------------------------ building
     def _build_one_step(self, batches: list[Mapping[str, Tensor]], backend: str | None) -> bool:
         """Compile one step of a pair in steps, over which Python loops; False where the objective does not run it in steps."""
-        if backend == "rolled" or not in_steps(self.model, self.guide, batches[0]):
+        if not in_steps(self.model, self.guide, batches[0]):
             return False
         code = StepCode(backend or "inductor")
         with compiled_steps(code), preserve_tensors(self._state()):
             self.run_updates(batches, lambda together, grads: None)
         if code.reason is not None:
             raise RuntimeError(code.reason)
-        if code.codes:
+        if code.serves:
             self._steps, self.backend = code, code.backend
-        return bool(code.codes)
+        return code.serves
 
     def _build(self, batches: list[Mapping[str, Tensor]], matmul: Any, backend: str | None) -> None:
         self._names = list(batches[0])
         untraced = [type(o).__name__ for o in self.optimizers.values() if not traceable(o)]
         between = "several processes" if self.exchange is not None else f"optimizer {untraced[0]}" if untraced else None
-        self._whole = between is None and backend != "rolled"
-        graph, seen = self._trace(batches, between or "rolled compilation")
+        self._whole = between is None
+        graph, seen = self._trace(batches, between)
         compiler = backend or "inductor"
-        if backend is None and len(graph.graph.nodes) - self._move_nodes > MAX_NODES and self._yields == 1:
-            compiler, self._whole = "rolled", False
-            graph, seen = self._trace(batches, compiler)
-        if compiler == "rolled":
-            merge_products(graph)
+        if backend is None and (length := len(graph.graph.nodes) - self._move_nodes) > MAX_NODES:
+            self.reason = f"its graph has {length} operations, as a loop's; pv.unroll of one step is compiled"
+            log.warning("the step is traced but not compiled: %s", self.reason)
+            compiler = "graph"
         on_cpu = self.total.device.type == "cpu"
         if isinstance(matmul, str) or not on_cpu:
             self.matmul, self.products = matmul or "mkl", {}
@@ -192,8 +188,6 @@ class CompiledStep(GradientStep):
         with matmul_backend(self.matmul), preserve_tensors(self._state()):
             if backend == "graph":
                 self._code: Callable[..., Any] = graph
-            elif backend == "rolled":
-                self._code = compile_rolled(graph)
             else:
                 self._code = compile_graph(graph, [*given, *self._inputs])
         self.backend = backend
@@ -203,7 +197,7 @@ class CompiledStep(GradientStep):
         networks = self.objective.networks
         return [*buffers(self.model, self.guide).values(), *([] if networks is None else networks.buffers())]
 
-    def _trace(self, batches: list[Mapping[str, Tensor]], between: str) -> tuple[fx.GraphModule, list[Tensor]]:
+    def _trace(self, batches: list[Mapping[str, Tensor]], between: str | None) -> tuple[fx.GraphModule, list[Tensor]]:
         """The graph of the step, whole or of its gradients, and what it captured; all that tracing moved is put back."""
         params = {id(p): p for own in self.params.values() for p in own}
         held: list[Tensor] = [*self._state(), *params.values(), self.total, self.moves, *self.sums.values()]
@@ -215,7 +209,7 @@ class CompiledStep(GradientStep):
         def traced(*inputs: Tensor) -> tuple[Tensor, ...]:
             values = iter(inputs)
             given = [{name: next(values) for name in self._names} for _ in batches]
-            return self._trace_whole(given) if self._whole else self._trace_gradients(given, between)
+            return self._trace_whole(given) if between is None else self._trace_gradients(given, between)
 
         with preserve_tensors(held):
             return trace_graph(traced, self._given(batches))

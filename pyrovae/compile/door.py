@@ -79,8 +79,7 @@ def compile_step(
         schedule: options to which each step gives a value, ``step(batch, {"beta": 0.5})``.
         precision: "float32", or "bf16" networks with float32 log densities.
         matmul: "mkl" or "onednn"; by default the faster one that is exact to float32.
-        backend: "inductor", "rolled" (an unrolled loop's blocks compiled once each) or "graph" (not compiled); by default
-            Inductor, or rolled for a long graph.
+        backend: "inductor" or "graph" (traced, not compiled); by default Inductor, but for the long graph of an unrolled loop.
 
     Returns:
         A :class:`CompiledStep`; ``step.optimizers`` are its optimizers by update, ``step.total`` is the sum of bounds.

@@ -50,7 +50,7 @@ class Step:
         sums: sums over all data of each figure, and of each loss of several updates; NaN from a loss that was not finite on.
         moves: how many steps have been made since then, float64.
         params: the parameters of each update.
-        backend: "eager"; of a compiled step "inductor", "rolled" (its blocks compiled) or "graph" (traced, not compiled).
+        backend: "eager"; of a compiled step "inductor" or "graph" (traced, not compiled).
         matmul: the library of its matrix products, "mkl" (or what the device has) or "onednn".
         exchange: called at each yield with its gradients, the sum of the bounds and the losses and figures, gives those of
             the whole batch and its number of rows; data-parallel training adds up the processes there.

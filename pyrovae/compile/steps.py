@@ -14,11 +14,18 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from pyrovae.compile.graph import compile_differentiable, compile_graph, first_line, trace_graph
+from pyrovae.compile.scan import CONST, EACH, MOVING, CannotSplit
+from pyrovae.compile.scan_gradient import DifferentiableScan
 
 __all__ = ["StepCode"]
 
 log = logging.getLogger("pyrovae")
 Inputs = Mapping[str, Any]
+
+
+def role_of(part: str) -> int:
+    """What a part of a step's inputs is to a loop over steps."""
+    return MOVING if part in ("state", "own") else CONST if part == "whole" else EACH
 
 
 class StepCode:
@@ -40,6 +47,68 @@ class StepCode:
         self.facts: dict[str, dict[str, Any]] = {}
         self.seconds, self.reason = 0.0, None
         self._packed: tuple[Any, Tensor | None] = None, None
+        self._scans: dict[tuple, tuple | None] = {}
+
+    @property
+    def serves(self) -> bool:
+        """Whether it has made code."""
+        return bool(self.codes) or any(self._scans.values())
+
+    def scan(self, step: Callable[[Inputs], Any], inputs: Inputs, num_steps: int) -> Any:
+        """All steps at once, differentiably: the last states, and the other results with the steps first.
+
+        Args:
+            step: makes of its inputs a dict of results that begins with ``state`` and ``own``.
+            inputs: of all steps; what is not ``state``, ``own`` or ``whole`` has the steps first.
+            num_steps: T.
+
+        Returns:
+            None where the steps have to run one after another, whole.
+        """
+        if not torch.is_grad_enabled() or self.reason is not None:
+            return None
+        leaves, spec = pytree.tree_flatten(inputs)
+        counts = [
+            (role, len(pytree.tree_leaves(part))) for role, part in zip(map(role_of, inputs), inputs.values(), strict=True)
+        ]
+        roles = [role for role, count in counts for _ in range(count)]
+        leaves = [value if role == EACH else value.contiguous() for value, role in zip(leaves, roles, strict=True)]
+        one = [value[0] if role == EACH else value for value, role in zip(leaves, roles, strict=True)]
+        signature = (spec, *((value.shape, value.stride(), value.dtype, value.requires_grad) for value in one))
+        if signature not in self._scans:
+            if len(self._scans) >= self.most:
+                return None
+            began = time.perf_counter()
+            try:
+                self._scans[signature] = self._make_scan(step, leaves, roles, spec)
+            except CannotSplit as error:
+                log.info("the steps of the sequence are run one by one: %s", error)
+                self._scans[signature] = None
+            self.seconds += time.perf_counter() - began
+        if (made := self._scans[signature]) is None:
+            return None
+        scan, captured, out_spec = made
+        return pytree.tree_unflatten(scan([*leaves, *captured], num_steps), out_spec)
+
+    def _make_scan(self, step: Callable[[Inputs], Any], leaves: list[Tensor], roles: list[int], spec: Any) -> tuple:
+        """The scan of a step, what else it captured, and the form of its results."""
+        out_spec = None
+        examples = [value.detach()[0] if role == EACH else value.detach() for value, role in zip(leaves, roles, strict=True)]
+
+        def traced(*values: Tensor) -> tuple[Tensor, ...]:
+            nonlocal out_spec
+            results, out_spec = pytree.tree_flatten(step(pytree.tree_unflatten(list(values), spec)))
+            return tuple(results)
+
+        with torch.random.fork_rng(), warnings.catch_warnings(), pyro.validation_enabled(False):
+            warnings.simplefilter("ignore")  # torch's, about what it uses itself
+            with torch.no_grad():
+                graph, captured = trace_graph(traced, examples)
+            wanted = [value.requires_grad for value in [*leaves, *captured]]
+            roles = [*roles, *[CONST] * len(captured)]
+            compiler = compile_graph if self.backend == "inductor" else lambda graph, inputs: graph
+            scan = DifferentiableScan(graph, [*examples, *captured], roles, wanted, compiler, self.most)
+        return scan, captured, out_spec
 
     def begin(self) -> None:
         """Forget what belonged to the pass before: its graph is gone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyrovae.errors import ContractError
 
-__all__ = ["LENGTHS", "Plan", "State", "StepModule", "arguments_of"]
+__all__ = ["LENGTHS", "Over", "Plan", "State", "StepModule", "arguments_of"]
 
 State = dict[str, Tensor]
 StepModule = Any  # an nn.Module with ``init`` and ``step``, which nn.Module's own types do not know
@@ -45,9 +45,32 @@ def _state(made: Any, who: StepModule, method: str, expected: set[str] | None = 
     return dict(made)
 
 
-def _by_step(value: Tensor) -> tuple[Tensor, ...]:
-    """The parts of (B, T, ...) for each step, all taken at once: T slices would each have a gradient of the whole's size."""
-    return value.movedim(1, 0).contiguous().unbind(0)
+class Over:
+    """A value of each step: T tensors, or one with the steps first; each form is made when it is asked for."""
+
+    def __init__(self, stacked: Tensor | None = None, steps: Sequence[Tensor] | None = None) -> None:
+        self._stacked, self._steps = stacked, steps
+
+    @property
+    def stacked(self) -> Tensor:
+        """(T, ...)."""
+        if self._stacked is None:
+            assert self._steps is not None
+            self._stacked = torch.stack(list(self._steps))
+        return self._stacked
+
+    @property
+    def steps(self) -> Sequence[Tensor]:
+        """T tensors."""
+        if self._steps is None:
+            assert self._stacked is not None
+            self._steps = self._stacked.unbind(0)
+        return self._steps
+
+    @classmethod
+    def of(cls, value: Tensor) -> Over:
+        """Of (B, T, ...), cut once for all steps: T slices would each have a gradient of the whole's size."""
+        return cls(value.movedim(1, 0))
 
 
 class Plan:
@@ -76,10 +99,10 @@ class Plan:
         self.num_steps: int = self.whole or batch[str(key)].shape[1]
         self.size = len(next(iter(batch.values())))
         self.lengths = None if self.whole else batch.get(LENGTHS)
-        self.each: dict[Any, dict[str, tuple[Tensor, ...]]] = {}
-        self.cut: dict[Any, dict[str, tuple[Tensor, ...]]] = {}
+        self.each: dict[Any, dict[str, Over]] = {}
+        self.cut: dict[Any, dict[str, Over]] = {}
         if not self.whole:
-            self.cut = {who: {name: _by_step(value) for name, value in keys.items()} for who, keys in self.keys.items()}
+            self.cut = {who: {name: Over.of(value) for name, value in keys.items()} for who, keys in self.keys.items()}
         self.event_dims: dict[str, int] = {}  # of a datum's state
 
     def start(self) -> tuple[State, State]:
@@ -89,7 +112,7 @@ class Plan:
 
     def _start(self, who: StepModule, others: Mapping[str, Tensor] = {}) -> State:
         made = _state(who.init(**_pick(who.init, self.batch)), who, "init")
-        self.each[who] = {name: _by_step(value) for name, value in made.pop("each", {}).items()}
+        self.each[who] = {name: Over.of(value) for name, value in made.pop("each", {}).items()}
         for name, value in made.items():
             if value.dim() == 0 or len(value) != self.size:
                 raise ContractError(
@@ -106,24 +129,34 @@ class Plan:
 
     def inputs(self, who: StepModule, t: int) -> dict[str, Tensor]:
         """The keys that a step takes, (B, ...)."""
-        return dict(self.keys[who]) if self.whole else {name: values[t] for name, values in self.cut[who].items()}
+        return dict(self.keys[who]) if self.whole else {name: values.steps[t] for name, values in self.cut[who].items()}
 
     def each_at(self, who: StepModule, t: int) -> State:
         """What ``init`` gave for each step, at step t."""
-        return {name: values[t] for name, values in self.each[who].items()}
+        return {name: values.steps[t] for name, values in self.each[who].items()}
 
     def mask(self, t: int) -> Tensor | None:
         """Which data have a step t, (B,); None where all have."""
         return None if self.lengths is None else t < self.lengths
+
+    def over(self, who: StepModule) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What ``init`` gave, and the keys, of all steps, (T, B, ...); whole keys as they are."""
+        each = {name: values.stacked for name, values in self.each[who].items()}
+        return each, dict(self.keys[who]) if self.whole else {name: values.stacked for name, values in self.cut[who].items()}
+
+    def masks(self) -> Tensor | None:
+        """Which data have which step, (T, B); None where all have."""
+        return (
+            None if self.lengths is None else torch.arange(self.num_steps, device=self.lengths.device)[:, None] < self.lengths
+        )
 
     def step(self, who: StepModule, carried: State, seen: State, inputs: Mapping[str, Tensor]) -> State:
         """One step of model or guide: its next state."""
         made = who.step({**seen, **carried}, **inputs)
         return _state(made, who, "step", set(carried))
 
-    def kept(self, old: State, new: State, t: int) -> State:
-        """The state after step t; as it was, of data that have ended, where ``last`` reads it."""
-        mask = self.mask(t)
+    def kept(self, old: State, new: State, mask: Tensor | None) -> State:
+        """The state after a step; as it was, of data that have ended, where ``last`` reads it."""
         if mask is None or not hasattr(self.model, "last"):
             return new
         lies = {name: mask.reshape(-1, *[1] * self.event_dims[name]) for name in new}

@@ -110,8 +110,12 @@ class _Run:
     def go(self, between: Between | None) -> StepTrace:
         """Run all steps."""
         plan, code, trace = self.plan, _CODE.get(), self.trace
+        whole = code is not None and self.given is None and between is None
         state, own = ({n: v.expand(self.shape[0], *v.shape) for n, v in made.items()} for made in plan.start())
-        for t in range(plan.num_steps):
+        if whole and (made := self._scan(code, state, own)) is not None:
+            state, own = made["state"], made["own"]
+            trace.facts, trace.together = code.facts, ScoredStep(*made["step"])
+        for t in range(plan.num_steps if trace.together is None else 0):
             inputs = self._inputs(t, state, own)
             if code is None or self.given is not None:
                 step, new, new_own = self._step(inputs)
@@ -121,7 +125,7 @@ class _Run:
                 made = code(self._scored(code), inputs)
                 new, new_own, trace.facts = made["state"], made["own"], code.facts
                 trace.steps.append(ScoredStep(*made["step"]))
-            state, own = plan.kept(state, new, t), plan.kept(own, new_own, t)
+            state, own = new, new_own
             if between is not None:
                 moved = between(t, self._weights(trace.steps[-1]), {**state, **own})
                 state, own = ({name: moved[name] for name in each} for each in (state, own))
@@ -134,16 +138,25 @@ class _Run:
         return trace
 
     def _inputs(self, t: int, state: State, own: State) -> dict[str, Any]:
-        """All that the step gets, in dicts and lists of tensors."""
-        plan = self.plan
-        return {
-            "state": state,
-            "own": own,
-            "each": [plan.each_at(self.model, t), plan.each_at(self.guide, t)],
-            "keys": [plan.inputs(self.model, t), plan.inputs(self.guide, t)],
-            "mask": [] if plan.lengths is None else [plan.mask(t)],
-            "given": {name: value[:, :, t] for name, value in (self.given or {}).items()},
-        }
+        """What step t gets."""
+        plan, both = self.plan, (self.model, self.guide)
+        mask, given = plan.mask(t), {name: value[:, :, t] for name, value in (self.given or {}).items()}
+        each, keys = [plan.each_at(who, t) for who in both], [plan.inputs(who, t) for who in both]
+        return self._parts(state, own, each, keys, [] if mask is None else [mask], given)
+
+    def _scan(self, code: Any, state: State, own: State) -> Any:
+        """All steps at once; None where they have to run one after another."""
+        (each, keys), (own_each, own_keys) = (self.plan.over(who) for who in (self.model, self.guide))
+        mask = self.plan.masks()
+        inputs = self._parts(state, own, [each, own_each], [keys, own_keys], [] if mask is None else [mask], {})
+        return code.scan(self._scored(code), inputs, self.plan.num_steps)
+
+    def _parts(
+        self, state: State, own: State, each: list[State], keys: list[State], mask: list[Tensor], given: State
+    ) -> dict[str, Any]:
+        """All that a step gets, in dicts and lists of tensors; keys that have no axis of steps are ``whole``."""
+        name = "whole" if self.plan.whole else "keys"
+        return {"state": state, "own": own, "each": each, name: keys, "mask": mask, "given": given}
 
     def _weights(self, step: PairTrace | ScoredStep) -> Tensor:
         """log p - log q of one step, (K, B)."""
@@ -159,7 +172,7 @@ class _Run:
     def _step(self, inputs: dict[str, Any]) -> tuple[PairTrace, State, State]:
         """Guide and model at one step, and their next states."""
         plan, mask = self.plan, next(iter(inputs["mask"]), None)
-        (each, own_each), (keys, own_keys) = inputs["each"], inputs["keys"]
+        (each, own_each), (keys, own_keys) = inputs["each"], inputs["whole" if plan.whole else "keys"]
         seen = {**each, **inputs["state"], **own_each}
         replay = latents_trace(inputs["given"]) if inputs["given"] else None
         guide = self._traced(lambda: plan.step(self.guide, inputs["own"], seen, own_keys), mask, replay)
@@ -171,7 +184,9 @@ class _Run:
         if traced.guide_factors is not None:
             raise _Unserved("the guide has a pyro.factor")
         news: list[Any] = [trace.nodes["_RETURN"]["value"] for trace in (model, guide)]
-        return traced, self._fit(news[0], inputs["state"]), self._fit(news[1], inputs["own"])
+        olds = (inputs["state"], inputs["own"])
+        state, own = (plan.kept(old, self._fit(new, old), mask) for old, new in zip(olds, news, strict=True))
+        return traced, state, own
 
     def _fit(self, new: State, old: State) -> State:
         """The next state, of as many particles as the one before."""
@@ -179,7 +194,7 @@ class _Run:
             if value.dim() < old[name].dim() - 1 or value.shape[-1:] != old[name].shape[-1:] or value.dim() > old[name].dim():
                 came, expected = tuple(value.shape), tuple(old[name].shape)
                 raise ContractError(f"a step gives the state {name!r} the shape {came}; expected {expected}, as init's.")
-        return {name: value.expand_as(old[name]) for name, value in new.items()}
+        return {name: new[name].expand_as(old[name]) for name in old}
 
     def _scored(self, code: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """The step as a function of tensors to tensors, for code to be made of."""

@@ -90,6 +90,7 @@ class StepTrace(PairTrace):
 
     Attributes:
         steps: one after another.
+        together: in their place, all of them with the steps first, (T, K, B).
         facts: of the sites of all steps.
         last: what is observed after the last step, with facts of its own.
         again: runs the steps at given latents.
@@ -97,6 +98,7 @@ class StepTrace(PairTrace):
     """
 
     steps: list[PairTrace | ScoredStep] = field(default_factory=list)
+    together: ScoredStep | None = None
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     last: PairTrace | None = None
     again: Callable[[Mapping[str, Tensor]], PairTrace] | None = None
@@ -114,6 +116,12 @@ class StepTrace(PairTrace):
 
     def _stacked(self, name: str, event_dim: int) -> Tensor:
         """A site's values at all steps, (K, B, T, *event)."""
+        if self.together is not None:
+            value = self.together.values[name]
+            event = value.shape[value.dim() - event_dim :]
+            lead = value.shape[1 : value.dim() - event_dim]
+            value = value.reshape(len(value), *[1] * (len(self.shape) - len(lead)), *lead, *event)
+            return value.movedim(0, len(self.shape)).expand(*self.shape, len(value), *event)
         values = [values_of(step)[name] for step in self.steps]
         return torch.stack([v.expand(*self.shape, *v.shape[v.dim() - event_dim :]) for v in values], len(self.shape))
 
@@ -146,6 +154,9 @@ class StepTrace(PairTrace):
         if name not in self.facts:
             assert self.last is not None
             return self.last.log_p[name]
+        if self.together is not None:
+            scores: Mapping[str, Tensor] = getattr(self.together, which)
+            return scores[name].sum(0).expand(self.shape)
         return self._added([getattr(step, which)[name] for step in self.steps])
 
     def _added(self, scores: Sequence[Tensor]) -> Tensor:
@@ -162,6 +173,8 @@ class StepTrace(PairTrace):
 
     def site_kl(self, name: str) -> Tensor:
         """sum_t KL(q(site_t) || p(site_t)), (K, B), given the states of the steps."""
+        if self.together is not None:
+            return self.together.site_kl(name).sum(0).expand(self.shape)
         return self._added([step.site_kl(name) for step in self.steps])
 
     def next_state(self) -> dict[Tensor, Tensor]:

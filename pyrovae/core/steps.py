@@ -103,7 +103,7 @@ class StepModel(nn.Module):
             for t in range(plan.num_steps):
                 with at_step(t + 1, plan.mask(t)):
                     made = plan.step(self.own, state, plan.each_at(self.own, t), plan.inputs(self.own, t))
-                state = plan.kept(state, made, t)
+                state = plan.kept(state, made, plan.mask(t))
             if hasattr(self.own, "last"):
                 self.own.last(state, **plan.last_inputs())
 
@@ -141,8 +141,8 @@ class StepGuide(nn.Module):
                     seen = {**each, **state, **plan.each_at(self.own, t)}
                     made = plan.step(self.own, own, seen, plan.inputs(self.own, t))
                 with _Replayed(drawn.trace), at_step(t + 1, None):
-                    state = plan.kept(state, plan.step(model, state, each, inputs), t)
-                own = plan.kept(own, made, t)
+                    state = plan.kept(state, plan.step(model, state, each, inputs), plan.mask(t))
+                own = plan.kept(own, made, plan.mask(t))
 
 
 def _signature(*modules: StepModule) -> inspect.Signature:

@@ -240,7 +240,7 @@ def test_options_are_refused_by_name():
     pair = exact.PAIRS["linear-gaussian 2x4 wrong"]()
     for options, message in (
         ({"matmul": "cublas"}, "matmul is 'cublas'; expected one of mkl, onednn"),
-        ({"backend": "xla"}, "backend is 'xla'; expected one of inductor, rolled, graph"),
+        ({"backend": "xla"}, "backend is 'xla'; expected one of inductor, graph"),
         ({"objective": pyro.infer.Trace_ELBO()}, "needs one of pyrovae.objectives"),
     ):
         objective = options.pop("objective", "elbo")

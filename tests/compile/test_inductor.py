@@ -12,10 +12,9 @@ import pytest
 import torch
 from steppers import assert_same_steps, steppers
 from torch import nn
+from walks import draw, walk
 
 import pyrovae as pv
-from pyrovae.compile.graph import trace_graph
-from pyrovae.compile.roll import compile_rolled
 
 # of Inductor, on its first import
 pytestmark = [pytest.mark.inductor, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -77,15 +76,9 @@ def test_evidence():
     torch.testing.assert_close(compiled.value, eager.value, atol=1e-4, rtol=1e-5)
 
 
-def test_a_loop_in_blocks():
-    w, x = torch.randn(3, 3), torch.randn(6, 3)
-
-    def loop(w, x):
-        for _ in range(12):
-            x = x - 0.1 * (x @ w).tanh().norm(dim=-1, keepdim=True) * x.sigmoid()
-        return (x,)
-
-    graph, captured = trace_graph(loop, [w, x])
-    (expected,) = graph(w, x, *captured)
-    (ours,) = compile_rolled(graph)(w, x, *captured)
-    torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
+@pytest.mark.inductor(6)
+def test_the_steps_of_a_sequence():
+    torch.manual_seed(0)
+    batch, pair = {"x": draw(5, 4), "lengths": torch.tensor([4, 3, 1, 2, 4])}, walk()
+    step, eager = steppers(pair.model, pair.guide, batch, "iwae:num_particles=3", backend="inductor")
+    assert_same_steps(step, eager, batch, tolerance=1e-4)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 import pyrovae as pv
 from benchmarks.speed.contenders.hand import hand_written
+from benchmarks.speed.pairs import in_steps
 from benchmarks.speed.rows import Row
 from pyrovae.compile.optimizers import build_optimizer
 from pyrovae.core.parameters import adopt, parameter_scope, parameters
@@ -75,6 +76,11 @@ class Setup:
     lr: float = 1e-3
     backend: str = "inductor"
 
+    @property
+    def own(self) -> pv.Pair:
+        """The pair as one writes it for pyrovae: a sequence in steps."""
+        return in_steps(self.pair) if self.row.kind == "sequence" else self.pair
+
 
 # ------------------------------------------------------------------------------------------------- by hand
 def hand(setup: Setup) -> Contender:
@@ -118,7 +124,8 @@ def hand_compile(setup: Setup) -> Contender:
 # ------------------------------------------------------------------------------------------------- pyrovae
 def fit_eager(setup: Setup) -> Contender:
     """What ``fit`` does at each step without a compiler."""
-    model, guide, objective = setup.pair.model, setup.pair.guide, get(setup.row.objective)
+    pair, objective = setup.own, get(setup.row.objective)
+    model, guide = pair.model, pair.guide
     optimizer = build_optimizer("Adam", list(parameters(model, guide).values()), setup.lr, {})
 
     def step(x: Tensor) -> float:
@@ -128,7 +135,7 @@ def fit_eager(setup: Setup) -> Contender:
         optimizer.step()
         return float(update.bound.detach().sum()) / len(x)
 
-    return Contender(step, lambda: _in_store(setup.pair, validation=False))
+    return Contender(step, lambda: _in_store(pair, validation=False))
 
 
 @contextmanager
@@ -139,10 +146,10 @@ def _in_store(pair: pv.Pair, validation: bool) -> Iterator[None]:
 
 def compiled(setup: Setup) -> Contender:
     """``pyrovae.compile_step``."""
-    model, guide, batch = setup.pair.model, setup.pair.guide, {"x": setup.batches[0]}
+    batch = {"x": setup.batches[0]}
     how = {"optimizer": "Adam", "lr": setup.lr, "backend": None if setup.backend == "inductor" else setup.backend}
     began = time.perf_counter()
-    step = pv.compile_step((model, guide), batch, get(setup.row.objective), **how)
+    step = pv.compile_step(setup.own, batch, get(setup.row.objective), **how)
     made = time.perf_counter() - began
     contender = Contender(lambda x: step({"x": x}), notes={"matmul": step.matmul})
     contender.compile_s = made + contender.run(setup.batches, 1)
