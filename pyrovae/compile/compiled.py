@@ -166,8 +166,8 @@ class CompiledStep(GradientStep):
             log.warning("the step is traced but not compiled: %s", self.reason)
             compiler = "graph"
         on_cpu = self.total.device.type == "cpu"
-        if isinstance(matmul, str) or not on_cpu:
-            self.matmul, self.products = matmul or "mkl", {}
+        if isinstance(matmul, str) or not on_cpu or compiler == "graph":  # whose products are not assigned one by one
+            self.matmul, self.products = matmul if isinstance(matmul, str) else "mkl", {}
         else:
             self.products = choose_products(graph) if matmul is None else dict(matmul)
             self.matmul = "onednn" if "onednn" in self.products.values() else "mkl"
@@ -179,6 +179,7 @@ class CompiledStep(GradientStep):
                 raise
             self.reason = first_line(error)
             log.warning("the step is traced but not compiled: %s", self.reason)
+            self.matmul, self.products = "mkl", {}
             self._generate("graph", graph, given)
 
     def _generate(self, backend: str, graph: fx.GraphModule, given: list[Tensor]) -> None:
