@@ -26,6 +26,7 @@ from benchmarks.tables import (
     counts,
     discrete,
     flows,
+    hierarchies,
     iwae,
     iwae_swap,
     quadrants,
@@ -51,6 +52,7 @@ TABLES = (
     columns,
     vrnn,
     discrete,
+    hierarchies,
 )
 STUDIES = (
     objectives,

@@ -15,6 +15,7 @@ from pyrovae.distributions.density import is_density, is_point, mask_distributio
 from pyrovae.distributions.energies import Flat, GreyBernoulli
 from pyrovae.distributions.flows import Flow, FlowDistribution
 from pyrovae.distributions.gaussian_mixture import GaussianMixture
+from pyrovae.distributions.hyperspherical import SpherePrior, UniformSphere, VonMisesFisher, onto_sphere
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
 from pyrovae.distributions.ordinal import Ordinal
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
@@ -49,12 +50,16 @@ __all__ = [
     "PseudoInputs",
     "Quantized",
     "RankOnePrecisionGaussian",
+    "SpherePrior",
     "StudentT",
+    "UniformSphere",
     "VampPrior",
+    "VonMisesFisher",
     "flows",
     "gaussian_kl",
     "is_density",
     "is_point",
     "likelihoods",
     "mask_distribution",
+    "onto_sphere",
 ]

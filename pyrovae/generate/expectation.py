@@ -12,7 +12,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from pyrovae.core.sites import Site
-from pyrovae.distributions import Columns, Ordinal
+from pyrovae.distributions import Columns, Ordinal, VonMisesFisher
 from pyrovae.distributions.density import is_factor, unmasked
 from pyrovae.errors import ContractError
 
@@ -40,13 +40,13 @@ class Expectations(Messenger):
 
 
 def expectation(fn: TorchDistribution) -> Tensor:
-    """E[v], v ~ fn: in closed form, else the mean of 64 draws; the mode of what has no mean (labels).
+    """E[v], v ~ fn: in closed form, else the mean of 64 draws; the mode of what has no mean (labels, directions).
 
     >>> import pyro.distributions as dist
     >>> expectation(dist.Normal(torch.tensor([1.0, 2.0]), 1.0)), expectation(dist.Categorical(torch.tensor([0.2, 0.8])))
     (tensor([1., 2.]), tensor(1))
     """
-    if isinstance(fn, OneHotCategorical):
+    if isinstance(fn, OneHotCategorical | VonMisesFisher):
         return fn.mode
     try:
         value = fn.mean

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from pyro.distributions import constraints
 from torch import Tensor
 
 from pyrovae.calls import public
@@ -16,6 +17,7 @@ from pyrovae.core.pair import PairLike, as_pair
 from pyrovae.core.program import Batch, Program, template
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import latents_trace, run_program
+from pyrovae.distributions import onto_sphere
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate.expectation import Expectations, expectation, factors, picture_site
 from pyrovae.generate.given import refuse_own_reading, refuse_unknown
@@ -43,7 +45,8 @@ def traverse(
         site: the latent site to vary; by default the only vector-valued one. Other sites keep their posterior mean, so
             only what depends on the site directly changes.
         dims: which of its dimensions; by default the first 10.
-        values: to give them; by default 11 from -3 to 3.
+        values: to give them; by default 11 from -3 to 3, of a unit vector from -1 to 1, to which its other coordinates give
+            way together.
 
     Returns:
         (len(dims), len(values), *shape).
@@ -68,12 +71,29 @@ def traverse(
             raise OptionError(f"dims is {chosen!r}; expected whole numbers, dimensions of a latent site.")
         if not chosen or not all(0 <= i < len(center) for i in chosen):
             raise OptionError(f"dims is {chosen}; site {site!r} has dimensions 0 to {len(center) - 1}.")
-        grid = torch.arange(-5, 6) * 0.6 if values is None else _grid(values)
+        is_sphere = site in _on_sphere(pair.guide, batch)
+        grid = torch.arange(-5, 6) * (0.2 if is_sphere else 0.6) if values is None else _grid(values)
         walks = center.repeat(len(chosen), len(grid), 1)
         for row, i in enumerate(chosen):
+            if is_sphere:
+                walks[row, :, i] = 0
+                walks[row] = onto_sphere(walks[row]) * _rest(grid.to(center), site).unsqueeze(-1)
             walks[row, :, i] = grid.to(center)
         pictures = _decode(pair.model, batch, {**latents, site: walks.flatten(0, 1)}, len(chosen) * len(grid))
         return pictures.unflatten(0, (len(chosen), len(grid)))
+
+
+def _on_sphere(guide: Program, batch: Batch) -> set[str]:
+    """The guide's sites that are unit vectors."""
+    sites = sample_sites(run_program(guide, batch))
+    return {name for name, site in sites.items() if site["fn"].support is constraints.sphere}
+
+
+def _rest(values: Tensor, site: str) -> Tensor:
+    """The length of what is left of a unit vector beside one coordinate; OptionError where there is none."""
+    if bool((values.abs() > 1).any()):
+        raise OptionError(f"values is {values.tolist()}; site {site!r} is a unit vector, whose coordinates lie in -1 to 1.")
+    return (1 - values.square()).sqrt()
 
 
 def _grid(values: Sequence[float] | Tensor) -> Tensor:
@@ -97,6 +117,8 @@ def interpolate(
 ) -> Tensor:
     """E[x | (1 - t) z_a + t z_b], t = 0 .. 1, between the posterior means of two data, (num, *shape).
 
+    Unit vectors stay so: their path is the great circle's arc.
+
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
         data_a: one datum each, as for :func:`traverse`.
@@ -119,10 +141,12 @@ def interpolate(
         moved = [name for name in movable if site in (None, name)]
         if not moved:
             raise discrete_site(site or next(iter(latents)))
-        paths = {}
+        paths, sphere = {}, _on_sphere(pair.guide, batch)
         for name in moved:
             t = torch.linspace(0, 1, num).to(latents[name]).reshape(num, *[1] * (latents[name].dim() - 1))
             paths[name] = torch.lerp(latents[name], target[name], t)
+            if name in sphere:
+                paths[name] = onto_sphere(paths[name])
         return _decode(pair.model, batch, {**latents, **paths}, num)
 
 

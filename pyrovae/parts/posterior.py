@@ -9,6 +9,7 @@ from typing import Literal
 from torch import nn
 
 from pyrovae import guides
+from pyrovae.distributions import SpherePrior
 from pyrovae.parts.options import Options
 from pyrovae.registry import Registry
 
@@ -36,6 +37,12 @@ def rank_one(encoder: Encoder, latent_dim: int) -> nn.Module:
     return guides.RankOneGaussian(encoder(3 * latent_dim))
 
 
+@POSTERIORS.enter("hyperspherical")
+def hyperspherical(encoder: Encoder, latent_dim: int) -> nn.Module:
+    """A von Mises-Fisher distribution of unit vectors, whose prior is uniform on the sphere."""
+    return guides.Hyperspherical(encoder(latent_dim + 1))
+
+
 @POSTERIORS.enter("mixture")
 def mixture(encoder: Encoder, latent_dim: int, num_components: int) -> nn.Module:
     """A mixture of Gaussians."""
@@ -54,6 +61,10 @@ class Posterior(Options):
 
     posterior: Literal[tuple(POSTERIORS)] = "diagonal"  # type: ignore[valid-type]
     num_components: int = 5
+
+    def prior(self, latent_dim: int) -> nn.Module | None:
+        """p(z) where it is not N(0, I): on the sphere that a hyperspherical posterior lives on."""
+        return SpherePrior(latent_dim) if self.posterior == "hyperspherical" else None
 
     def guide(self, encoder: Encoder, latent_dim: int) -> nn.Module:
         """The guide of an encoder that is made with as many features as the family needs."""

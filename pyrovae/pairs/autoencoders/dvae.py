@@ -38,4 +38,4 @@ def dvae(spec: DataSpec, *, latent_dim: int = 50, dense: Dense = Dense(), poster
     References: Im et al., Denoising Criterion for Variational Auto-Encoding Framework, 2017.
     """
     guide = guides.Denoising(posterior.guide(dense.encoder, latent_dim))
-    return models.VAE(*dense.decoder(latent_dim), latent_dim), guide
+    return models.VAE(*dense.decoder(latent_dim), latent_dim, posterior.prior(latent_dim)), guide

@@ -35,4 +35,4 @@ def conv_vae(
     References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
     """
     guide = posterior.guide(networks.encoder, latent_dim)
-    return models.VAE(*networks.decoder(latent_dim), latent_dim), guide
+    return models.VAE(*networks.decoder(latent_dim), latent_dim, posterior.prior(latent_dim)), guide

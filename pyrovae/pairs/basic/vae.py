@@ -28,6 +28,7 @@ __all__ = ["vae"]
         tiny("missing", latent_dim=3, hidden=[20]),
         tiny("digits", latent_dim=3, hidden=[20], posterior="mixture", num_components=2),
         tiny("digits", latent_dim=3, hidden=[20], posterior="rank-one"),
+        tiny("digits", latent_dim=3, hidden=[20], posterior="hyperspherical"),
     ],
 )
 def vae(spec: DataSpec, *, latent_dim: int = 50, dense: Dense = Dense(), posterior: Posterior = Posterior()) -> Pair:
@@ -36,4 +37,4 @@ def vae(spec: DataSpec, *, latent_dim: int = 50, dense: Dense = Dense(), posteri
     References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Appendix C.
     """
     guide = posterior.guide(dense.encoder, latent_dim)
-    return models.VAE(*dense.decoder(latent_dim), latent_dim), guide
+    return models.VAE(*dense.decoder(latent_dim), latent_dim, posterior.prior(latent_dim)), guide

@@ -1,0 +1,113 @@
+"""Hierarchies, richer posteriors and priors on binary MNIST, one table: test log p(x) at equal seconds of the processor.
+
+Images are binarized anew at each epoch (dynamic) or once (fixed), as each paper has it; every cell trains for the same seconds
+with Adam and batches of 100, and its test log p(x) is by importance sampling. Published figures are of the papers' networks
+after their whole schedules: hundreds to thousands of epochs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Sequence
+
+import torch
+
+import pyrovae as pv
+from benchmarks.lab import markdown
+from benchmarks.lab.entry import SEEDS, Entry, Job, Option, Spend
+from benchmarks.lab.records import Row, finished
+from benchmarks.studies.defaults import Deadline
+
+__all__ = ["ENTRY"]
+
+TWO = {"hidden": [300, 300], "activation": "gated"}
+CELLS = {  # recipe, its options, objective, binarization, published -log p(x)
+    "vae": ("vae", {"latent_dim": 40, **TWO}, "elbo", "fixed", "-"),
+    "vamp-vae": ("vamp-vae", {"latent_dim": 40}, "elbo", "fixed", "85.57 (Tomczak 2018)"),
+    "dlgm, diagonal": ("dlgm", {"precision": "diagonal"}, "meanfield", "fixed", "89.9, -ELBO (Rezende 2015)"),
+    "dlgm, rank one": ("dlgm", {"precision": "rank-one"}, "meanfield", "fixed", "-"),
+    "two-layer-vae": ("two-layer-vae", {}, "iwae:num_particles=1", "dynamic", "85.33 (Burda 2016)"),
+    "ladder-vae": ("ladder-vae", {}, "elbo", "dynamic", "81.74 (Sonderby 2016)"),
+    "s-vae, S^10": ("s-vae", {"latent_dim": 11}, "meanfield", "dynamic", "93.16 (Davidson 2018)"),
+    "vae, d = 10": (
+        "vae",
+        {"latent_dim": 10, "hidden": [256, 128], "activation": "relu"},
+        "meanfield",
+        "dynamic",
+        "-",
+    ),
+}
+TINY = {
+    "vae": {"latent_dim": 2, "hidden": [4]},
+    "vamp-vae": {"latent_dim": 2, "hidden": [4], "pseudo_inputs": 2},
+    "dlgm": {"latent_dim": 2, "width": 3, "hidden": [4]},
+    "s-vae": {"latent_dim": 3, "hidden": [4]},
+}
+
+
+def cell(name: str, seed: int, options: argparse.Namespace) -> Row:
+    """Train, and evaluate on the whole test set."""
+    recipe, sizes, objective, binarization, _ = CELLS[name]
+    data = pv.data.load(options.data, binarization=binarization)
+    torch.manual_seed(seed)
+    pair = pv.pairs.get(recipe).build(data.spec, **{**sizes, **(TINY[recipe] if options.tiny else {})})
+    settings = {"batch_size": 100, "lr": options.lr, "seed": seed, "progress": False, "compile": not options.eager}
+    deadline = Deadline(options.seconds)
+    run = finished(pv.fit(pair, data, objective, epochs=options.epochs, callbacks=[deadline], **settings))
+    found = pv.evaluate(run, data.test, num_samples=options.samples, seed=0)
+    assert found.evidence is not None
+    return {
+        "epochs": len(run.records),
+        "log_p": found.evidence.mean,
+        "log_p_stderr": found.evidence.mean_stderr,
+        "elbo": found.evidence.elbo.mean().item(),
+        "active": {site: f"{int(active.sum())} of {active.numel()}" for site, active in found.active_units.items()},
+    }
+
+
+def run(job: Job) -> None:
+    """Each system and seed."""
+    options = job.options
+    shared = {name: getattr(options, name) for name in ("data", "seconds", "epochs", "lr", "samples", "tiny")}
+    for name in options.systems:
+        for seed in options.seeds:
+            job.records.cell({"system": name, "seed": seed, **shared}, functools.partial(cell, name, seed, options))
+
+
+def tables(rows: Sequence[Row]) -> dict[str, str]:
+    """A cell a line, in the order of the systems."""
+    lines = []
+    for row in sorted(rows, key=lambda row: (list(CELLS).index(row["system"]), row["seed"])):
+        figures = [f"{-row['log_p']:.2f}", f"{row['log_p_stderr']:.2f}", f"{-row['elbo']:.2f}"]
+        active = ", ".join(f"{site} {units}" for site, units in row["active"].items())
+        of = CELLS[row["system"]]
+        lines.append([row["system"], of[3], row["seed"], f"{row['seconds']:g}", row["epochs"], *figures, active, of[4]])
+    heads = ["system", "MNIST", "seed", "CPU s", "epochs", "-log p(x)", "+-", "-ELBO", "active units", "published"]
+    return {"hierarchies": markdown.table(heads, lines)}
+
+
+SMOKE = {"data": "digits", "seconds": 0.0, "epochs": 1, "samples": 3, "eager": True, "tiny": True}
+
+ENTRY = Entry(
+    name="hierarchies",
+    shows="Hierarchies, richer posteriors and priors by test log p(x) at equal seconds.",
+    budgets={
+        "smoke": Spend("5 seconds", {**SMOKE, "systems": ["dlgm, rank one", "s-vae, S^10"]}),
+        "cpu": Spend("8 cells of 5 minutes of one core", {}),
+        "gpu": Spend("8 cells of two hours of a GPU", {"seconds": 7200.0, "lr": 5e-4, "samples": 5000}),
+    },
+    run=run,
+    tables=tables,
+    options={
+        "seeds": SEEDS,
+        "systems": Option("which", list(CELLS), str, tuple(CELLS)),
+        "data": Option("a named data set of images", "mnist"),
+        "seconds": Option("of the processor for training, after which the epoch at hand is the last", 240.0),
+        "epochs": Option("at most", 10_000),
+        "lr": Option("learning rate of Adam", 1e-3),
+        "samples": Option("of importance sampling", 100),
+        "tiny": Option("small networks", False),
+        "eager": Option("compile nothing", False),
+    },
+)
