@@ -23,6 +23,7 @@ from pyrovae.objectives.energy import Energy
 from pyrovae.objectives.filtering import FIVO
 from pyrovae.objectives.gumbel_kl import GumbelKL
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
+from pyrovae.objectives.nested import Nested
 from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.quantization import VQ
@@ -46,6 +47,7 @@ __all__ = [
     "REBAR",
     "RELAX",
     "RWS",
+    "Nested",
     "STL",
     "VIMCO",
     "VQ",
@@ -78,6 +80,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "meanfield": MeanField,
         "enum": Enum,
         "stl": STL,
+        "nested": Nested,
         "iwae": IWAE,
         "renyi": Renyi,
         "fivo": FIVO,
