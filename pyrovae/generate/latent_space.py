@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -23,9 +24,10 @@ from pyrovae.generate.expectation import Expectations, expectation, factors, pic
 from pyrovae.generate.given import refuse_own_reading, refuse_unknown
 from pyrovae.generate.reconstruction import continuous, posterior_means
 
-__all__ = ["interpolate", "manifold", "traverse"]
+__all__ = ["interpolate", "manifold", "traverse", "traversed_values"]
 
 
+BELOW = ("hold", "mean", "draw")  # what becomes of sites below one that is moved
 MAX_TRAVERSED_DIMS = 10  # that a traversal shows when not told which
 
 
@@ -36,14 +38,16 @@ def traverse(
     site: str | None = None,
     dims: Iterable[int] | None = None,
     values: Sequence[float] | Tensor | None = None,
+    below: str = "hold",
 ) -> Tensor:
     """E[x | z], one dimension of z at a time set to each of ``values``, the rest at the posterior mean of one datum.
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
         data: one datum, in any form that :func:`pyrovae.data.load` takes, (1, *shape); or (*shape) where that is known.
-        site: the latent site to vary; by default the only vector-valued one. Other sites keep their posterior mean, so
-            only what depends on the site directly changes.
+        site: the latent site to vary; by default the only vector-valued one.
+        below: latent sites that the model draws after it: "hold" them at their posterior mean, so that only what depends on
+            the site directly changes, let them follow at their "mean" given what is above them, or "draw" them.
         dims: which of its dimensions; by default the first 10.
         values: to give them; by default 11 from -3 to 3, of a unit vector from -1 to 1, to which its other coordinates give
             way together.
@@ -60,6 +64,8 @@ def traverse(
     >>> traverse(pair, torch.zeros(1, 4, 4)).shape
     torch.Size([3, 11, 4, 4])
     """
+    if below not in BELOW:
+        raise OptionError(f"below is {below!r}; expected one of {', '.join(BELOW)}.")
     pair = as_pair(pair)
     batch = as_datum(pair, data)
     with inference(pair):
@@ -72,15 +78,34 @@ def traverse(
         if not chosen or not all(0 <= i < len(center) for i in chosen):
             raise OptionError(f"dims is {chosen}; site {site!r} has dimensions 0 to {len(center) - 1}.")
         is_sphere = site in _on_sphere(pair.guide, batch)
-        grid = torch.arange(-5, 6) * (0.2 if is_sphere else 0.6) if values is None else _grid(values)
+        grid = _default_grid(is_sphere) if values is None else _grid(values)
         walks = center.repeat(len(chosen), len(grid), 1)
         for row, i in enumerate(chosen):
             if is_sphere:
                 walks[row, :, i] = 0
                 walks[row] = onto_sphere(walks[row]) * _rest(grid.to(center), site).unsqueeze(-1)
             walks[row, :, i] = grid.to(center)
-        pictures = _decode(pair.model, batch, {**latents, site: walks.flatten(0, 1)}, len(chosen) * len(grid))
+        held = latents if below == "hold" else _above(pair.model, batch, latents, site)
+        with Expectations() if below == "mean" else nullcontext():
+            pictures = _decode(pair.model, batch, {**held, site: walks.flatten(0, 1)}, len(chosen) * len(grid))
         return pictures.unflatten(0, (len(chosen), len(grid)))
+
+
+def _above(model: Program, batch: Batch, latents: Mapping[str, Tensor], site: str) -> dict[str, Tensor]:
+    """The latents that the model does not draw after a site."""
+    order = list(sample_sites(run_program(model, batch, replay=latents_trace(latents))))
+    return {name: value for name, value in latents.items() if name not in order[order.index(site) + 1 :]}
+
+
+def traversed_values(pair: PairLike, data: Any, site: str) -> Tensor:
+    """The values that :func:`traverse` gives the dimensions of a site when it is told none."""
+    pair = as_pair(pair)
+    with inference(pair):
+        return _default_grid(site in _on_sphere(pair.guide, as_datum(pair, data)))
+
+
+def _default_grid(is_sphere: bool) -> Tensor:
+    return torch.arange(-5, 6) * (0.2 if is_sphere else 0.6)
 
 
 def _on_sphere(guide: Program, batch: Batch) -> set[str]:

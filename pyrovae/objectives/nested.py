@@ -58,7 +58,7 @@ class Nested(Objective):
 
         L = E_q(z|x)[ log p(x | z) - beta (log q(z | x) - log (1/K') sum_k p(z | zeta_k) p(zeta_k) / q(zeta_k | z)) ]
 
-    with zeta_k ~ q(zeta | z), and beta = 1 in what is reported. It rises with K', from the ELBO of the pair at K' = 1 to that of
+    with zeta_k ~ q(zeta | z), and beta = 1 in what is reported. It rises with K', from the pair's ELBO at K' = 1 to that of
     the marginal prior. zeta is what the guide draws last; the decoder runs once for each z. All sites must be reparameterized.
 
     Args:

@@ -114,7 +114,7 @@ def traversals(
 
     Args:
         pictures: (num_dims, num_values, *shape), of :func:`pyrovae.generate.traverse`.
-        values: those that ``traverse`` was given; its default if None.
+        values: those that ``traverse`` was given; its default for real numbers if None.
         dims: likewise.
         vmin: the value shown black.
         vmax: the value shown white.

@@ -24,6 +24,7 @@ from pyrovae.data import Split
 from pyrovae.errors import ContractError, OptionError, RunError
 from pyrovae.evaluation import latents
 from pyrovae.files import file_name, write_whole
+from pyrovae.generate import latent_space
 from pyrovae.generate.reconstruction import shown_values
 
 __all__ = ["pictures", "write_report"]
@@ -204,7 +205,9 @@ def _latent_drawings(pair: Pair, batch: Batch, scale: Mapping[str, float]) -> It
         mean, spread = moments[site]
         kl, active = kls.get(site), latents.active_units(mean)
         figures: dict[str, Callable[[], Figure]] = {
-            "traversals": lambda site=site: plots.traversals(generate.traverse(pair, one, site=site), **scale),
+            "traversals": lambda site=site: plots.traversals(
+                generate.traverse(pair, one, site=site), latent_space.traversed_values(pair, one, site), **scale
+            ),
             "manifold": lambda site=site: plots.manifold(generate.manifold(pair, site=site, like=one), **scale),
             "latent_scatter": lambda mean=mean: plots.latent_scatter(mean, batch.get("y")),
         }

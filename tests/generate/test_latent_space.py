@@ -12,7 +12,7 @@ from pyrovae.data import DataSpec
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.generate import chunks, reconstruction
 from pyrovae.generate.expectation import expectation
-from pyrovae.pairs import conv_vae, linear_gaussian, vae
+from pyrovae.pairs import conv_vae, linear_gaussian, two_layer_vae, vae
 
 SCALE = 0.5
 SHRINK = 1 / (1 + SCALE**2)  # E[z | x] = SHRINK x for x = z + SCALE noise
@@ -255,3 +255,25 @@ def test_what_all_draws_share_is_drawn_once(monkeypatch):
     monkeypatch.setattr(chunks, "ROWS_PER_PASS", 4)
     drawn = generate.sample((model, model), 10, like={"x": torch.zeros(1)})
     assert drawn["scale"].shape == () and drawn["x"].shape == (10,)
+
+
+def test_what_lies_below_a_site_is_held_follows_or_is_drawn():
+    torch.manual_seed(0)
+    spec = DataSpec("toy", (5,), "binary")
+    pair = two_layer_vae(spec, latent_dim=2, lower_dim=3, hidden=[6], upper_hidden=[4])
+    x, values = torch.ones(1, 5), [-2.0, 2.0]
+
+    def walk(below):
+        return generate.traverse(pair, x, site="z2", values=values, below=below)
+
+    held = walk("hold")
+    assert torch.equal(held[:, 0], held[:, 1])  # x depends on z1 alone
+    z2 = generate.encode(pair, x)["z2"].repeat(2, 1)
+    z2[:, 1] = torch.tensor(values)
+    with torch.no_grad():
+        loc = pair.model.features(z2).chunk(2, -1)[0]
+        expected = pair.model.likelihood(pair.model.decoder(loc)).mean
+    torch.testing.assert_close(walk("mean")[1], expected)
+    assert not torch.equal(walk("draw"), walk("draw"))
+    with pytest.raises(OptionError, match="below is 'drop'; expected one of hold, mean, draw"):
+        walk("drop")
