@@ -15,6 +15,7 @@ from pyrovae.distributions.density import is_density, is_point, mask_distributio
 from pyrovae.distributions.energies import Flat, GreyBernoulli
 from pyrovae.distributions.flows import Flow, FlowDistribution
 from pyrovae.distributions.gaussian_mixture import GaussianMixture
+from pyrovae.distributions.hyperbolic import BallPrior, WrappedNormal
 from pyrovae.distributions.hyperspherical import SpherePrior, UniformSphere, VonMisesFisher, onto_sphere
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
 from pyrovae.distributions.ordinal import Ordinal
@@ -27,6 +28,7 @@ __all__ = [
     "AutoregressiveBernoulli",
     "AutoregressiveCategorical",
     "AutoregressiveGaussian",
+    "BallPrior",
     "Beta",
     "BoltzmannMachine",
     "Codebook",
@@ -55,6 +57,7 @@ __all__ = [
     "UniformSphere",
     "VampPrior",
     "VonMisesFisher",
+    "WrappedNormal",
     "flows",
     "gaussian_kl",
     "is_density",

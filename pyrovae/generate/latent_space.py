@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from pyro.distributions import constraints
 from torch import Tensor
+from torch.distributions.constraints import Constraint
 
 from pyrovae.calls import public
 from pyrovae.core.doors import as_datum
@@ -18,9 +18,9 @@ from pyrovae.core.pair import PairLike, as_pair
 from pyrovae.core.program import Batch, Program, template
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import latents_trace, run_program
-from pyrovae.distributions import onto_sphere
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate.expectation import Expectations, expectation, factors, picture_site
+from pyrovae.generate.geometry import default_values, path, with_coordinate
 from pyrovae.generate.given import refuse_own_reading, refuse_unknown
 from pyrovae.generate.reconstruction import continuous, posterior_means
 
@@ -50,7 +50,7 @@ def traverse(
             the site directly changes, let them follow at their "mean" given what is above them, or "draw" them.
         dims: which of its dimensions; by default the first 10.
         values: to give them; by default 11 from -3 to 3, of a unit vector from -1 to 1, to which its other coordinates give
-            way together.
+            way together. In the Poincare ball they are coordinates of the tangent space of its origin.
 
     Returns:
         (len(dims), len(values), *shape).
@@ -77,14 +77,9 @@ def traverse(
             raise OptionError(f"dims is {chosen!r}; expected whole numbers, dimensions of a latent site.")
         if not chosen or not all(0 <= i < len(center) for i in chosen):
             raise OptionError(f"dims is {chosen}; site {site!r} has dimensions 0 to {len(center) - 1}.")
-        is_sphere = site in _on_sphere(pair.guide, batch)
-        grid = _default_grid(is_sphere) if values is None else _grid(values)
-        walks = center.repeat(len(chosen), len(grid), 1)
-        for row, i in enumerate(chosen):
-            if is_sphere:
-                walks[row, :, i] = 0
-                walks[row] = onto_sphere(walks[row]) * _rest(grid.to(center), site).unsqueeze(-1)
-            walks[row, :, i] = grid.to(center)
+        support = _supports(pair.guide, batch)[site]
+        grid = default_values(support) if values is None else _grid(values)
+        walks = torch.stack([with_coordinate(support, center, i, grid.to(center), site) for i in chosen])
         held = latents if below == "hold" else _above(pair.model, batch, latents, site)
         with Expectations() if below == "mean" else nullcontext():
             pictures = _decode(pair.model, batch, {**held, site: walks.flatten(0, 1)}, len(chosen) * len(grid))
@@ -101,24 +96,12 @@ def traversed_values(pair: PairLike, data: Any, site: str) -> Tensor:
     """The values that :func:`traverse` gives the dimensions of a site when it is told none."""
     pair = as_pair(pair)
     with inference(pair):
-        return _default_grid(site in _on_sphere(pair.guide, as_datum(pair, data)))
+        return default_values(_supports(pair.guide, as_datum(pair, data))[site])
 
 
-def _default_grid(is_sphere: bool) -> Tensor:
-    return torch.arange(-5, 6) * (0.2 if is_sphere else 0.6)
-
-
-def _on_sphere(guide: Program, batch: Batch) -> set[str]:
-    """The guide's sites that are unit vectors."""
-    sites = sample_sites(run_program(guide, batch))
-    return {name for name, site in sites.items() if site["fn"].support is constraints.sphere}
-
-
-def _rest(values: Tensor, site: str) -> Tensor:
-    """The length of what is left of a unit vector beside one coordinate; OptionError where there is none."""
-    if bool((values.abs() > 1).any()):
-        raise OptionError(f"values is {values.tolist()}; site {site!r} is a unit vector, whose coordinates lie in -1 to 1.")
-    return (1 - values.square()).sqrt()
+def _supports(guide: Program, batch: Batch) -> dict[str, Constraint]:
+    """The sets that the guide's sites live in."""
+    return {name: site["fn"].support for name, site in sample_sites(run_program(guide, batch)).items()}
 
 
 def _grid(values: Sequence[float] | Tensor) -> Tensor:
@@ -142,7 +125,7 @@ def interpolate(
 ) -> Tensor:
     """E[x | (1 - t) z_a + t z_b], t = 0 .. 1, between the posterior means of two data, (num, *shape).
 
-    Unit vectors stay so: their path is the great circle's arc.
+    Unit vectors stay so: their path is the great circle's arc; in the Poincare ball it is the geodesic.
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
@@ -166,12 +149,10 @@ def interpolate(
         moved = [name for name in movable if site in (None, name)]
         if not moved:
             raise discrete_site(site or next(iter(latents)))
-        paths, sphere = {}, _on_sphere(pair.guide, batch)
+        paths, supports = {}, _supports(pair.guide, batch)
         for name in moved:
             t = torch.linspace(0, 1, num).to(latents[name]).reshape(num, *[1] * (latents[name].dim() - 1))
-            paths[name] = torch.lerp(latents[name], target[name], t)
-            if name in sphere:
-                paths[name] = onto_sphere(paths[name])
+            paths[name] = path(supports[name], latents[name], target[name], t)
         return _decode(pair.model, batch, {**latents, **paths}, num)
 
 

@@ -5,6 +5,7 @@ from pyrovae.nets.codes import Dictionary, TiedDecoder, TiedEncoder
 from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder, GridDecoder, GridEncoder
 from pyrovae.nets.counts import Log1p, as_float, float_zeros
 from pyrovae.nets.factor_analysis import FactorAnalysis
+from pyrovae.nets.gyroplanes import Gyroplanes
 from pyrovae.nets.ladder import Ladder, NormalizedMLP
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
 from pyrovae.nets.recurrent import LSTMCell
@@ -24,6 +25,7 @@ __all__ = [
     "FactorAnalysis",
     "GridDecoder",
     "GridEncoder",
+    "Gyroplanes",
     "LSTMCell",
     "Ladder",
     "Log1p",
