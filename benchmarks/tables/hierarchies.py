@@ -92,7 +92,7 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
         active = ", ".join(f"{site} {units}" for site, units in row["active"].items())
         of = CELLS[row["system"]]
         seconds = f"{row['seconds']:g}"
-        lines.append([row["system"], of[4], row["warmup"], row["seed"], seconds, row["epochs"], *figures, active, of[5]])
+        lines.append([row["system"], of[4], row.get("warmup", 0), row["seed"], seconds, row["epochs"], *figures, active, of[5]])
     heads = ["system", "MNIST", "warmup", "seed", "CPU s", "epochs", "-log p(x)", "+-", "-ELBO", "active units", "published"]
     return {"hierarchies": markdown.table(heads, lines)}
 
