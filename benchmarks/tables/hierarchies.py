@@ -105,7 +105,7 @@ ENTRY = Entry(
     budgets={
         "smoke": Spend("5 seconds", {**SMOKE, "systems": ["dlgm, rank one", "s-vae, S^10"]}),
         "cpu": Spend("11 cells of 5 minutes of one core", {}),
-        "gpu": Spend("11 cells of two hours of a GPU", {"seconds": 7200.0, "lr": 5e-4, "samples": 5000}),
+        "paper": Spend("11 cells of two hours of a GPU", {"seconds": 7200.0, "lr": 5e-4, "samples": 5000}),
     },
     run=run,
     tables=tables,
