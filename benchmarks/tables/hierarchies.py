@@ -91,8 +91,8 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
         figures = [f"{-row['log_p']:.2f}", f"{row['log_p_stderr']:.2f}", f"{-row['elbo']:.2f}"]
         active = ", ".join(f"{site} {units}" for site, units in row["active"].items())
         of = CELLS[row["system"]]
-        seconds = f"{row['seconds']:g}"
-        lines.append([row["system"], of[4], row.get("warmup", 0), row["seed"], seconds, row["epochs"], *figures, active, of[5]])
+        seconds, warmup = f"{row['seconds']:g}", row.get("warmup", 0)
+        lines.append([row["system"], of[4], warmup, row["seed"], seconds, row["epochs"], *figures, active, of[5]])
     heads = ["system", "MNIST", "warmup", "seed", "CPU s", "epochs", "-log p(x)", "+-", "-ELBO", "active units", "published"]
     return {"hierarchies": markdown.table(heads, lines)}
 
