@@ -150,9 +150,9 @@ class CompiledStep(GradientStep):
             self.run_updates(batches, lambda together, grads: None)
         if code.reason is not None:
             raise RuntimeError(code.reason)
-        if code.serves:
+        if code.made:
             self._steps, self.backend = code, code.backend
-        return code.serves
+        return code.made > 0
 
     def _build(self, batches: list[Mapping[str, Tensor]], matmul: Any, backend: str | None) -> None:
         self._names = list(batches[0])

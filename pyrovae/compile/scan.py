@@ -84,8 +84,8 @@ class Scan:
         self._split(module, dict(zip(self.placeholders, roles, strict=True)))
 
     def _split(self, module: fx.GraphModule, kinds: dict[fx.Node, int]) -> None:
-        self._kinds_of(module.graph, kinds)
         calls = [node for node in module.graph.nodes if node.op == "call_function"]
+        self._add_kinds(calls, kinds)
         self.kinds = kinds
         (output,) = [node for node in module.graph.nodes if node.op == "output"]
         self.outputs: list[fx.Node] = list(output.args[0])
@@ -116,15 +116,14 @@ class Scan:
             wanted |= set(pieces[name].inputs)
         self.pieces = pieces
 
-    def _kinds_of(self, graph: fx.Graph, kinds: dict[fx.Node, int]) -> None:
-        """What each node is to the loop, added to what its inputs are."""
-        for node in graph.nodes:
-            if node.op == "call_function" and node not in kinds:
-                kinds[node] = max((kinds[source] for source in node.all_input_nodes), default=CONST)
-                if _is_random(node):
-                    if kinds[node] == MOVING:
-                        raise CannotSplit(f"{node.target} draws noise that depends on the state")
-                    kinds[node] = EACH
+    def _add_kinds(self, calls: Sequence[fx.Node], kinds: dict[fx.Node, int]) -> None:
+        """What each node is to the loop, from what its inputs are."""
+        for node in calls:
+            kinds[node] = max((kinds[source] for source in node.all_input_nodes), default=CONST)
+            if _is_random(node):
+                if kinds[node] == MOVING:
+                    raise CannotSplit(f"{node.target} draws noise that depends on the state")
+                kinds[node] = EACH
 
     # ------------------------------------------------------------------------------------------------ running
     def __call__(self, inputs: Sequence[Tensor | Over], num_steps: int, backwards: bool = False) -> list[Any]:
@@ -156,13 +155,9 @@ class Scan:
 
     def _run_drawn(self, values: dict[fx.Node, Any], num_steps: int) -> None:
         if piece := self.pieces["drawn"]:
-            given = [
-                values[node].steps if isinstance(values[node], Over) else [values[node]] * num_steps for node in piece.inputs
-            ]
-            drawn = [piece.module(*each) for each in (zip(*given, strict=True) if given else [()] * num_steps)]
-            values.update(
-                (node, Over(steps=steps)) for node, steps in zip(piece.outputs, zip(*drawn, strict=True), strict=True)
-            )
+            drawn = [piece.module(*column) for column in _columns(values, piece.inputs, num_steps)]
+            for node, steps in zip(piece.outputs, zip(*drawn, strict=True), strict=True):
+                values[node] = Over(steps=steps)
 
     def _run_over(self, name: str, values: dict[fx.Node, Any], num_steps: int) -> None:
         if piece := self.pieces[name]:
@@ -180,11 +175,7 @@ class Scan:
         state = [values.pop(node) for node in self.carried]
         if not state:
             return []
-        given = [
-            values[node].steps if isinstance(values[node], Over) else [values[node]] * num_steps
-            for node in piece.inputs[size:]
-        ]
-        columns = list(zip(*given, strict=True)) if given else [()] * num_steps
+        columns = _columns(values, piece.inputs[size:], num_steps)
         seen, made = [], []
         code = self._codes.get(("core",))
         for column in reversed(columns) if backwards else columns:
@@ -205,7 +196,7 @@ class _Sum:
     """The sum over steps of a node: sum_t A_t B_t as one product, and operators that are linear applied to the sum."""
 
     def __init__(self, node: fx.Node, kinds: dict[fx.Node, int]) -> None:
-        self.node, self.kinds, self.parts = node, kinds, []
+        self.node, self.parts = node, []
         target = node.target
         if kinds[node] == CONST or node.op == "placeholder":
             self.how, self.asked = "leaf", [node]

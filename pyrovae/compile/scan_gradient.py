@@ -204,6 +204,7 @@ class _Function(torch.autograd.Function):
         ]
         ctx.kept = kept | dict(zip([*owner.saved, *moving], made[count:], strict=True))
         ctx.owner, ctx.num_steps = owner, num_steps
+        ctx.versions = [(value, value._version) for value in inputs]
         ctx.set_materialize_grads(False)
         outs = [out.detach() for out in outs]
         ctx.mark_non_differentiable(*(out for out, d in zip(outs, owner.differentiable, strict=True) if not d))
@@ -212,6 +213,8 @@ class _Function(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *tangents: Tensor | None) -> tuple[Any, ...]:
+        if any(value._version != version for value, version in ctx.versions):
+            raise RuntimeError("a tensor that the steps used was written into before their gradient was taken; take it first.")
         tangents = tuple(None if tangent is None else tangent.contiguous() for tangent in tangents)
         gradient = ctx.owner.backward(tuple(tangent is not None for tangent in tangents))
         return None, None, *gradient(ctx.kept, tangents, ctx.num_steps)

@@ -50,9 +50,9 @@ class StepCode:
         self._scans: dict[tuple, tuple | None] = {}
 
     @property
-    def serves(self) -> bool:
-        """Whether it has made code."""
-        return bool(self.codes) or any(self._scans.values())
+    def made(self) -> int:
+        """How many shapes it has made code for."""
+        return len(self.codes) + sum(scan is not None for scan in self._scans.values())
 
     def scan(self, step: Callable[[Inputs], Any], inputs: Inputs, num_steps: int) -> Any:
         """All steps at once, differentiably: the last states, and the other results with the steps first.
@@ -129,7 +129,7 @@ class StepCode:
         flat = [value.contiguous() for value in flat]
         signature = (torch.is_grad_enabled(), spec, *((value.shape, value.dtype) for value in flat))
         if signature not in self.codes:
-            if len(self.codes) >= self.most or self.reason is not None:
+            if self.made >= self.most or self.reason is not None:
                 return step(inputs)
             began = time.perf_counter()
             try:

@@ -146,9 +146,9 @@ class Plan:
 
     def masks(self) -> Tensor | None:
         """Which data have which step, (T, B); None where all have."""
-        return (
-            None if self.lengths is None else torch.arange(self.num_steps, device=self.lengths.device)[:, None] < self.lengths
-        )
+        if self.lengths is None:
+            return None
+        return torch.arange(self.num_steps, device=self.lengths.device).unsqueeze(1) < self.lengths
 
     def step(self, who: StepModule, carried: State, seen: State, inputs: Mapping[str, Tensor]) -> State:
         """One step of model or guide: its next state."""

@@ -73,6 +73,18 @@ def test_a_scan_is_the_loop_its_gradient_too(used):
             torch.testing.assert_close(ours, torch.zeros_like(ours) if theirs is None else theirs, atol=1e-5, rtol=1e-5)
 
 
+def test_a_gradient_after_its_inputs_were_written_into_is_refused():
+    values, leaves = inputs()
+    roles = [MOVING, MOVING, EACH, CONST, CONST]
+    examples = [v.detach()[0] if role == EACH else v.detach() for v, role in zip(values, roles, strict=True)]
+    scan = DifferentiableScan(traced(cell, examples), examples, roles, [v.requires_grad for v in values], interpret)
+    loss = scan(values, T)[2].sum()
+    with torch.no_grad():
+        values[3].add_(1.0)
+    with pytest.raises(RuntimeError, match="written into before their gradient was taken"):
+        torch.autograd.grad(loss, leaves, allow_unused=True)
+
+
 def test_what_no_state_enters_is_out_of_the_loop():
     values, _ = inputs()
     roles = [MOVING, MOVING, EACH, CONST, CONST]
@@ -91,6 +103,20 @@ def test_an_operator_without_a_rule_for_all_steps_runs_step_by_step():
     last, counts, _ = scan([torch.zeros(2), Over(x)], 3)
     assert counts.stacked.tolist() == [[1, 1, 0], [0, 0, 2], [0, 2, 0]]
     torch.testing.assert_close(last, (((x[0]).tanh() + x[1]).tanh() + x[2]).tanh())
+
+
+def test_noise_of_two_sites_is_drawn_apart_at_each_step():
+    def step(h):
+        first, second = torch.randn(4), torch.randn(4)
+        return h + first, first, second
+
+    h = torch.zeros(4, requires_grad=True)
+    scan = DifferentiableScan(traced(step, [h.detach()]), [h.detach()], [MOVING], [True], interpret)
+    torch.manual_seed(5)
+    _, first, second = scan([h], 3)
+    torch.manual_seed(5)
+    drawn = torch.stack([torch.randn(4) for _ in range(6)])
+    assert torch.equal(torch.stack([first, second], 1).flatten(0, 1), drawn)
 
 
 def test_noise_that_depends_on_the_state_is_not_cut():
@@ -121,7 +147,7 @@ def test_a_pair_whose_noise_depends_on_its_state_runs_one_step_at_a_time():
     step = pv.compile_step(pv.unroll(Bits(False), Bits(True)), batch, "elbo:estimator=score", backend="graph")
     eager = pv.compile_step(pv.unroll(Bits(False), Bits(True)), batch, "elbo:estimator=score", backend="graph")
     eager.backend = "eager"
-    assert step._steps.codes and step._steps.serves
+    assert len(step._steps.codes) == step._steps.made == 1
     for _ in range(3):
         values = []
         for one in (step, eager):
