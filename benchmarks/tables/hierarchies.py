@@ -25,6 +25,7 @@ TWO = {"hidden": [300, 300], "activation": "gated"}
 CELLS = {  # recipe, its options, objective, epochs of warmup of the KL, binarization, published -log p(x)
     "vae": ("vae", {"latent_dim": 40, **TWO}, "elbo", 0, "fixed", "-"),
     "vamp-vae": ("vamp-vae", {"latent_dim": 40}, "elbo", 0, "fixed", "85.57 (Tomczak 2018)"),
+    "exemplar-vae": ("exemplar-vae", {"latent_dim": 40}, "elbo", 0, "fixed", "-"),
     "vhp-vae": ("vhp-vae", {}, "nested:site=z2,num_nested=16", 0, "fixed", "-"),
     "hvm": ("hvm", {"latent_dim": 40, "auxiliary_dim": 40, **TWO}, "elbo", 0, "fixed", "-"),
     "dlgm, diagonal": ("dlgm", {"precision": "diagonal"}, "meanfield", 10, "fixed", "89.9, -ELBO (Rezende 2015)"),
@@ -42,7 +43,9 @@ CELLS = {  # recipe, its options, objective, epochs of warmup of the KL, binariz
         "-",
     ),
 }
+TRANSFORMS = {"exemplar-vae": ["neighbours:num=5"]}
 TINY = {
+    "exemplar-vae": {"latent_dim": 2, "hidden": [4]},
     "vae": {"latent_dim": 2, "hidden": [4]},
     "vamp-vae": {"latent_dim": 2, "hidden": [4], "pseudo_inputs": 2},
     "dlgm": {"latent_dim": 2, "width": 3, "hidden": [4]},
@@ -53,7 +56,7 @@ TINY = {
 def cell(name: str, seed: int, options: argparse.Namespace) -> Row:
     """Train, and evaluate on the whole test set."""
     recipe, sizes, objective, warmup, binarization, _ = CELLS[name]
-    data = pv.data.load(options.data, binarization=binarization)
+    data = pv.data.load(options.data, binarization=binarization, transforms=TRANSFORMS.get(recipe, ()))
     torch.manual_seed(seed)
     pair = pv.pairs.get(recipe).build(data.spec, **{**sizes, **(TINY[recipe] if options.tiny else {})})
     settings = {"batch_size": 100, "lr": options.lr, "seed": seed, "progress": False, "compile": not options.eager}

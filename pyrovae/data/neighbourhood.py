@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.data.dataset import Data
+from pyrovae.data.spec import KeySpec
 from pyrovae.data.split import Split
 from pyrovae.data.transforms import enter
 from pyrovae.errors import OptionError
@@ -19,10 +20,11 @@ __all__ = ["neighbours"]
 
 CHUNK_ROWS = 1000
 KEY = "neighbours"
+ROW = "row"
 
 
 class NeighbourSplit(Split):
-    """A split whose batches have the nearest rows of another part, (B, k, *shape), and these rows' numbers, (B, k)."""
+    """A split whose batches have the nearest rows of the training part, (B, k, *shape), these rows' numbers, and their own."""
 
     source: Split
     num: int = 1
@@ -31,13 +33,14 @@ class NeighbourSplit(Split):
     @property
     def keys(self) -> tuple[str, ...]:
         """Those of the rows, and of their neighbours."""
-        return (*super().keys, KEY, f"{KEY}_index")
+        return (*super().keys, KEY, f"{KEY}_index", ROW)
 
     def with_(self, **changes: Any) -> Any:
         """A copy with these attributes in place of its own."""
         changed = super().with_(**changes)
         if "store" in changes:
             changed.__dict__.pop("nearest", None)
+            changed.__dict__.pop("own", None)
         return changed
 
     def to(self, device: torch.device | str) -> Split:
@@ -47,10 +50,15 @@ class NeighbourSplit(Split):
 
     def subset(self, rows: Any) -> Split:
         """The split of the given rows, whose neighbours are what they were."""
-        kept = self.nearest[self._numbers(rows).to(self.nearest.device)]
+        numbers = self._numbers(rows).to(self.nearest.device)
         part: Split = super().subset(rows)
-        part.__dict__["nearest"] = kept
+        part.__dict__.update(nearest=self.nearest[numbers], own=self.own[numbers])
         return part
+
+    @cached_property
+    def own(self) -> Tensor:
+        """Each row's number among the training data, -1 in other parts, (N,)."""
+        return torch.arange(len(self)) if self.is_source else torch.full((len(self),), -1)
 
     @cached_property
     def nearest(self) -> Tensor:
@@ -79,7 +87,8 @@ class NeighbourSplit(Split):
         index = self.nearest[rows.to(self.nearest.device)]
         main = self.spec.main
         near = self.source._batch(index.flatten(), draw, (main,))[main].unflatten(0, (len(rows), self.num))
-        return {**batch, KEY: near, f"{KEY}_index": index}
+        own = self.own[rows.to(self.own.device)].to(self.device)
+        return {**batch, KEY: near, f"{KEY}_index": index, ROW: own}
 
     def fingerprint(self) -> str:
         """sha256 (hex) of the raw rows, of those of the source, and of k."""
@@ -91,7 +100,8 @@ def neighbours(data: Data, *, num: int = 10) -> Data:
     """Each datum with its ``num`` nearest training data, (B, num, *shape) as key ``neighbours``, never itself.
 
     Nearest by the Euclidean distance of raw values, found once, before the first batch: N^2 D products, a minute of one core
-    for 50,000 images of 784 pixels. ``neighbours_index``, (B, num), are their row numbers in the training part.
+    for 50,000 images of 784 pixels. ``neighbours_index``, (B, num), are their row numbers in the training part, and ``row``,
+    (B,), is the datum's own, -1 of data of other parts.
 
     Args:
         data: any, in memory.
@@ -105,7 +115,8 @@ def neighbours(data: Data, *, num: int = 10) -> Data:
         raise OptionError(f"num is {num!r}; expected a whole number from 1 to {len(source) - 1}.")
     x = data.spec.keys[data.spec.main]
     index = replace(x, shape=(num,), kind="count", dtype="int64", size=None)
-    spec = data.spec.with_keys({KEY: replace(x, shape=(num, *x.shape)), f"{KEY}_index": index})
+    row = KeySpec((), "category", size=len(source))
+    spec = data.spec.with_keys({KEY: replace(x, shape=(num, *x.shape)), f"{KEY}_index": index, ROW: row})
     parts: dict[str, Split | None] = {}
     for name, part in data.parts().items():
         assert isinstance(part, Split | None)

@@ -13,6 +13,7 @@ from pyrovae.distributions.continuous import Beta, Gamma, LogNormal, StudentT
 from pyrovae.distributions.counts import Multinomial, NegativeBinomial, Poisson
 from pyrovae.distributions.density import is_density, is_point, mask_distribution
 from pyrovae.distributions.energies import Flat, GreyBernoulli
+from pyrovae.distributions.exemplars import ExemplarPrior, Exemplars
 from pyrovae.distributions.flows import Flow, FlowDistribution
 from pyrovae.distributions.gaussian_mixture import GaussianMixture
 from pyrovae.distributions.hyperbolic import BallPrior, WrappedNormal
@@ -36,6 +37,8 @@ __all__ = [
     "ColourMixture",
     "Columns",
     "DiscretizedLogistic",
+    "ExemplarPrior",
+    "Exemplars",
     "Flat",
     "Flow",
     "FlowDistribution",

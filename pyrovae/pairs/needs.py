@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyrovae.data import DataSpec
 
-__all__ = ["CONDITION", "CORRUPTION", "GROUPS", "IMAGES", "LABELS", "ROWS", "SIZE", "STEPS", "Need"]
+__all__ = ["CONDITION", "CORRUPTION", "GROUPS", "IMAGES", "LABELS", "NEIGHBOURS", "ROWS", "SIZE", "STEPS", "Need"]
 
 
 @dataclass(frozen=True)
@@ -68,4 +68,10 @@ STEPS = Need(
     "steps",
     lambda spec: len(spec.shape) >= 2,
     "{name} has no steps: a pair of sequences needs x of shape (T, D), T steps of D numbers; its shape is {shape}.",
+)
+NEIGHBOURS = Need(
+    "neighbours",
+    lambda spec: {"neighbours", "row"} <= spec.keys.keys(),
+    "{name} has no neighbours: this pair's prior is made of the training data nearest to each datum; transform the data, as "
+    "in transforms=['neighbours:num=10'].",
 )

@@ -19,6 +19,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "quadrants": {"transforms": ["quadrants:given=2"]},
     "masking": {"transforms": ["corrupt:process=masking,rate=0.3"]},
     "pairs": {"transforms": ["groups:size=2"]},
+    "neighbours": {"transforms": ["neighbours:num=3"]},
     "noise": {"binarization": "none", "transforms": ["corrupt:process=gaussian,scale=0.3,parts=all"]},
 }
 

@@ -24,7 +24,9 @@ def test_neighbours_are_the_nearest_training_rows_and_never_the_row_itself(digit
         index = batch["neighbours_index"]
         assert torch.equal(batch["neighbours"][:, 1], x[index[:, 1]]["x"])
         assert torch.equal(batch["x"], plain[torch.arange(40)]["x"])
+    assert torch.equal(data.train[:4]["row"], torch.arange(4)) and (data.test[:4]["row"] == -1).all()
     rows = torch.tensor([7, 3])
+    assert torch.equal(data.train.subset(rows)[:2]["row"], rows)
     assert torch.equal(data.train.subset(rows)[:2]["neighbours_index"], data.train[rows]["neighbours_index"])
     epoch = next(data.train.epoch(50, seed=0, epoch=0))
     assert epoch["neighbours"].shape == (50, 3, 8, 8) and data.spec.keys["neighbours"].shape == (3, 8, 8)
