@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrovae.distributions.flows.autoregressive import IAF, Spline
 from pyrovae.distributions.flows.closed import Flow, Planar, Radial, Sylvester, SylvesterTransform
 from pyrovae.distributions.flows.distribution import FlowDistribution
+from pyrovae.distributions.flows.hamiltonian import Leapfrog
 from pyrovae.registry import Registry
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "IAF",
     "Flow",
     "FlowDistribution",
+    "Leapfrog",
     "Planar",
     "Radial",
     "Spline",
