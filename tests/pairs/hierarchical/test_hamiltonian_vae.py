@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-import pyrovae as pv
 from pyrovae import guides, models
 from pyrovae.core.trace import trace_pair
 from pyrovae.distributions.flows import Leapfrog
@@ -77,7 +76,7 @@ def test_with_no_steps_it_is_the_vae():
 
 
 def test_without_cooling_the_steps_keep_the_bound():
-    """They keep energy and volume, so that only cooling can gain: at b = 1 a weight is that of z0, to the error of the steps."""
+    """They keep energy and volume, so that only cooling can gain: at b = 1 a weight is that of z0."""
     weights = []
     for num_steps in (0, 20):
         _, (model, guide) = pair_of(num_steps)
