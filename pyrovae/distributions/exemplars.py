@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 __all__ = ["ExemplarPrior", "Exemplars"]
 
-CHUNK = 2**24  # terms of the sum that are held at once
+CHUNK = 2**20  # terms of the sum that are held at once, which fit into a cache
 
 
 class Exemplars(TorchDistribution):
@@ -89,17 +89,18 @@ class Exemplars(TorchDistribution):
                 parts.append(checkpoint(self._part, z, codes, start, use_reentrant=False))
             else:
                 parts.append(self._part(z, codes, start))
-        return parts[0] if len(parts) == 1 else torch.stack(parts).logsumexp(0)
+        return torch.stack(parts).logsumexp(0).to(z.dtype)
 
     def _part(self, z: Tensor, codes: Tensor, start: int) -> Tensor:
-        centre = self.codes.double().mean(0)
-        z64, m = z.double() - centre, codes.double() - centre  # terms of the square cancel
-        squares = (z64.square().sum(-1, keepdim=True) - 2 * z64 @ m.T + m.square().sum(-1)).to(z.dtype)
-        terms = -0.5 * squares * (-2 * self.log_scale).exp()
+        """logsumexp_n (z'm_n - |m_n|^2 / 2) / s^2 - |z|^2 / 2 s^2, in float64, since terms cancel."""
+        centre, precision = self.codes.double().mean(0), (-2 * self.log_scale.double()).exp()
+        z, m = z.double() - centre, codes.double() - centre
+        flat = torch.addmm(-0.5 * precision * m.square().sum(-1), z.flatten(0, -2) * precision, m.T)
+        terms = flat.view(*z.shape[:-1], len(codes))
         if self.row is not None:
             own = self.row.unsqueeze(-1) == torch.arange(start, start + len(codes), device=z.device)
             terms = terms.masked_fill(own, -torch.inf)
-        return terms.logsumexp(-1)
+        return terms.logsumexp(-1) - 0.5 * precision * z.square().sum(-1)
 
     def next_state(self, value: Tensor) -> dict[Tensor, Tensor]:
         """The memory of codes after this step of training."""

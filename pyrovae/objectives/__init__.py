@@ -14,6 +14,7 @@ import pyro.infer
 from pyrovae.errors import OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
+from pyrovae.objectives.constrained import Constrained
 from pyrovae.objectives.control import Control
 from pyrovae.objectives.control_variates import ARM, REBAR, RELAX
 from pyrovae.objectives.covariance import DIP
@@ -51,6 +52,7 @@ __all__ = [
     "STL",
     "VIMCO",
     "VQ",
+    "Constrained",
     "Contraction",
     "Control",
     "DReG",
@@ -105,6 +107,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "factor": Factor,
         "dip": DIP,
         "control": Control,
+        "constrained": Constrained,
         "vq": VQ,
     },
 )
