@@ -23,6 +23,7 @@ from pyrovae.data import Data, DataSpec, Split, Stream
 from pyrovae.errors import OptionError, RunError, nearest
 from pyrovae.evaluation.disentanglement import disentanglement_scores
 from pyrovae.evaluation.summary import evaluate
+from pyrovae.evidence import gaps
 from pyrovae.files import require_writable, write_json
 from pyrovae.objectives import OBJECTIVES
 from pyrovae.runs.arviz import to_arviz, write_netcdf
@@ -207,6 +208,24 @@ def _say_disentanglement(options: Namespace, run: Run, data: Data | Split | Stre
     return 0
 
 
+def _gaps(args: list[str]) -> int:
+    """What the guide's family loses, and what its encoder: pyrovae gaps runs/vae --max_rows 100"""
+    parser = run_parser("gaps", _gaps.__doc__ or "")
+    parser.add_argument("--split", type=str | None, default=None, help="train, valid or test (the default)")
+    parser.add_argument("--weights", type=str | None, default=None, help="best or last")
+    parser.add_function_arguments(gaps, skip={"pair", "data", "progress", "ais"})
+    options = parse(parser, args)
+    run, out = load_run(options, weights=options.weights), Path(options.run) / "gaps.json"
+    require_writable(out)
+    names = [name for name in inspect.signature(gaps).parameters if name not in ("pair", "data", "progress", "ais")]
+    found = gaps(run, _split_of(options, run), progress=True, **{name: options[name] for name in names})
+    try:
+        write_json(out, {"split": options.split or "test", "weights": run.weights, "seed": options.seed, **found.to_json()})
+    finally:  # what cannot be written is at least said
+        say(found)
+    return 0
+
+
 def _to_arviz(args: list[str]) -> int:
     """Write an ArviZ InferenceData as netCDF: pyrovae to-arviz runs/vae --out vae.nc"""
     parser = run_parser("to-arviz", _to_arviz.__doc__ or "")
@@ -254,6 +273,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "resume": _resume,
     "evaluate": _evaluate,
+    "gaps": _gaps,
     "sample": draw_samples,
     "analogies": draw_analogies,
     "complete": draw_completions,

@@ -22,6 +22,7 @@ COMMANDS = {
     "train": TRAIN,
     "resume": "resume run",
     "evaluate": "evaluate run --num_samples 2",
+    "gaps": "gaps run --num_samples 2 --max_rows 2 --num_steps 2",
     "sample": "sample run --num 2 --out new.png",
     "analogies": "analogies classes --num 2 --out new.png",
     "complete": "complete run --mask center --num 2 --out new.png",

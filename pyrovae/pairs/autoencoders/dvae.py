@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrovae import guides, models
+from pyrovae import guides
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
 from pyrovae.pairs.catalogue import recipe
@@ -37,5 +37,5 @@ def dvae(spec: DataSpec, *, latent_dim: int = 50, dense: Dense = Dense(), poster
 
     References: Im et al., Denoising Criterion for Variational Auto-Encoding Framework, 2017.
     """
-    guide = guides.Denoising(posterior.guide(dense.encoder, latent_dim))
-    return models.VAE(*dense.decoder(latent_dim), latent_dim, posterior.prior(latent_dim)), guide
+    guide = guides.Denoising(posterior.guide(dense, latent_dim))
+    return posterior.model(dense, latent_dim), guide

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pyrovae import models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
 from pyrovae.pairs.catalogue import recipe
@@ -34,5 +33,5 @@ def conv_vae(
 
     References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
     """
-    guide = posterior.guide(networks.encoder, latent_dim)
-    return models.VAE(*networks.decoder(latent_dim), latent_dim, posterior.prior(latent_dim)), guide
+    guide = posterior.guide(networks, latent_dim)
+    return posterior.model(networks, latent_dim), guide

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pyrovae import models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
 from pyrovae.pairs.catalogue import recipe
@@ -29,6 +28,7 @@ __all__ = ["vae"]
         tiny("digits", latent_dim=3, hidden=[20], posterior="mixture", num_components=2),
         tiny("digits", latent_dim=3, hidden=[20], posterior="rank-one"),
         tiny("digits", latent_dim=3, hidden=[20], posterior="hyperspherical"),
+        tiny("digits", latent_dim=3, hidden=[20], posterior="auxiliary", auxiliary_dim=2),
     ],
 )
 def vae(spec: DataSpec, *, latent_dim: int = 50, dense: Dense = Dense(), posterior: Posterior = Posterior()) -> Pair:
@@ -36,5 +36,5 @@ def vae(spec: DataSpec, *, latent_dim: int = 50, dense: Dense = Dense(), posteri
 
     References: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, Appendix C.
     """
-    guide = posterior.guide(dense.encoder, latent_dim)
-    return models.VAE(*dense.decoder(latent_dim), latent_dim, posterior.prior(latent_dim)), guide
+    guide = posterior.guide(dense, latent_dim)
+    return posterior.model(dense, latent_dim), guide
