@@ -52,6 +52,8 @@ CELLS = {  # recipe, its options, objective, binarization, published -log p(x)
     "s-vae, S^10": ("s-vae", {"latent_dim": 11, **S_VAE}, "meanfield", "dynamic", "93.16 (Davidson 2018)"),
     "vae, d = 10": ("vae", {"latent_dim": 10, **S_VAE}, "meanfield", "dynamic", "-"),
 }
+AIS = {"num_chains": 4, "num_distributions": 100}
+NO_AIS = ("exemplar-vae", "s-vae, S^10")  # a second for each leapfrog step; unit vectors, which no leapfrog step keeps
 TRANSFORMS = {"exemplar-vae": ["neighbours:num=5"]}
 TINY = {
     "exemplar-vae": {"latent_dim": 2, "hidden": [4]},
@@ -75,7 +77,13 @@ def cell(name: str, seed: int, options: argparse.Namespace) -> Row:
     run = finished(pv.fit(pair, data, objective, epochs=options.epochs, callbacks=[deadline], **settings))
     found = pv.evaluate(run, data.test, num_samples=options.samples, seed=0)
     assert found.evidence is not None
+    ais: Row = {}
+    if name not in NO_AIS and options.ais_images:
+        rows = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[: options.ais_images]
+        annealed = pv.log_evidence(run, data.test.subset(rows), method="ais", seed=0, **AIS)
+        ais = {"ais": annealed.mean, "ais_stderr": annealed.mean_stderr}
     return {
+        **ais,
         "epochs": len(run.records),
         "log_p": found.evidence.mean,
         "log_p_stderr": found.evidence.mean_stderr,
@@ -87,7 +95,9 @@ def cell(name: str, seed: int, options: argparse.Namespace) -> Row:
 def run(job: Job) -> None:
     """Each system and seed."""
     options = job.options
-    shared = {name: getattr(options, name) for name in ("data", "seconds", "epochs", "lr", "samples", "tiny", "warmup")}
+    shared = {
+        name: getattr(options, name) for name in ("data", "seconds", "epochs", "lr", "samples", "tiny", "warmup", "ais_images")
+    }
     for name in options.systems:
         for seed in options.seeds:
             job.records.cell(
@@ -101,14 +111,15 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
     lines = []
     for row in sorted(rows, key=lambda row: (list(CELLS).index(row["system"]), row["seed"])):
         figures = [f"{-row['log_p']:.2f}", f"{row['log_p_stderr']:.2f}", f"{-row['elbo']:.2f}"]
+        figures.insert(2, f"{-row['ais']:.2f}" if "ais" in row else "-")
         active = ", ".join(f"{site} {units}" for site, units in row["active"].items())
         of = CELLS[row["system"]]
         lines.append([row["system"], of[3], row["seed"], f"{row['seconds']:g}", row["epochs"], *figures, active, of[4]])
-    heads = ["system", "MNIST", "seed", "CPU s", "epochs", "-log p(x)", "+-", "-ELBO", "active units", "published"]
+    heads = ["system", "MNIST", "seed", "CPU s", "epochs", "-log p(x)", "+-", "AIS", "-ELBO", "active units", "published"]
     return {"hierarchies": markdown.table(heads, lines)}
 
 
-SMOKE = {"data": "digits", "seconds": 0.0, "epochs": 1, "samples": 3, "eager": True, "tiny": True}
+SMOKE = {"data": "digits", "seconds": 0.0, "epochs": 1, "samples": 3, "ais_images": 2, "eager": True, "tiny": True}
 
 ENTRY = Entry(
     name="hierarchies",
@@ -128,6 +139,7 @@ ENTRY = Entry(
         "epochs": Option("at most", 10_000),
         "warmup": Option("epochs over which the weight of the KL rises to 1, but for the constrained objective", WARMUP),
         "lr": Option("learning rate of Adam", 1e-3),
+        "ais_images": Option("random test images whose log p(x) is by AIS from the guide too", 200),
         "samples": Option("of importance sampling", 100),
         "tiny": Option("small networks", False),
         "eager": Option("compile nothing", False),
