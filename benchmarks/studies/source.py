@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import keyword
 import re
@@ -65,17 +66,23 @@ def _documented(node: ast.AST) -> range:
 # ------------------------------------------------------------------------------------------------ repeated lines
 def code_lines(text: str, by_shape: bool = False) -> list[str]:
     """Lines of code, white space folded, without what is no code of its own: see the top."""
+    lines = (" ".join(_shape(token) if by_shape else token.string for token in tokens) for tokens in _tokens(text))
+    return [line for line in lines if re.search(r"\w", line)]
+
+
+@functools.cache
+def _tokens(text: str) -> list[list[tokenize.TokenInfo]]:
+    """The tokens of each line of code."""
     skipped: set[int] = set()
     for node in ast.walk(ast.parse(text)):
         skipped.update(_documented(node))
         if isinstance(node, (ast.Import, ast.ImportFrom)) or _is_fact(node):
             skipped.update(range(node.lineno, node.end_lineno + 1))
-    words: dict[int, list[str]] = {}
+    lines: dict[int, list[tokenize.TokenInfo]] = {}
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in (tokenize.NAME, tokenize.NUMBER, tokenize.STRING, tokenize.OP) and token.start[0] not in skipped:
-            words.setdefault(token.start[0], []).append(_shape(token) if by_shape else token.string)
-    lines = (" ".join(words[number]) for number in sorted(words))
-    return [line for line in lines if re.search(r"\w", line)]
+            lines.setdefault(token.start[0], []).append(token)
+    return [lines[number] for number in sorted(lines)]
 
 
 def _is_fact(node: ast.AST) -> bool:
