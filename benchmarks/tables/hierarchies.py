@@ -12,12 +12,14 @@ import functools
 from collections.abc import Sequence
 
 import torch
+from matplotlib.figure import Figure
 
 import pyrovae as pv
 from benchmarks.lab import markdown
 from benchmarks.lab.entry import SEEDS, Entry, Job, Option, Spend
 from benchmarks.lab.records import Row, finished
 from benchmarks.studies.defaults import Deadline
+from pyrovae.plots.figures import BLUE, GREY, ORANGE, new_figure
 
 __all__ = ["ENTRY"]
 
@@ -127,6 +129,21 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
     return {"hierarchies": markdown.table(heads, lines), "two-layer-gaps": two_layers(rows)}
 
 
+def figures(rows: Sequence[Row]) -> dict[str, Figure]:
+    """-log p(x) of the sphere and of R^10 by epochs of training, where cells of several lengths are recorded."""
+    figure, axes = new_figure(5, 3)
+    for system, colour in {"s-vae, S^10": BLUE, "vae, d = 10": ORANGE}.items():
+        found = sorted((row["epochs"], -row["log_p"]) for row in rows if row["system"] == system)
+        if found:
+            axes.plot(*zip(*found, strict=True), "o-", color=colour, label=system)
+    if len({row["seconds"] for row in rows if row["system"] == "s-vae, S^10"}) < 2:
+        return {}
+    axes.axhline(93.16, color=GREY, label="published, 500 draws")
+    axes.set(xlabel="epochs", ylabel="-log p(x), nats", xscale="log")
+    axes.legend(fontsize=7, frameon=False)
+    return {"hierarchies-sphere": figure}
+
+
 def two_layers(rows: Sequence[Row]) -> str:
     """Where the pair of two layers loses its nats, on training and test images."""
     names = ["log p(x)", "L[q]", "approximation gap", "amortization gap"]
@@ -150,6 +167,7 @@ ENTRY = Entry(
     },
     run=run,
     tables=tables,
+    figures=figures,
     options={
         "seeds": SEEDS,
         "systems": Option("which", list(CELLS), str, tuple(CELLS)),
