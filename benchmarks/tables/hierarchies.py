@@ -141,7 +141,7 @@ def figures(rows: Sequence[Row]) -> dict[str, Figure]:
     axes.axhline(93.16, color=GREY, label="published, 500 draws")
     axes.set(xlabel="epochs", ylabel="-log p(x), nats", xscale="log")
     axes.legend(fontsize=7, frameon=False)
-    return {"hierarchies-sphere": figure}
+    return {"hierarchies-curves": figure}
 
 
 def two_layers(rows: Sequence[Row]) -> str:

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from pyrovae.plots import BLUE, GREY, ORANGE, save
+from pyrovae.plots.figures import DPI
 
 __all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "Example", "mosaic", "panels", "settings"]
 
@@ -55,7 +56,7 @@ class Example:
 
     def show(self, figure: Figure, name: str) -> None:
         """Save a figure as ``name``.png, with a palette, which takes a third of the bytes; in a notebook show it too."""
-        path = save(figure, self.out / f"{name}.png")
+        path = save(figure, self.out / f"{name}.png", dpi=self.choose(DPI, 40))
         picture = Image.open(path).convert("RGB")
         picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
         if NOTEBOOK:

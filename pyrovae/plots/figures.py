@@ -27,19 +27,19 @@ ORANGE = "#d1731c"
 GREY = "#b8bec4"
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG.
+def png(figure: Figure, dpi: int = DPI) -> bytes:
+    """The figure as a PNG of so many dots per inch.
 
     >>> png(Figure())[1:4]
     b'PNG'
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
+    figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a PNG, whole or not at all.
+def save(figure: Figure, path: str | os.PathLike[str], dpi: int = DPI) -> Path:
+    """Write a PNG of so many dots per inch, whole or not at all.
 
     Raises:
         RunError: the folder does not exist; none is made here.
@@ -47,7 +47,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if not path.parent.is_dir():
         raise RunError(f"folder {path.parent} does not exist; make it before saving {path.name} there.")
-    write_whole(path, png(figure))
+    write_whole(path, png(figure, dpi))
     return path
 
 

@@ -115,7 +115,7 @@ def test_example(check, smoke, tmp_path):
     (found,) = smoke(check.__name__.replace("_", "-"), folder=tmp_path)
     check(found)
     figures = [*(tmp_path / "smoke" / "figures" / "worked").iterdir()]
-    assert figures and all(path.stat().st_size > 5000 for path in figures)
+    assert figures and all(path.stat().st_size > 2000 for path in figures)
     for path in figures:
         assert f"figures/worked/{path.name}" in README  # the README shows every figure
 
