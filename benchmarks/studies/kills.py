@@ -48,6 +48,8 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str], Any]] = {
     "relaxed": ("categorical-vae", {"num_variables": 3, "num_classes": 3, "hidden": [16]}, [], None),
     "codewords": ("vq-vae", {"num_places": 2, "num_codes": 8, "code_dim": 2, "hidden": [16]}, [], None),
     "chains": ("rbm-vae", {"num_bits": 6, "num_chains": 20, "num_sweeps": 2}, [], None),
+    "exemplars": ("exemplar-vae", SMALL, ["neighbours:num=3"], None),
+    "constrained": ("vae", SMALL, [], "constrained:distortion=20,rate=0.01"),
     "adversarial": ("aae", SMALL, [], None),
     "steps": ("vrnn", {"latent_dim": 2, "recurrent_dim": 8, "hidden": [8]}, [], "elbo:num_particles=3"),
     "filters": ("vrnn", {"latent_dim": 2, "recurrent_dim": 8, "hidden": [8]}, [], "fivo:num_particles=3"),
