@@ -275,8 +275,8 @@ def _check_together(settings: FitSettings, objective: pyro.infer.ELBO, data: Dat
     """Refuse settings that would do nothing beside the others, or would spoil the bound."""
     if settings.kl_warmup and not (isinstance(objective, Objective) and objective.weights_kl):
         raise OptionError(
-            f"kl_warmup does not go with {objective!r}, which has no weight of the KL to raise, or sets its own; use 'elbo' or "
-            "'meanfield', or kl_warmup=0."
+            f"kl_warmup does not go with {objective!r}, which has no weight of the KL to raise, or sets its own; use 'elbo' "
+            "or 'meanfield', or kl_warmup=0."
         )
     if settings.patience and (data.valid is None or not settings.validate):
         raise OptionError(
