@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyrovae.data import DataSpec
 
-__all__ = ["CONDITION", "CORRUPTION", "GROUPS", "IMAGES", "LABELS", "NEIGHBOURS", "ROWS", "SIZE", "STEPS", "Need"]
+__all__ = ["CONDITION", "CORRUPTION", "GROUPS", "IMAGES", "LABELS", "NEIGHBOURS", "PAIRS", "ROWS", "SIZE", "STEPS", "Need"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ GROUPS = Need(
     lambda spec: len(spec.shape) >= 2,
     "{name} has no groups: x of a group is (n, *shape), and here {shape}; transform the data, as in "
     "transforms=['groups:size=2'].",
+)
+PAIRS = Need(
+    "pairs of data",
+    lambda spec: len(spec.shape) >= 2 and spec.shape[0] == 2,
+    "{name} has no pairs: x of a pair is (2, *shape), and here {shape}; transform the data, as in transforms=['pairs'].",
 )
 STEPS = Need(
     "steps",

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
-from pyrovae.errors import OptionError
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.needs import GROUPS
 from pyrovae.pairs.tiny import tiny
@@ -30,24 +27,21 @@ def ml_vae(
     *,
     content_dim: int = 10,
     style_dim: int = 10,
-    combine: Literal["product", "average"] = "product",
     prior_correction: bool = False,
     dense: Dense = Dense(),
 ) -> Pair:
     """Data of a group, x (n, *shape) by transform ``groups``, share a content c, and each has a style s_i.
 
+    What they say of the content is a product of their Gaussians; ``gvae`` has the average.
+
     Args:
         content_dim: d_c.
         style_dim: d_s.
-        combine: what the data say of the content: 'product' of Gaussians (ML-VAE), or 'average' of means and variances (GVAE).
         prior_correction: have the prior once in the product, not once for each of the group.
 
-    References: Bouchacourt, Tomioka and Nowozin, Multi-Level Variational Autoencoder, 2018; Hosoya, Group-based Learning of
-    Disentangled Representations, 2019 (average).
+    References: Bouchacourt, Tomioka and Nowozin, Multi-Level Variational Autoencoder, 2018.
     """
-    if prior_correction and combine != "product":
-        raise OptionError(f"prior_correction is for combine='product', and combine is {combine!r}; leave one out.")
     each = dense.of_steps()
     encoder = each.encoder(2 * content_dim + 2 * style_dim)
     model = models.MLVAE(*each.decoder(content_dim + style_dim), content_dim, style_dim)
-    return model, guides.ContentStyle(encoder, content_dim, style_dim, combine, prior_correction)
+    return model, guides.ContentStyle(encoder, content_dim, style_dim, "product", prior_correction)

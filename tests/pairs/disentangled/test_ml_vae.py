@@ -30,11 +30,11 @@ def test_the_corrected_product_is_the_posterior_of_a_group_and_the_published_one
     torch.testing.assert_close(scale, log_scale[:, 0].exp())
 
 
-@pytest.mark.parametrize("options", [{}, {"combine": "average"}])
-def test_a_group_of_one_is_a_vae(digits, options):
+@pytest.mark.parametrize("recipe", [pv.pairs.ml_vae, pv.pairs.gvae])
+def test_a_group_of_one_is_a_vae(digits, recipe):
     torch.manual_seed(0)
     data = pv.data.transform(digits, "groups:size=1")
-    pair = pv.pairs.ml_vae(data.spec, content_dim=2, style_dim=3, hidden=[8], **options)
+    pair = recipe(data.spec, content_dim=2, style_dim=3, hidden=[8])
     batch = data.test[:6]
     traced = trace_pair(pair.model, pair.guide, batch, 4)
     c, s = traced.latents["c"], traced.latents["s"].squeeze(-2)
@@ -65,9 +65,7 @@ def test_it_trains_on_groups_of_a_class_and_content_tells_it_where_style_does_no
     assert accuracy["c"] > 0.85 and accuracy["s"] < 0.5, accuracy
 
 
-def test_what_is_no_group_is_refused(digits):
+def test_what_is_no_group_is_refused():
     flat = pv.data.DataSpec("toy", (4,), "binary")
     with pytest.raises(OptionError, match=r"toy has no groups: x of a group is \(n, \*shape\)"):
         pv.pairs.ml_vae(flat)
-    with pytest.raises(OptionError, match="prior_correction is for combine='product'"):
-        pv.pairs.ml_vae(digits.spec, combine="average", prior_correction=True)
