@@ -55,6 +55,9 @@ def test_a_recipe_refuses_a_bad_number(name, form, option):
 
 
 # ------------------------------------------------------------------------------------------------ objectives
+MAY_BE_NEGATIVE = (("renyi", "alpha"), ("constrained", "distortion"))
+
+
 def objective_options():
     for name in OBJECTIVES:
         for option, parameter in OBJECTIVES.options(name).items():
@@ -62,7 +65,7 @@ def objective_options():
                 kinds = []
                 for kind in NUMBERS:
                     zero_is_right = kind == "zero" and option not in ("num_particles", "hidden", "depth", "num_groups")
-                    if not zero_is_right and not ((name, option) == ("renyi", "alpha") and kind == "negative"):
+                    if not zero_is_right and not ((name, option) in MAY_BE_NEGATIVE and kind == "negative"):
                         kinds.append(kind)
                 yield name, option, kinds
 

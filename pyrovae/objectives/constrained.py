@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,6 +62,8 @@ class Constrained(Wrapper):
         super().__init__(self.inner.num_particles)
         for name, value in {"rate": rate, "slope": slope, "start": start, "decay": decay}.items():
             self.require_weight(name, value)
+        if isinstance(distortion, bool) or not isinstance(distortion, (int, float)) or not math.isfinite(distortion):
+            raise OptionError(f"distortion is {distortion!r}; expected a finite number of nats per datum.")
         if decay >= 1:
             raise OptionError(f"decay is {decay!r}; expected a number from 0 to below 1.")
         self.base, self.distortion, self.rate, self.slope, self.start, self.decay = base, distortion, rate, slope, start, decay
