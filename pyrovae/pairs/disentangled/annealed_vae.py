@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
+from pyrovae.errors import OptionError
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.tiny import tiny
 from pyrovae.parts import Dense
@@ -32,6 +33,9 @@ def annealed_vae(
 
     References: Burgess et al., Understanding Disentangling in beta-VAE, 2018, Eq. (8).
     """
+    for name, value in (("capacity", capacity), ("gamma", gamma)):
+        if value <= 0:
+            raise OptionError(f"{name} is {value!r}; expected a number above 0.")
     guide = guides.DiagonalGaussian(dense.encoder(2 * latent_dim))
     model = models.VAE(*dense.decoder(latent_dim), latent_dim)
     return Pair(model, guide, {"name": "meanfield", "capacity": capacity, "gamma": gamma})
