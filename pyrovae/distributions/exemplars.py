@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 __all__ = ["ExemplarPrior", "Exemplars"]
 
 CHUNK = 2**20  # terms of the sum that are held at once, which fit into a cache
+LEFT_OUT = -1e300  # a term that adds nothing; -inf would have no gradient where it is a part's only one
 
 
 class Exemplars(TorchDistribution):
@@ -82,24 +83,24 @@ class Exemplars(TorchDistribution):
     def _over_all(self, z: Tensor) -> Tensor:
         """logsumexp_n -|z - m_n|^2 / 2 s^2 over all n but the datum itself, (..., B)."""
         size = max(1, CHUNK // max(1, z[..., 0].numel()))
-        parts = []
+        centre, parts, dtype = self.codes.double().mean(0), [], z.dtype
+        z = z.double() - centre
         for start in range(0, len(self.codes), size):
-            codes = self.codes[start : start + size]
+            codes = self.codes[start : start + size].double() - centre
             if torch.is_grad_enabled() and len(self.codes) > size:
                 parts.append(checkpoint(self._part, z, codes, start, use_reentrant=False))
             else:
                 parts.append(self._part(z, codes, start))
-        return torch.stack(parts).logsumexp(0).to(z.dtype)
+        return torch.stack(parts).logsumexp(0).to(dtype)
 
-    def _part(self, z: Tensor, codes: Tensor, start: int) -> Tensor:
+    def _part(self, z: Tensor, m: Tensor, start: int) -> Tensor:
         """logsumexp_n (z'm_n - |m_n|^2 / 2) / s^2 - |z|^2 / 2 s^2, in float64, since terms cancel."""
-        centre, precision = self.codes.double().mean(0), (-2 * self.log_scale.double()).exp()
-        z, m = z.double() - centre, codes.double() - centre
+        precision = (-2 * self.log_scale.double()).exp()
         flat = torch.addmm(-0.5 * precision * m.square().sum(-1), z.flatten(0, -2) * precision, m.T)
-        terms = flat.view(*z.shape[:-1], len(codes))
+        terms = flat.view(*z.shape[:-1], len(m))
         if self.row is not None:
-            own = self.row.unsqueeze(-1) == torch.arange(start, start + len(codes), device=z.device)
-            terms = terms.masked_fill(own, -torch.inf)
+            own = self.row.unsqueeze(-1) == torch.arange(start, start + len(m), device=z.device)
+            terms = terms.masked_fill(own, LEFT_OUT)
         return terms.logsumexp(-1) - 0.5 * precision * z.square().sum(-1)
 
     def next_state(self, value: Tensor) -> dict[Tensor, Tensor]:

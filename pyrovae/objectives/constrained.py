@@ -25,7 +25,7 @@ class Constrained(Wrapper):
     """Minimize the KL subject to a distortion of at most D: a Lagrangian whose multiplier 1 / beta moves with the error.
 
         loss = C + beta_t KL,   C = E_q[-log p(x | z)], the distortion, in nats per datum
-        C_t  = .99 C_t-1 + .01 C,   delta = C_t - D
+        C_t  = decay C_t-1 + (1 - decay) C,   delta = C_t - D
         beta_t = beta_t-1 exp(-rate delta) if delta > 0, else beta_t-1 exp(rate tanh(slope (beta_t-1 - 1)) delta)
 
     beta stays at ``start`` until the constraint is first met; from there it falls while the distortion is too large and goes
@@ -59,6 +59,9 @@ class Constrained(Wrapper):
         decay: float = 0.99,
     ) -> None:
         self.inner = base_objective(base, BASES, "constrained")
+        for name, usual in (("beta", 1.0), ("capacity", None), ("free_bits", 0.0)):
+            if getattr(self.inner, name, usual) != usual:
+                raise OptionError(f"{name} of the base weighs its KL, which constrained does itself; leave it out.")
         super().__init__(self.inner.num_particles)
         for name, value in {"rate": rate, "slope": slope, "start": start, "decay": decay}.items():
             self.require_weight(name, value)
@@ -92,7 +95,8 @@ class Constrained(Wrapper):
         traced = self.trace(given)
         self.build(traced)
         assert isinstance(self.networks, Multiplier)
-        distortion = -traced.log_likelihood.detach().mean()
+        likelihood = traced.log_likelihood.detach()
+        distortion = -(traced.expect(likelihood) if likelihood.dim() > 2 else likelihood).mean()
         most = given.schedule.get("distortion", self.distortion)
         beta, state = self.networks.moved(distortion, most, self.rate, self.slope, self.decay)
         own = {name: value for name, value in given.schedule.items() if name != "distortion"}

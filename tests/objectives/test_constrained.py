@@ -10,6 +10,7 @@ import torch
 from steppers import assert_same_steps, steppers
 
 import pyrovae as pv
+from pyrovae.errors import OptionError
 from pyrovae.objectives import Constrained, Given, Nested
 from pyrovae.objectives.constrained import Multiplier
 from pyrovae.objectives.moves import prepare_objective
@@ -77,3 +78,9 @@ def test_it_weighs_the_nested_bounds_kl_and_a_compiled_step_is_the_eager_one(dig
     (weighted,) = list(Nested("z2", 4, beta=0.25).updates(Given(pair.model, pair.guide, [batch])))
     torch.testing.assert_close(update.loss, weighted.loss, atol=1e-3, rtol=0)
     assert_same_steps(*steppers(pair.model, pair.guide, batch, Constrained(base, distortion=90.0, rate=0.01)), batch)
+
+
+def test_a_base_that_weighs_its_own_kl_is_refused():
+    for option in ("beta", "capacity", "free_bits"):
+        with pytest.raises(OptionError, match=f"{option} of the base weighs its KL"):
+            Constrained({"name": "meanfield", option: 2.0})

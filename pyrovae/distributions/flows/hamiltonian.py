@@ -18,7 +18,7 @@ class Leapfrog(Transform):
 
         r <- r - e/2 grad U(z),   z <- z + e r,   r <- a_l (r - e/2 grad U(z)),   l = 1..L
         1 / sqrt(b_l) = (1 - 1 / sqrt(b_0)) l^2 / L^2 + 1 / sqrt(b_0),   a_l = sqrt(b_l-1 / b_l)
-        log |det| = d sum_l log a_l = d/2 log b_0,   0 where L = 0
+        log |det| = d sum_l log a_l = d/2 log b_0
 
     Momenta start hot, at variance 1 / b_0, and are cooled to 1 by quadratic steps. The gradient of U is taken inside, so that
     a gradient of the whole has second derivatives of U.
@@ -26,7 +26,7 @@ class Leapfrog(Transform):
     Args:
         potential: U, (..., d) to (...), in nats: each row's of itself alone.
         step_size: e, (d,).
-        num_steps: L.
+        num_steps: L, at least 1.
         temperature: b_0 in (0, 1], 0-d.
 
     References: Caterini, Doucet and Sejdinovic, Hamiltonian Variational Auto-Encoder, 2018, Section 3.2 and Algorithm 1.
@@ -38,11 +38,11 @@ class Leapfrog(Transform):
 
     def __init__(self, potential: Callable[[Tensor], Tensor], step_size: Tensor, num_steps: int, temperature: Tensor) -> None:
         super().__init__()
-        self.potential, self.step_size, self.num_steps = potential, step_size, num_steps
+        self.potential, self.step_size = potential, step_size
         hot = temperature.rsqrt()  # 1 / sqrt(b_0)
-        roots = [(1 - hot) * (step / num_steps) ** 2 + hot for step in range(num_steps + 1)] if num_steps else []
+        roots = [(1 - hot) * (step / num_steps) ** 2 + hot for step in range(num_steps + 1)]
         self.cooling = [later / earlier for earlier, later in pairwise(roots)]  # a_1, ..., a_L
-        self.log_det = 0.5 * len(step_size) * temperature.log() if num_steps else torch.zeros_like(temperature)
+        self.log_det = 0.5 * len(step_size) * temperature.log()
 
     def _slope(self, z: Tensor) -> Tensor:
         """grad U(z), differentiable where gradients are."""
@@ -55,7 +55,7 @@ class Leapfrog(Transform):
     def _call(self, x: Tensor) -> Tensor:
         z, momentum = x.chunk(2, -1)
         half = 0.5 * self.step_size
-        slope = self._slope(z) if self.num_steps else z
+        slope = self._slope(z)
         for cooling in self.cooling:
             momentum = momentum - half * slope
             z = z + self.step_size * momentum
@@ -66,7 +66,7 @@ class Leapfrog(Transform):
     def _inverse(self, y: Tensor) -> Tensor:
         z, momentum = y.chunk(2, -1)
         half = 0.5 * self.step_size
-        slope = self._slope(z) if self.num_steps else z
+        slope = self._slope(z)
         for cooling in reversed(self.cooling):
             momentum = momentum / cooling + half * slope
             z = z - self.step_size * momentum
