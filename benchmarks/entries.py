@@ -1,12 +1,13 @@
 """Every benchmark, by name."""
 
 from benchmarks.lab.entry import Entry
-from benchmarks.speed import earlier, fit, m2, steps
+from benchmarks.speed import earlier, fit, gpu, m2, steps
 from benchmarks.speed import evidence as evidence_speed
 from benchmarks.studies import (
     aggregate,
     class_gradients,
     defaults,
+    devices,
     evidence,
     exact,
     gaps,
@@ -26,6 +27,7 @@ from benchmarks.tables import (
     columns,
     counts,
     discrete,
+    disentanglement,
     flows,
     hierarchies,
     iwae,
@@ -53,6 +55,7 @@ TABLES = (
     columns,
     vrnn,
     discrete,
+    disentanglement,
     hierarchies,
 )
 STUDIES = (
@@ -69,11 +72,12 @@ STUDIES = (
     photo_patches,
     aggregate,
     defaults,
+    devices,
     kills,
     leaks,
     source,
 )
-SPEED = (steps, earlier, fit, m2, evidence_speed)
+SPEED = (steps, gpu, earlier, fit, m2, evidence_speed)
 
 ENTRIES: dict[str, Entry] = {module.ENTRY.name: module.ENTRY for module in (*TABLES, *STUDIES, *SPEED)}
 ENTRIES |= {entry.name: entry for entry in examples.ENTRIES}

@@ -197,6 +197,8 @@ def parse_choice(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None
     ('iwae', {'num_particles': 50})
     >>> parse_choice("semisupervised:alpha=3,base=meanfield,base.beta=10", "objective")
     ('semisupervised', {'alpha': 3, 'base': {'name': 'meanfield', 'beta': 10}})
+    >>> parse_choice("few-labels:num_labels=50,keys=[scale,posX]", "transform")
+    ('few-labels', {'num_labels': 50, 'keys': ['scale', 'posX']})
     """
     if isinstance(chosen, Mapping):
         given = dict(chosen)
@@ -206,7 +208,7 @@ def parse_choice(chosen: str | Mapping[str, Any], what: str) -> tuple[str | None
         return name, given
     name, _, text = str(chosen).partition(":")
     options: dict[str, Any] = {}
-    for item in filter(None, text.split(",")):
+    for item in filter(None, re.split(r",(?![^\[{]*[\]}])", text)):  # no comma of a list or a mapping
         key, equals, value = item.partition("=")
         if not equals:
             raise OptionError(f"{what} {chosen!r}: {item!r} is not option=value.")
@@ -226,4 +228,7 @@ def _value(text: str) -> Any:
             return kind(text)
         except ValueError:
             continue
-    return yaml.safe_load(text)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise OptionError(f"{text!r} is no value: expected a number, a word, or a list or mapping, as in [a, b].") from error

@@ -14,7 +14,7 @@ from benchmarks.lab.records import Records, Row
 
 __all__ = ["BUDGETS", "Entry", "Job", "Option", "SEEDS", "Spend"]
 
-BUDGETS = ("smoke", "cpu", "paper")
+BUDGETS = ("smoke", "cpu", "gpu", "paper")
 
 
 @dataclass(frozen=True)

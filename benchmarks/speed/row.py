@@ -54,8 +54,8 @@ def connected(row: Row, pair: pv.Pair, batches: list[Tensor], pythons: dict[str,
     found: dict[str, tuple[Worker, dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         weights, data = f"{folder}/weights.npz", f"{folder}/batches.npy"
-        np.savez(weights, **{name: p.detach().numpy() for name, p in parameters(pair.model, pair.guide).items()})
-        np.save(data, torch.stack(batches).numpy())
+        np.savez(weights, **{name: p.detach().cpu().numpy() for name, p in parameters(pair.model, pair.guide).items()})
+        np.save(data, torch.stack(batches).cpu().numpy())
         try:
             for peer, python in pythons.items():
                 if peer == "pythae" and row.kind not in ("vae", "conv"):
@@ -75,13 +75,16 @@ def measure_steps(row: Row, options: dict[str, Any]) -> dict[str, Any]:
     steps = options["steps"] or row.steps
     count = min(PREPARED, steps)
     steps -= steps % count  # NumPyro's scan takes all batches in one call
-    batches = prepared(row, options["data"], count)
+    device = options.get("device", "cpu")
+    batches = [x.to(device) for x in prepared(row, options["data"], count)]
     pair = make_pair(row)
+    pair.model.to(device), pair.guide.to(device)
     record: dict[str, Any] = {"contenders": {}, "missing": {}, "versions": versions()}
     turns: dict[str, Callable[[int], float]] = {}
-    matmul = "onednn"
+    matmul = "onednn" if device == "cpu" else "mkl"
     CONTENDERS["hand"](Setup(row, copy.deepcopy(pair), batches)).run(batches, 3)  # the memory of torch itself is nobody's
-    for name, make in CONTENDERS.items():
+    for name in options.get("contenders", CONTENDERS):
+        make = CONTENDERS[name]
         forget_peak()
         before = resident_mb()
         try:

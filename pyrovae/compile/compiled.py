@@ -15,6 +15,7 @@ from torch import Tensor, fx
 from pyrovae.compile.gradients import GradientStep
 from pyrovae.compile.graph import compile_graph, first_line, nodes_so_far, preserve_tensors, trace_graph
 from pyrovae.compile.matmul import MATMULS, assign_products, choose_products, matmul_backend
+from pyrovae.compile.replay import replayed
 from pyrovae.compile.step import Batches, Grads, as_batches
 from pyrovae.compile.steps import StepCode
 from pyrovae.compile.update import UPDATES, traceable, update_state, written
@@ -190,7 +191,7 @@ class CompiledStep(GradientStep):
             if backend == "graph":
                 self._code: Callable[..., Any] = graph
             else:
-                self._code = compile_graph(graph, [*given, *self._inputs])
+                self._code = replayed(compile_graph(graph, [*given, *self._inputs]), given, self._inputs)
         self.backend = backend
 
     def _state(self) -> list[Tensor]:

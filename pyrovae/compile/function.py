@@ -15,6 +15,7 @@ from torch import Tensor, fx
 
 from pyrovae.compile.graph import compile_graph, first_line, preserve_tensors, trace_graph
 from pyrovae.compile.matmul import assign_products, choose_products, matmul_backend
+from pyrovae.compile.replay import replayed
 from pyrovae.compile.steps import StepCode
 
 __all__ = ["Code", "compile_function"]
@@ -63,7 +64,7 @@ def compile_function(function: Function, batch: Mapping[str, Tensor], products: 
             chosen = "onednn" if "onednn" in products.values() else "mkl"
             if chosen == "onednn":
                 assign_products(graph, products)
-            code = compile_graph(graph, [*given, *captured])
+            code = replayed(compile_graph(graph, [*given, *captured]), given, captured)
     except Exception as error:  # whatever tracing and compiling may meet: the function itself serves
         log.info("not compiled: %s", first_line(error))
         return function

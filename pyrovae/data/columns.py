@@ -63,6 +63,10 @@ class Lazy:
         wanted = rows.cpu().numpy()
         return replace(self, rows=wanted if self.rows is None else self.rows[wanted])
 
+    def to(self, device: torch.device) -> Lazy:
+        """The same rows, of which batches alone go to the device."""
+        return self
+
     def _all(self) -> int:
         raise NotImplementedError
 

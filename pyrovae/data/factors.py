@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from pyrovae.data.columns import Lazy, tensor
@@ -112,9 +113,9 @@ class Drawn(Lazy):
 
 @dataclass(frozen=True, kw_only=True)
 class Packed(Lazy):
-    """Rows of 0 and 1, eight to a byte."""
+    """Rows of 0 and 1, eight to a byte, which on a GPU lie there."""
 
-    bits: np.ndarray
+    bits: np.ndarray | Tensor
     shape: Sequence[int]
     looked_at = 256
 
@@ -135,6 +136,18 @@ class Packed(Lazy):
     def _all(self) -> int:
         return len(self.bits)
 
+    def to(self, device: torch.device) -> Packed:
+        """The same rows, unpacked on the device."""
+        if device.type == "cpu":
+            bits = self.bits.cpu().numpy() if isinstance(self.bits, Tensor) else self.bits
+            return replace(self, bits=bits)
+        return replace(self, bits=torch.as_tensor(self.bits, device=device))
+
     def _values(self, rows: np.ndarray) -> Tensor:
-        values = np.unpackbits(self.bits[rows], axis=1, count=int(np.prod(self.shape)))
-        return tensor(values.reshape(len(rows), *self.shape))
+        size = int(np.prod(self.shape))
+        if isinstance(self.bits, np.ndarray):
+            return tensor(np.unpackbits(self.bits[rows], axis=1, count=size).reshape(len(rows), *self.shape))
+        device = self.bits.device
+        packed = self.bits[torch.as_tensor(rows, device=device)].unsqueeze(-1)
+        values = (packed >> torch.arange(7, -1, -1, dtype=torch.uint8, device=device)) & 1
+        return values.flatten(1)[:, :size].unflatten(1, tuple(self.shape))

@@ -13,7 +13,7 @@ from pyrovae.data.seeds import LABELS, generator
 from pyrovae.data.split import Split, check_count
 from pyrovae.errors import DataError
 
-__all__ = ["LabelledSplit", "choose_labels"]
+__all__ = ["LabelledSplit", "choose_labels", "choose_rows"]
 
 
 def choose_labels(y: Tensor, num_labels: int, num_classes: int, seed: int) -> Tensor:
@@ -36,8 +36,26 @@ def choose_labels(y: Tensor, num_labels: int, num_classes: int, seed: int) -> Te
     return labels
 
 
+def choose_rows(factors: dict[str, Tensor], num_labels: int, seed: int) -> dict[str, Tensor]:
+    """Factors, (N,) each, that are -1 but in ``num_labels`` rows, the same of all.
+
+    >>> int((choose_rows({"scale": torch.zeros(9, dtype=torch.int64)}, 4, seed=0)["scale"] >= 0).sum())
+    4
+    """
+    check_count("num_labels", num_labels, 1)
+    size = len(next(iter(factors.values())))
+    if num_labels >= size:
+        raise DataError(f"num_labels is {num_labels}; expected fewer than the {size} training rows.")
+    kept = torch.randperm(size, generator=generator(seed, LABELS))[:num_labels]
+    found = {}
+    for name, values in factors.items():
+        found[name] = torch.full_like(values, -1, dtype=torch.int64)
+        found[name][kept] = values[kept].long()
+    return found
+
+
 class LabelledSplit(Split):
-    """A split whose y is -1 in some rows, with as many labelled rows in each batch of an epoch.
+    """A split whose labels are -1 in some rows, with as many labelled rows in each batch of an epoch.
 
     Batches have one shape: ``share`` of their rows are labelled and come first. An epoch has each unlabelled row once, the
     last batch being filled up from the first rows of the epoch's order, and goes round the labelled rows as often as it takes.
@@ -45,14 +63,16 @@ class LabelledSplit(Split):
     """
 
     share: float = 0.1
+    label: str = "y"
 
     @classmethod
-    def of(cls, split: Split, share: float) -> LabelledSplit:
-        """That split, in such batches."""
-        made = cls(split.store, split.spec, split.grey, split.seed).with_(transforms=split.transforms, share=share)
+    def of(cls, split: Split, share: float, label: str = "y") -> LabelledSplit:
+        """That split, in such batches; ``label`` is the key that is -1."""
+        made = cls(split.store, split.spec, split.grey, split.seed)
+        made = made.with_(transforms=split.transforms, share=share, label=label)
         if not len(made.rows[0]) or not len(made.rows[1]):
             raise DataError(
-                f"{split.spec.name} has {len(made.rows[0])} labelled and {len(made.rows[1])} unlabelled rows (y = -1); "
+                f"{split.spec.name} has {len(made.rows[0])} labelled and {len(made.rows[1])} unlabelled rows ({label} = -1); "
                 "expected some of both."
             )
         return made
@@ -60,7 +80,7 @@ class LabelledSplit(Split):
     @cached_property
     def rows(self) -> tuple[Tensor, Tensor]:
         """Numbers of the labelled rows and of the others."""
-        known = self["y"] >= 0
+        known = self[self.label] >= 0
         return known.nonzero()[:, 0], (~known).nonzero()[:, 0]
 
     def sizes(self, batch_size: int) -> tuple[int, int]:

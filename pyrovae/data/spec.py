@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyrovae.errors import DataError, nearest
 
-__all__ = ["BINARIZATIONS", "COLUMN_KINDS", "GREY_KINDS", "KINDS", "DataSpec", "KeySpec"]
+__all__ = ["BINARIZATIONS", "COLUMN_KINDS", "GREY_KINDS", "KINDS", "DataSpec", "KeySpec", "factor_sizes"]
 
 GREY_KINDS = ("binary", "levels", "unit", "real")  # floats in the batch
 WHOLE_KINDS = ("count", "category", "tokens")  # integers in the batch
@@ -233,3 +233,9 @@ class DataSpec:
         # earlier versions described x alone, and wrote no roles: a mask was that of missing values
         roles = values.get("roles", {"missing": "mask"} if "mask" in values.get("covariates", {}) else {})
         return cls(**{**values, "roles": roles})
+
+
+def factor_sizes(spec: DataSpec) -> dict[str, int]:
+    """The keys of one class or ordered class a datum, and how many classes there are."""
+    others = {name: key for name, key in spec.keys.items() if name != spec.main and key.shape == ()}
+    return {name: key.size for name, key in others.items() if key.kind in ("category", "ordinal") and key.size is not None}

@@ -93,7 +93,9 @@ class Arrays:
 
     def to(self, device: torch.device) -> Arrays:
         """The same store with its tensors and batches on ``device``."""
-        moved = {key: column.to(device) if isinstance(column, Tensor) else column for key, column in self.columns.items()}
+        moved = {
+            key: column.to(device) if isinstance(column, (Tensor, Lazy)) else column for key, column in self.columns.items()
+        }
         return Arrays(moved, device)
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from pyrovae.data.dataset import Data
-from pyrovae.data.labelled import LabelledSplit, choose_labels
+from pyrovae.data.labelled import LabelledSplit, choose_labels, choose_rows
 from pyrovae.data.spec import KeySpec
 from pyrovae.data.split import RowTransform, Split
 from pyrovae.data.store import Arrays
-from pyrovae.errors import DataError, OptionError
+from pyrovae.errors import DataError, OptionError, nearest
 from pyrovae.registry import Registry
 
 __all__ = ["TRANSFORMS", "append", "each_part", "enter", "few_labels", "require_images", "transform"]
@@ -67,7 +67,9 @@ def require_images(data: Data) -> None:
 
 
 @enter("few-labels")
-def few_labels(data: Data, *, num_labels: int | None = None, share: float = 0.1, seed: int = 0) -> Data:
+def few_labels(
+    data: Data, *, num_labels: int | None = None, keys: Sequence[str] | None = None, share: float = 0.1, seed: int = 0
+) -> Data:
     """Training data with y = -1 but in ``num_labels`` rows, as many of each class; valid and test keep their labels.
 
     So a semi-supervised bound of valid data is one on log p(x, y), that of training data for the most part on log p(x).
@@ -76,8 +78,9 @@ def few_labels(data: Data, *, num_labels: int | None = None, share: float = 0.1,
     at least once, and the labelled ones as often as needed (:class:`~pyrovae.data.labelled.LabelledSplit`).
 
     Args:
-        data: with labels y.
+        data: with labels y, or the keys.
         num_labels: how many labels stay, a multiple of the number of classes; None keeps those that are there.
+        keys: factors that are hidden in place of y, all in the same rows, which are drawn at random.
         share: of a batch, the rows that are labelled, at least one.
         seed: of the choice.
 
@@ -88,11 +91,21 @@ def few_labels(data: Data, *, num_labels: int | None = None, share: float = 0.1,
     if not 0 < share < 1:
         raise OptionError(f"share is {share!r}; expected a number between 0 and 1, the labelled part of a batch.")
     train = data.train
-    if not data.spec.classes:
-        raise DataError(f"{data.spec.name} has no labels y; few-labels needs some.")
+    if keys is None and not data.spec.classes:
+        raise DataError(f"{data.spec.name} has no labels y; few-labels needs some, or keys=[...] that are factors.")
+    hidden = ["y"] if keys is None else list(keys)
+    for key in hidden:
+        if data.spec.keys.get(key) is None or data.spec.keys[key].kind not in ("category", "ordinal"):
+            able = [name for name, spec in data.spec.keys.items() if spec.kind in ("category", "ordinal")]
+            raise nearest("key of classes in keys", str(key), able)
+    if not hidden:
+        raise OptionError("keys is empty; expected the names of factors, or None for y.")
     if num_labels is not None:
         if not isinstance(train.store, Arrays):
-            raise DataError(f"{data.spec.name}: labels of a Dataset cannot be hidden here; let it give y = -1 itself.")
-        labels = choose_labels(train["y"], num_labels, data.spec.classes, seed)
-        train = train.with_(store=replace(train.store, columns={**train.store.columns, "y": labels}))
-    return replace(data, train=LabelledSplit.of(train, share))
+            raise DataError(f"{data.spec.name}: labels of a Dataset cannot be hidden here; let it give -1 itself.")
+        if keys is None:
+            columns = {"y": choose_labels(train["y"], num_labels, data.spec.classes, seed)}
+        else:
+            columns = choose_rows({key: train[key] for key in keys}, num_labels, seed)
+        train = train.with_(store=replace(train.store, columns={**train.store.columns, **columns}))
+    return replace(data, train=LabelledSplit.of(train, share, hidden[0]))

@@ -120,7 +120,7 @@ class BoltzmannMachine(nn.Module):
     # ------------------------------------------------------------------------------------------------ log Z
     def log_normalizer(self) -> LogNormalizer:
         """log Z of the parameters as they are: exact, or by annealed importance sampling, a lower bound in expectation."""
-        now = torch.cat([p.detach().flatten() for p in (self.a, self.b, self.weight)])
+        now = torch.cat([p.detach().flatten().cpu() for p in (self.a, self.b, self.weight)])
         if self._found is None or not torch.equal(self._found[0], now):
             self._found = now, self._exact() if self.normalizer == "exact" else self._by_ais()
         return self._found[1]

@@ -21,6 +21,7 @@ from pyrovae.objectives.covariance import DIP
 from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, Enum, MeanField
 from pyrovae.objectives.energy import Energy
+from pyrovae.objectives.factor_labels import S2
 from pyrovae.objectives.filtering import FIVO
 from pyrovae.objectives.gumbel_kl import GumbelKL
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
@@ -48,6 +49,7 @@ __all__ = [
     "REBAR",
     "RELAX",
     "RWS",
+    "S2",
     "Nested",
     "STL",
     "VIMCO",
@@ -106,6 +108,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "tc": TotalCorrelation,
         "factor": Factor,
         "dip": DIP,
+        "s2": S2,
         "control": Control,
         "constrained": Constrained,
         "vq": VQ,

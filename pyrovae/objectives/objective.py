@@ -160,7 +160,7 @@ class Objective(pyro.infer.ELBO):
         return False
 
     def observe_data(self, data: Any, num_processes: int) -> None:
-        """Take note of the training data, once, before training."""
+        """Take note of the training data: before the objective is prepared, by 0 processes, and before training by all."""
 
     def build(self, traced: PairTrace) -> None:
         """Make :attr:`networks` for a pair and data like these, if there are any and they are not made yet."""

@@ -149,7 +149,7 @@ class SemiSupervised(Wrapper):
 
     def observe_data(self, data: Any, num_processes: int) -> None:
         """Trace in two parts where each batch of one process has its labelled rows first."""
-        self.labelled_first = isinstance(data, LabelledSplit) and num_processes == 1
+        self.labelled_first = isinstance(data, LabelledSplit) and data.label == "y" and num_processes == 1
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace | Parts:  # type: ignore[override]
         """The pair's trace of K particles; refuses one that the estimator does not serve."""

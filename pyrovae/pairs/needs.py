@@ -6,8 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyrovae.data import DataSpec
+from pyrovae.data.spec import factor_sizes
 
-__all__ = ["CONDITION", "CORRUPTION", "GROUPS", "IMAGES", "LABELS", "NEIGHBOURS", "PAIRS", "ROWS", "SIZE", "STEPS", "Need"]
+__all__ = [
+    "CONDITION",
+    "CORRUPTION",
+    "FACTORS",
+    "GROUPS",
+    "IMAGES",
+    "LABELS",
+    "NEIGHBOURS",
+    "PAIRS",
+    "ROWS",
+    "SIZE",
+    "STEPS",
+    "Need",
+]
 
 
 @dataclass(frozen=True)
@@ -79,4 +93,9 @@ NEIGHBOURS = Need(
     lambda spec: {"neighbours", "row"} <= spec.keys.keys(),
     "{name} has no neighbours: this pair's prior is made of the training data nearest to each datum; transform the data, as "
     "in transforms=['neighbours:num=10'].",
+)
+FACTORS = Need(
+    "labels of factors",
+    lambda spec: bool(factor_sizes(spec)),
+    "{name} has no factors: this pair needs keys of one class or ordered class a datum; say kinds={{'scale': 'ordinal:6'}}.",
 )

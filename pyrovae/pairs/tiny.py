@@ -32,7 +32,7 @@ class Tiny:
     options: Mapping[str, Any]
 
 
-def tiny(form: str, **options: Any) -> Tiny:
+def tiny(form: str, /, **options: Any) -> Tiny:
     """A small configuration of a recipe.
 
     >>> tiny("grey", latent_dim=3).options

@@ -205,6 +205,7 @@ def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: FitSet
     if data.valid is not None and settings.validate:
         admit_validation(pair, data.valid, settings.batch_size)
     if isinstance(objective, Objective):
+        objective.observe_data(data.train, 0)
         prepare_objective(objective, pair.model, pair.guide, batch)
     return report
 

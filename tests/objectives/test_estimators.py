@@ -377,6 +377,13 @@ def codewords():
     return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": (torch.rand(9, 4) > 0.3).float()})
 
 
+def labelled_codes():
+    """A VAE of data with classes, which it does not look at."""
+    pair = pv.pairs.vae(pv.data.DataSpec("toy", (4,), "binary"), latent_dim=2, hidden=[8])
+    batch = {"x": (torch.rand(9, 4) > 0.3).float(), "y": torch.arange(9) % 3}
+    return SimpleNamespace(model=pair.model, guide=pair.guide, batch=batch)
+
+
 def walk_in_steps():
     """A random walk whose guide sees one step at a time."""
     pair = walks.walk()
@@ -384,7 +391,9 @@ def walk_in_steps():
 
 
 BITS = dict.fromkeys(("rebar", "relax", "arm", "gumbel-kl"), lambda: tiny_pair(num_classes=2, scale=0.3))
-MAKES = {**BITS, "vq": codewords, "semisupervised": exact.labelled_mixture, "sparsity": sigmoid_codes, "fivo": walk_in_steps}
+OWN = {"vq": codewords, "s2": labelled_codes, "sparsity": sigmoid_codes, "fivo": walk_in_steps}
+MAKES = {**BITS, **OWN, "semisupervised": exact.labelled_mixture}
+TOLD = {"tc": {"data_size": 1000}, "s2": {"factors": {"y": 3}}}  # which fit tells them
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
@@ -397,7 +406,7 @@ def test_every_objective_trains_through_fit_and_through_svi(name, tmp_path):
     assert run.history["valid"].iloc[-1] > run.history["valid"].iloc[0]
     longer = pv.resume(tmp_path / "run", pair=(pair.model, pair.guide), data=(batch, batch), epochs=7, progress=False)
     assert len(longer.history) == 7
-    loss = objectives.get(name, **({"data_size": 1000} if name == "tc" else {}))
+    loss = objectives.get(name, **TOLD.get(name, {}))
     adam = pyro.optim.Adam({"lr": 0.01})
     svi = pyro.infer.SVI(registered("model", pair.model), registered("guide", pair.guide), adam, loss=loss)
     if len(loss.moves) > 1:

@@ -1,0 +1,156 @@
+"""Disentanglement of sprites with known factors: seven methods, medians and quartiles over seeds.
+
+S32 (3 shapes, 6 scales, 20 angles, 16 x 16 places) by dense networks 1024-400-400 and ten codes; XYS-uneven (one ellipse of 6
+scales at 16 x 16 places, 16 columns by 6 rows wide) by 1024-256-256 and six; dSprites by convolutions and ten. Published
+protocol: convolutions, batches of 64, Adam 1e-4, 300,000 steps, medians over 50 seeds (Locatello et al., 2019).
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+import pyrovae as pv
+from benchmarks.lab import markdown
+from benchmarks.lab.entry import SEEDS, Entry, Job, Option, Spend
+from benchmarks.lab.records import Row, finished
+from benchmarks.studies.defaults import Deadline
+
+__all__ = ["ENTRY"]
+
+DENSE = {"latent_dim": 10, "hidden": [400, 400], "activation": "relu"}
+SMALL = {"latent_dim": 6, "hidden": [256, 256], "activation": "relu"}
+CONVOLUTIONS = {"latent_dim": 10, "channels": [32, 32, 64, 64], "hidden": 256}
+FACTOR = {"name": "factor", "gamma": 35.0, "hidden": 1000, "depth": 6}
+Cell = tuple[str, dict[str, Any], Any, int]  # recipe, its options, objective (None: the recipe's), epochs of growing capacity
+CELLS: dict[str, dict[str, Cell]] = {
+    "s32": {
+        "vae": ("vae", DENSE, "meanfield", 0),
+        "beta-vae": ("beta-vae", {**DENSE, "beta": 4.0}, None, 0),
+        "annealed-vae": ("annealed-vae", {**DENSE, "capacity": 13.0, "gamma": 100.0}, None, 20),
+        "factor-vae": ("factor-vae", {**DENSE, "gamma": 10.0, "discriminator_hidden": 256, "discriminator_depth": 3}, None, 0),
+        "beta-tcvae": ("beta-tcvae", {**DENSE, "beta": 6.0}, None, 0),
+        "dip-vae I": ("dip-vae", {**DENSE, "form": "I"}, None, 0),
+        "dip-vae II": ("dip-vae", {**DENSE, "form": "II"}, None, 0),
+    },
+    "xys-uneven": {
+        "vae": ("vae", SMALL, "meanfield", 0),
+        "annealed-vae": ("annealed-vae", {**SMALL, "capacity": 8.0, "gamma": 30.0}, None, 290),
+    },
+    "dsprites-packed": {
+        "factor-vae": ("conv-vae", CONVOLUTIONS, FACTOR, 0),
+        "beta-tcvae": ("conv-vae", CONVOLUTIONS, {"name": "tc", "beta": 6.0}, 0),
+    },
+}
+SYSTEMS = list(dict.fromkeys(name for cells in CELLS.values() for name in cells))
+SHOWN = {
+    "MIG, binned": "MIG, 20 bins",
+    "MIG": "MIG",
+    "FactorVAE score": "FactorVAE score",
+    "SAP": "SAP, R^2",
+    "modularity": "modularity",
+    "Gaussian TC": "Gaussian TC, nats",
+}
+
+
+@functools.lru_cache(maxsize=1)
+def load(name: str) -> pv.data.Data:
+    """The data set, once for all cells."""
+    return pv.data.load(name)
+
+
+def cell(name: str, seed: int, options: argparse.Namespace) -> Row:
+    """Train, and evaluate on rows of all parts."""
+    recipe, sizes, objective, warmup = CELLS[options.data][name]
+    data = load(options.data)
+    torch.manual_seed(seed)
+    pair = pv.pairs.get(recipe).build(data.spec, **sizes)
+    clock = time.process_time if options.device == "cpu" else time.perf_counter
+    how = {"batch_size": options.batch, "lr": options.lr, "seed": seed, "device": options.device, "progress": False}
+    ends = {"epochs": 10**6, "steps": options.steps} if options.steps else {"epochs": 10**6}
+    how |= {"validate": False, "compile": not options.eager, "callbacks": [Deadline(options.seconds, clock)]}
+    if warmup:
+        how["kl_warmup"] = warmup
+    run = finished(pv.fit(pair, data, objective, **ends, **how))
+    scores = pv.disentanglement_scores(run, data, num_data=options.codes, num_votes=options.votes, importance=None, seed=0)
+    found = {score.name: score.value for score in scores.scores}
+    shown = pv.evaluate(run, data.test, num_samples=10, max_rows=500, seed=0)
+    assert shown.evidence is not None
+    return {
+        "scores": found,
+        "active_units": int(scores.active.sum()),
+        "elbo": shown.evidence.elbo.mean().item(),
+        "steps": run.step,
+    }
+
+
+def run(job: Job) -> None:
+    """Each system and seed."""
+    options = job.options
+    names = ("data", "seconds", "steps", "batch", "lr", "codes", "votes")
+    shared = {name: getattr(options, name) for name in names}
+    for seed in options.seeds:
+        for name in options.systems:
+            if name in CELLS[options.data]:
+                key = {"system": name, "seed": seed, **shared, "device": options.device}
+                job.records.cell(key, functools.partial(cell, name, seed, options))
+
+
+def tables(rows: Sequence[Row]) -> dict[str, str]:
+    """A system a line: medians, and quartiles where there are several seeds."""
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault((list(CELLS).index(row["data"]), SYSTEMS.index(row["system"]), row["device"]), []).append(row)
+    lines = []
+    for _, same in sorted(groups.items()):
+        figures = [quartiles([row["scores"][name] for row in same]) for name in SHOWN]
+        more = [quartiles([float(row[name]) for row in same], 1) for name in ("active_units", "elbo")]
+        steps = f"{statistics.median(row['steps'] for row in same):.0f}"
+        lines.append([same[0]["data"], same[0]["system"], same[0]["device"], len(same), steps, *figures, *more])
+    heads = ["data", "system", "device", "seeds", "steps", *SHOWN.values(), "active codes", "ELBO"]
+    return {"disentanglement": markdown.table(heads, lines)}
+
+
+def quartiles(values: list[float], digits: int = 2) -> str:
+    """Median (quartiles)."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+SMOKE = {"data": "xys-uneven", "seconds": 0.0, "steps": 2, "eager": True, "codes": 300, "votes": 50}
+GPU = {"data": "dsprites-packed", "device": "cuda", "seconds": 1200.0, "steps": 300_000, "batch": 64, "lr": 1e-4}
+
+ENTRY = Entry(
+    name="disentanglement",
+    shows="Seven methods on sprites of known factors by the field's metrics, medians over seeds.",
+    budgets={
+        "smoke": Spend("5 seconds", {**SMOKE, "systems": ["vae"]}),
+        "cpu": Spend("35 cells of 3 minutes of one core", {"seeds": [0, 1, 2, 3, 4]}),
+        "gpu": Spend("10 cells of 20 minutes of a GPU", {**GPU, "seeds": [0, 1, 2, 3, 4]}),
+    },
+    run=run,
+    tables=tables,
+    options={
+        "seeds": SEEDS,
+        "systems": Option("which", SYSTEMS, str, tuple(SYSTEMS)),
+        "data": Option("the sprites", "s32", str, tuple(CELLS)),
+        "seconds": Option(
+            "for training (of the processor, on a GPU by the clock), after which the epoch at hand is the last", 160.0
+        ),
+        "steps": Option("at most", None, int),
+        "batch": Option("rows a step", 128),
+        "lr": Option("learning rate of Adam", 5e-4),
+        "codes": Option("data whose codes are scored", 10_000),
+        "votes": Option("of the beta-VAE and the FactorVAE score", 10_000),
+        "device": Option("cpu or cuda", "cpu"),
+        "eager": Option("compile nothing", False),
+    },
+)
