@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 import pyrovae as pv
 from benchmarks.lab import markdown
 from benchmarks.lab.entry import SEEDS, Entry, Job, Option, Spend
 from benchmarks.lab.records import Row, finished
 from benchmarks.studies.defaults import Deadline
+from pyrovae.plots.figures import new_figure
 
 __all__ = ["ENTRY"]
 
@@ -83,10 +85,13 @@ def cell(name: str, seed: int, options: argparse.Namespace) -> Row:
     found = {score.name: score.value for score in scores.scores}
     shown = pv.evaluate(run, data.test, num_samples=10, max_rows=500, seed=0)
     assert shown.evidence is not None
+    elbo, rate = shown.evidence.elbo.mean().item(), sum(kl.total for kl in shown.kl.values())
     return {
         "scores": found,
         "active_units": int(scores.active.sum()),
-        "elbo": shown.evidence.elbo.mean().item(),
+        "elbo": elbo,
+        "rate": rate,
+        "distortion": -elbo - rate,
         "steps": run.step,
     }
 
@@ -118,6 +123,23 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
     return {"disentanglement": markdown.table(heads, lines)}
 
 
+def figures(rows: Sequence[Row]) -> dict[str, Figure]:
+    """Distortion over rate of the runs on S32, coloured by MIG."""
+    shown = [row for row in rows if row["data"] == "s32"]
+    if not shown:
+        return {}
+    figure, axes = new_figure(5.5, 3.6)
+    for marker, name in zip("osv^D<>", CELLS["s32"], strict=True):
+        of = [row for row in shown if row["system"] == name]
+        places = [[row[key] for row in of] for key in ("rate", "distortion")]
+        colours = [row["scores"]["MIG"] for row in of]
+        dots = axes.scatter(*places, c=colours, vmin=0, vmax=0.4, s=24, marker=marker, cmap="viridis", label=name)
+    figure.colorbar(dots, label="MIG")
+    axes.set(xlabel="rate KL(q || p), nats", ylabel="distortion -E log p(x | z), nats", yscale="log")
+    axes.legend(frameon=False, fontsize=7)
+    return {"disentanglement": figure}
+
+
 def quartiles(values: list[float], digits: int = 2) -> str:
     """Median (quartiles)."""
     if len(values) == 1:
@@ -139,6 +161,7 @@ ENTRY = Entry(
     },
     run=run,
     tables=tables,
+    figures=figures,
     options={
         "seeds": SEEDS,
         "systems": Option("which", SYSTEMS, str, tuple(SYSTEMS)),
