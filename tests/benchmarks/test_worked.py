@@ -73,6 +73,20 @@ def pca_family(found):
     assert found["neighbours"]["t-SNE"] > found["neighbours"]["PCA"] > 0.3
 
 
+def impossibility(found):
+    as_it_is, rotated = found["linear"]["as it is"], found["linear"]["rotated"]
+    assert rotated["log_p"] == pytest.approx(as_it_is["log_p"], abs=1e-5)  # Theorem 1
+    assert as_it_is["mig"] > 0.5 > 0.05 > rotated["mig"]
+    for run in (as_it_is, rotated):
+        assert run["loss, full"] == pytest.approx(0, abs=1e-5)
+        assert run["loss, diagonal"] == pytest.approx(run["loss by the formula"], abs=4 * run["error, diagonal"] + 1e-5)
+    assert rotated["loss by the formula"] > 0.4 > 1e-5 > abs(as_it_is["loss by the formula"])
+    trained = found["trained"]
+    same = [trained[name]["log_p"] for name in ("as trained", "rotated, full covariance")]
+    assert same[0] == pytest.approx(same[1], abs=0.5) and trained["loss by the formula"] >= 0
+    assert set(found["mig"]) == {"trained", "rotated"}
+
+
 def pca_directions(found):
     linear = {name: sum(one["axes"]) / 4 for name, one in found["linear"].items()}
     assert linear["diagonal"] > 0.93 > 0.9 > linear["full-rank"]  # |cosine| of axes and principal directions
@@ -107,7 +121,7 @@ def rate_distortion(found):
         assert low / 2 < -slope < high * 2  # dD/dR = -beta somewhere between the two
 
 
-CHECKS = [ring, linear_gaussian, bump, bounds, pca_family, pca_directions, frey_faces, rate_distortion]
+CHECKS = [ring, linear_gaussian, bump, bounds, pca_family, pca_directions, frey_faces, rate_distortion, impossibility]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
