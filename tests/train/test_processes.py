@@ -74,6 +74,51 @@ def data():
     return pv.data.as_data(tuple({"x": x[part], "noise": noise[part]} for part in parts))
 
 
+class Walk(nn.Module):
+    """z_t ~ N(a z_t-1, 1), x_t ~ N(z_t, 0.5), in steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(0.5))
+
+    def init(self, x):
+        return {"z": x.new_zeros(len(x), 1)}
+
+    def step(self, state, x):
+        z = pyro.sample("z", dist.Normal(self.a * state["z"], 1.0).to_event(1))
+        pyro.sample("x", dist.Normal(z, 0.5).to_event(1), obs=x)
+        return {"z": z}
+
+
+class Follower(nn.Module):
+    """q(z_t | x_t), its noise in the data."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(1, 2)
+
+    def init(self, x):
+        return {}
+
+    def step(self, state, x, noise):
+        loc, scale = self.net(x).chunk(2, -1)
+        pyro.sample("z", Carried(loc, nn.functional.softplus(scale), noise).to_event(1))
+        return {}
+
+
+def build_steps():
+    torch.manual_seed(0)
+    return pv.unroll(Walk(), Follower())
+
+
+def sequences():
+    """The same rows as sequences of five steps, with noise at each."""
+    whole = data()
+    noise = torch.randn(96, 5, 1, generator=torch.Generator().manual_seed(2))
+    parts = zip((whole.train, whole.valid, whole.test), noise.split([86, 5, 5]), strict=True)
+    return pv.data.as_data(tuple({"x": part["x"].unsqueeze(-1), "noise": own} for part, own in parts))
+
+
 SETTINGS = {"objective": "iwae:num_particles=2", "batch_size": 17, "lr": 1e-2, "clip_norm": 5.0}
 SCRIPT = """
     import json, os, signal, sys
@@ -82,7 +127,7 @@ SCRIPT = """
     from lightning_fabric import Fabric
     import pyrovae as pv
     from pyrovae.train import Callback, EarlyStopping
-    from test_processes import SETTINGS, build, data
+    from test_processes import SETTINGS, build, build_steps, data, sequences
 
     torch.set_num_threads(1)
     fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
@@ -93,6 +138,8 @@ SCRIPT = """
     if fabric.global_rank:  # start from elsewhere: process 0's parameters are taken
         torch.nn.init.zeros_(pair.model.net.weight)
     pv.fit(pair, data(), **SETTINGS, epochs=6, out="fixed", **quiet)
+
+    pv.fit(build_steps(), sequences(), **SETTINGS, epochs=6, out="steps", **quiet)
 
     digits = pv.data.load("digits")
 
@@ -153,17 +200,18 @@ def two(tmp_path_factory):
     return folder, json.loads(done.stdout.splitlines()[-1])
 
 
-def test_two_processes_train_as_one_does(two):
+@pytest.mark.parametrize(("name", "make", "rows"), [("fixed", build, data), ("steps", build_steps, sequences)])
+def test_two_processes_train_as_one_does(two, name, make, rows):
     folder, _ = two
-    pair = build()
-    alone = pv.fit(pair, data(), **SETTINGS, epochs=6, progress=False)
+    pair = make()
+    alone = pv.fit(pair, rows(), **SETTINGS, epochs=6, progress=False)
     assert alone.history["valid"].iloc[-1] > alone.history["valid"].iloc[0] + 1
-    both = load_state(folder / "fixed" / "checkpoint.safetensors")
-    for name, tensor in parameters(pair.model, pair.guide).items():
-        torch.testing.assert_close(both["tensors"][name], tensor.detach(), rtol=1e-5, atol=1e-6)
+    both = load_state(folder / name / "checkpoint.safetensors")
+    for parameter, tensor in parameters(pair.model, pair.guide).items():
+        torch.testing.assert_close(both["tensors"][parameter], tensor.detach(), rtol=1e-5, atol=1e-6)
     for one, row in zip(alone.records, both["history"], strict=True):
         assert (row["train"], row["valid"]) == pytest.approx((one["train"], one["valid"]), rel=1e-5)
-    assert json.loads((folder / "fixed" / "config.json").read_text())["processes"] == 2
+    assert json.loads((folder / name / "config.json").read_text())["processes"] == 2
 
 
 def test_a_signal_to_one_process_stops_both_and_the_run_resumes_bitwise(two):
