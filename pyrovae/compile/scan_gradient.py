@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._functorch.compile_utils import fx_graph_cse
 from torch.autograd.function import once_differentiable
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -61,6 +60,8 @@ class DifferentiableScan:
 
     def _trace(self, graph: fx.GraphModule, examples: list[Tensor]) -> None:
         """The graph of the step's outputs, given also the gradients by them, and of those by its inputs."""
+        from torch._functorch.compile_utils import fx_graph_cse  # a second to import, needed to compile loops only
+
         count = len(examples)
 
         def joint(*values: Tensor) -> list[Any]:

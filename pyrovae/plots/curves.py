@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import pandas
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyrovae.errors import OptionError
 from pyrovae.plots.figures import BLUE, GREY, ORANGE, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["estimates", "gap_bars", "learning_curves"]
 

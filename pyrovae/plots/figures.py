@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from pyrovae.errors import RunError
 from pyrovae.files import write_whole
 
-__all__ = ["BLUE", "DPI", "GREY", "ORANGE", "new_figure", "png", "save"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["BLUE", "DPI", "GREY", "ORANGE", "empty_figure", "new_figure", "png", "save"]
 
 
 DPI = 150
@@ -30,7 +31,7 @@ GREY = "#b8bec4"
 def png(figure: Figure, dpi: int = DPI) -> bytes:
     """The figure as a PNG of so many dots per inch.
 
-    >>> png(Figure())[1:4]
+    >>> png(empty_figure())[1:4]
     b'PNG'
     """
     buffer = io.BytesIO()
@@ -51,9 +52,16 @@ def save(figure: Figure, path: str | os.PathLike[str], dpi: int = DPI) -> Path:
     return path
 
 
+def empty_figure(**options: Any) -> Figure:
+    """A figure without axes."""
+    from matplotlib.figure import Figure  # half a second to import, needed for pictures only
+
+    return Figure(**options)
+
+
 def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
     """A figure of so many inches and its axes, without the upper and right spines."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = empty_figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(1, columns)
     for one in [axes] if columns == 1 else axes:
         one.spines[["top", "right"]].set_visible(False)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyrovae.errors import OptionError
 from pyrovae.plots.mosaic import draw_grid, draw_mosaic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["analogies", "completions", "image_grid", "manifold", "reconstructions", "traversals"]
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib import colormaps
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyrovae.errors import OptionError
 from pyrovae.plots.figures import BLUE, GREY, ORANGE, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["kl_bars", "latent_scatter", "posterior_histograms"]
 
@@ -47,6 +48,8 @@ def latent_scatter(means: Tensor, labels: Tensor | None = None) -> Figure:
         drawn = axes.scatter(points[:, 0], points[:, 1], c=labels.numpy(), cmap="viridis", **style)
         figure.colorbar(drawn, label="y", shrink=0.8).outline.set_visible(False)
     else:
+        from matplotlib import colormaps
+
         colormap: Any = colormaps["tab10" if len(classes) <= 10 else "tab20"]  # a ListedColormap
         colors = colormap.colors
         for color, label in zip(colors, classes.tolist(), strict=False):

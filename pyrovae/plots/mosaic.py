@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from pyrovae.plots.figures import BLUE
+from pyrovae.plots.figures import BLUE, empty_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["draw_grid", "draw_mosaic"]
 
@@ -44,7 +46,7 @@ def draw_mosaic(
     """n data (n, *shape) in one axes; also from a datum's number to its (middle x, top y, middle y)."""
     data = _side_by_side(data.detach().cpu().float())
     rows = math.ceil(len(data) / columns)
-    figure = Figure(layout="constrained")
+    figure = empty_figure(layout="constrained")
     axes = figure.subplots()
     draw = _draw_images if _is_image(data.shape[1:]) else _draw_curves
     place, ratio = draw(axes, data, rows, columns, gap + 0.3 * titled, vmin, vmax)
@@ -83,6 +85,8 @@ def _draw_curves(
     axes: Axes, data: Tensor, rows: int, columns: int, gap: float, vmin: float, vmax: float
 ) -> tuple[Place, float]:
     """Every datum's dimensions from left to right, all on one vertical scale, that of the data."""
+    from matplotlib.collections import LineCollection
+
     data = data.flatten(1)
     seen = data[data.isfinite()]
     low, high = (float(seen.min()), float(seen.max())) if seen.numel() else (vmin, vmax)

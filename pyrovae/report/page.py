@@ -8,11 +8,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyrovae import generate, plots
@@ -26,6 +25,9 @@ from pyrovae.evaluation import latents
 from pyrovae.files import file_name, write_whole
 from pyrovae.generate import latent_space
 from pyrovae.generate.reconstruction import shown_values
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["pictures", "write_report"]
 
