@@ -3,7 +3,7 @@
 from pyrovae.plots.curves import estimates, gap_bars, learning_curves
 from pyrovae.plots.figures import BLUE, DPI, GREY, ORANGE, png, save
 from pyrovae.plots.images import analogies, completions, image_grid, manifold, reconstructions, traversals
-from pyrovae.plots.latents import kl_bars, latent_scatter, posterior_histograms
+from pyrovae.plots.latents import code_bars, kl_bars, latent_scatter, posterior_histograms
 
 __all__ = [
     "BLUE",
@@ -11,6 +11,7 @@ __all__ = [
     "GREY",
     "ORANGE",
     "analogies",
+    "code_bars",
     "completions",
     "estimates",
     "gap_bars",

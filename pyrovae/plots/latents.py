@@ -14,7 +14,7 @@ from pyrovae.plots.figures import BLUE, GREY, ORANGE, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["kl_bars", "latent_scatter", "posterior_histograms"]
+__all__ = ["code_bars", "kl_bars", "latent_scatter", "posterior_histograms"]
 
 
 MAX_LEGEND_CLASSES = 20  # that a legend can hold
@@ -118,5 +118,24 @@ def kl_bars(kl: Tensor, active: Tensor | None = None) -> Figure:
     axes.margins(y=0.15)
     axes.set_xticks(range(len(names)), [str(i) for i in names], fontsize=7)
     axes.set(xlabel="latent dimension" if names else "latent dimensions, sorted", ylabel="KL (nats per datum)")
+    axes.legend(frameon=False)
+    return figure
+
+
+def code_bars(counts: Tensor) -> Figure:
+    """How often each code is used, as shares, most used first, beside equal use.
+
+    Args:
+        counts: (V,), of :func:`pyrovae.evaluation.codes.code_use`.
+    """
+    counts = counts.detach().cpu().flatten().double()
+    if not len(counts) or counts.sum() == 0:
+        raise OptionError("counts has no code that is used; expected one at least.")
+    shares = (counts / counts.sum()).sort(descending=True).values
+    figure, axes = new_figure(min(9.0, max(3.6, 1.6 + 0.05 * len(shares))), 3.0)
+    used = int((counts > 0).sum())
+    axes.bar(range(len(shares)), shares.tolist(), width=1.0, color=BLUE, label=f"{used} of {len(shares)} used")
+    axes.axhline(1 / len(shares), color=ORANGE, lw=1.2, label="equal use")
+    axes.set(xlabel="codes, most used first", ylabel="share of draws")
     axes.legend(frameon=False)
     return figure
