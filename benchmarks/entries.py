@@ -29,6 +29,7 @@ from benchmarks.tables import (
     discrete,
     disentanglement,
     flows,
+    groups,
     hierarchies,
     iwae,
     iwae_swap,
@@ -56,6 +57,7 @@ TABLES = (
     vrnn,
     discrete,
     disentanglement,
+    groups,
     hierarchies,
 )
 STUDIES = (
