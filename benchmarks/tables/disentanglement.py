@@ -8,12 +8,15 @@ protocol: convolutions, batches of 64, Adam 1e-4, 300,000 steps, medians over 50
 from __future__ import annotations
 
 import argparse
+import base64
 import functools
 import statistics
 import time
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 
@@ -22,6 +25,7 @@ from benchmarks.lab import markdown
 from benchmarks.lab.entry import SEEDS, Entry, Job, Option, Spend
 from benchmarks.lab.records import Row, finished
 from benchmarks.studies.defaults import Deadline
+from pyrovae.evaluation.latents import kl_per_dim
 from pyrovae.plots.figures import new_figure
 
 __all__ = ["ENTRY"]
@@ -50,6 +54,7 @@ CELLS: dict[str, dict[str, Cell]] = {
         "beta-tcvae": ("conv-vae", CONVOLUTIONS, {"name": "tc", "beta": 6.0}, 0),
     },
 }
+WALK = (6, 7)  # codes, and places of each
 SYSTEMS = list(dict.fromkeys(name for cells in CELLS.values() for name in cells))
 SHOWN = {
     "MIG, binned": "MIG, 20 bins",
@@ -93,7 +98,18 @@ def cell(name: str, seed: int, options: argparse.Namespace) -> Row:
         "rate": rate,
         "distortion": -elbo - rate,
         "steps": run.step,
+        **({"walk": walk(run, data)} if options.data == "s32" else {}),
     }
+
+
+def walk(run: pv.Run, data: pv.data.Data) -> str:
+    """One sprite with each code moved from -2 to 2, (6, 7, 32, 32) of bytes as text: the codes of the largest KL first."""
+    assert data.test is not None
+    one = {"x": data.test[:1]["x"]}
+    kl = kl_per_dim(run, data.test.subset(torch.arange(500)))["z"].per_dim
+    pictures = pv.traverse(run, one, site="z", values=torch.linspace(-2, 2, WALK[1]).tolist())
+    chosen = pictures[kl.argsort(descending=True)[: WALK[0]]]
+    return base64.b64encode(zlib.compress((chosen * 255).round().to(torch.uint8).numpy().tobytes(), 9)).decode()
 
 
 def run(job: Job) -> None:
@@ -137,7 +153,20 @@ def figures(rows: Sequence[Row]) -> dict[str, Figure]:
     figure.colorbar(dots, label="MIG")
     axes.set(xlabel="rate KL(q || p), nats", ylabel="distortion -E log p(x | z), nats", yscale="log")
     axes.legend(frameon=False, fontsize=7)
-    return {"disentanglement": figure}
+    walks = {row["system"]: row for row in shown if "walk" in row}
+    sheets = {"disentanglement": sheet(list(walks.values()))} if walks else {}
+    return {**sheets, "disentanglement-curves": figure}
+
+
+def sheet(rows: Sequence[Row]) -> Figure:
+    """The same sprite under each method."""
+    figure, axes = new_figure(2.2 * len(rows), 2.4, len(rows))
+    for one, row in zip([axes] if len(rows) == 1 else axes, rows, strict=True):
+        values = np.frombuffer(zlib.decompress(base64.b64decode(row["walk"])), np.uint8).reshape(*WALK, 32, 32)
+        one.imshow(values.transpose(0, 2, 1, 3).reshape(WALK[0] * 32, WALK[1] * 32), cmap="gray", vmin=0, vmax=255)
+        one.set(xticks=[], yticks=[])
+        one.set_title(f"{row['system']}, MIG {row['scores']['MIG']:.2f}", fontsize=8)
+    return figure
 
 
 def quartiles(values: list[float], digits: int = 2) -> str:
