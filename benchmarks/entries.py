@@ -24,6 +24,7 @@ from benchmarks.studies import (
 )
 from benchmarks.tables import (
     autoencoders,
+    codewords,
     columns,
     counts,
     discrete,
@@ -56,6 +57,7 @@ TABLES = (
     columns,
     vrnn,
     discrete,
+    codewords,
     disentanglement,
     groups,
     hierarchies,
