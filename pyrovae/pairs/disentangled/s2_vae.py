@@ -21,7 +21,7 @@ __all__ = ["s2_vae"]
     2020,
     objective={"name": "s2", "factors": {"y": 10}},
     needs=[FACTORS],
-    tiny=[tiny("labels", latent_dim=3, hidden=[20]), tiny("labels", latent_dim=3, hidden=[20], form="l2", weight=0.01)],
+    tiny=[tiny("labels", latent_dim=3, hidden=[20], form="l2", weight=0.01)],
 )
 def s2_vae(
     spec: DataSpec,
