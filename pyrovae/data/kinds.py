@@ -128,7 +128,12 @@ def _bytes(found: Scan, shape: tuple[int, ...]) -> Verdict:
     scaled = Verdict(KeySpec(shape, "levels", size=256), "uint8 images, divided by 255", _turned(found))
     if len(shape) >= 2:
         return scaled
-    length = shape[0] if shape else 0
+    if not shape:
+        text = (
+            f"{key} of one uint8 value a row is taken for counts; say kinds={{{key!r}: 'category'}} or 'ordinal' of classes."
+        )
+        return Verdict(KeySpec(shape, "count"), f"{_range(found)}, as they are", text)
+    length = shape[0]
     square = any(length % c == 0 and isqrt(length // c) ** 2 == length // c for c in (1, 3))
     if square and length >= SMALLEST_FLAT_IMAGE:
         text = f"{key} of {length} uint8 values a row is taken for images and divided by 255; say kinds={{{key!r}: 'count'}} "
