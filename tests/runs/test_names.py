@@ -57,7 +57,7 @@ def test_pages_and_pictures_take_names_of_any_kind(tmp_path, monkeypatch):
 
     names = ("../../z/1", "<script>alert(1)</script>")
     _, run = trained(names, tmp_path / "run")
-    monkeypatch.setattr(page, "_figures", lambda run: [(f"traversals_{name}", figures.Figure()) for name in names])
+    monkeypatch.setattr(page, "figures_of", lambda run: [(f"traversals_{name}", figures.empty_figure()) for name in names])
     assert "<script>" not in page.write_report(run).read_text()
     assert {each.relative_to(tmp_path).parts[0] for each in tmp_path.rglob("*")} == {"run"}
     assert len([*(tmp_path / "run" / "pictures").iterdir()]) == 2

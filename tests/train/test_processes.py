@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -192,12 +193,18 @@ SCRIPT = """
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
-    script = folder / "script.py"
-    script.write_text(f"TESTS = {os.path.dirname(__file__)!r}\n" + textwrap.dedent(SCRIPT))
-    done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout.splitlines()[-1])
+    """What two processes did, once for all of pytest's own processes."""
+    folder = tmp_path_factory.getbasetemp().parent / f"two-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        told, script = folder / "told.json", folder / "script.py"
+        if not told.exists():
+            script.write_text(f"TESTS = {os.path.dirname(__file__)!r}\n" + textwrap.dedent(SCRIPT))
+            done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=240)
+            assert done.returncode == 0, done.stderr
+            told.write_text(done.stdout.splitlines()[-1])
+    return folder, json.loads(told.read_text())
 
 
 @pytest.mark.parametrize(("name", "make", "rows"), [("fixed", build, data), ("steps", build_steps, sequences)])

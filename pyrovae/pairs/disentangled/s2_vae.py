@@ -6,7 +6,7 @@ from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
 from pyrovae.data.spec import factor_sizes
-from pyrovae.errors import DataError, nearest
+from pyrovae.errors import DataError, OptionError, nearest
 from pyrovae.pairs.catalogue import recipe
 from pyrovae.pairs.needs import FACTORS
 from pyrovae.pairs.tiny import tiny
@@ -46,6 +46,8 @@ def s2_vae(
 
     References: Locatello et al., Disentangling Factors of Variation Using Few Labels, 2020, Section 2.
     """
+    if not weight > 0:
+        raise OptionError(f"weight is {weight!r}; expected a number above 0.")
     known = factor_sizes(spec)
     for name in factors or ():
         if name not in known:
