@@ -151,7 +151,7 @@ def figures(rows: Sequence[Row]) -> dict[str, Figure]:
         colours = [row["scores"]["MIG"] for row in of]
         dots = axes.scatter(*places, c=colours, vmin=0, vmax=0.4, s=24, marker=marker, cmap="viridis", label=name)
     figure.colorbar(dots, label="MIG")
-    axes.set(xlabel="rate KL(q || p), nats", ylabel="distortion -E log p(x | z), nats", yscale="log")
+    axes.set(xlabel="rate KL(q || p), nats", ylabel="distortion -E log p(x | z), nats")
     axes.legend(frameon=False, fontsize=7)
     walks = {row["system"]: row for row in shown if "walk" in row}
     sheets = {"disentanglement": sheet(list(walks.values()))} if walks else {}
