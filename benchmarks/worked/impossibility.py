@@ -210,7 +210,7 @@ def maps() -> Figure:
     perfect = torch.stack([whole[name].float() for name in names] + [torch.randn(len(whole["x"])) for _ in range(3)], 1)
     figure, axes = panels(8.4, 3.2, 3)
     for one, (title, codes) in zip(axes, {"perfect": perfect, **shown}.items(), strict=True):
-        image = one.imshow(information(codes), vmin=0, vmax=1, cmap="Blues", aspect="auto")
+        image = one.imshow(information(codes).numpy(), vmin=0, vmax=1, cmap="Blues", aspect="auto")
         one.set_xticks(range(len(names)), names)
         one.set_yticks(range(6), [f"$z_{i + 1}$" for i in range(6)])
         one.set_title(title if title == "perfect" else f"{title}: MIG {migs[title]:.2f}", fontsize=9)
@@ -238,7 +238,8 @@ def walks() -> Figure:
     for axis, (title, each) in zip(axes, {"as trained": pair, "rotated": (model, Rotated(True))}.items(), strict=True):
         pictures = pv.traverse(each, one, site="z", values=torch.linspace(-2, 2, 9).tolist())  # (6, 9, 32, 32)
         rows = kl.argsort(descending=True) if title == "as trained" else torch.arange(6)
-        axis.imshow(torch.cat([torch.cat(list(pictures[i]), 1) for i in rows]), cmap="gray", vmin=0, vmax=1)
+        sheet = torch.cat([torch.cat(list(pictures[i]), 1) for i in rows])
+        axis.imshow(sheet.numpy(), cmap="gray", vmin=0, vmax=1)
         labels = [f"{names[int(best[i].argmax())]}, {kl[i]:.1f} nats" if kl[i] > 0.1 else "unused" for i in rows]
         axis.set_yticks(
             [32 * i + 16 for i in range(6)], labels if title == "as trained" else [f"$z_{i + 1}$" for i in range(6)]
