@@ -26,11 +26,11 @@ from benchmarks.tables import (
     autoencoders,
     codewords,
     columns,
+    content_style,
     counts,
     discrete,
     disentanglement,
     flows,
-    groups,
     hierarchies,
     iwae,
     iwae_swap,
@@ -59,7 +59,7 @@ TABLES = (
     discrete,
     codewords,
     disentanglement,
-    groups,
+    content_style,
     hierarchies,
 )
 STUDIES = (

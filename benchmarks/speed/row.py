@@ -78,7 +78,8 @@ def measure_steps(row: Row, options: dict[str, Any]) -> dict[str, Any]:
     device = options.get("device", "cpu")
     batches = [x.to(device) for x in prepared(row, options["data"], count)]
     pair = make_pair(row)
-    pair.model.to(device), pair.guide.to(device)
+    pair.model.to(device)
+    pair.guide.to(device)
     record: dict[str, Any] = {"contenders": {}, "missing": {}, "versions": versions()}
     turns: dict[str, Callable[[int], float]] = {}
     matmul = "onednn" if device == "cpu" else "mkl"

@@ -82,12 +82,19 @@ def log_densities(pair: pv.Pair, batch: dict[str, Tensor], values: dict[str, Ten
     return found
 
 
-def gap(pair: pv.Pair, batch: dict[str, Tensor], device: str) -> float:
-    """The largest difference between the two devices' log densities at the same latents, relative where they exceed 1."""
+def gap(pair: pv.Pair, batch: dict[str, Tensor], device: str) -> float | None:
+    """The largest difference between the two devices' log densities at the same latents, relative where they exceed 1.
+
+    None of a pair that does not score given latents on the processor either: a flow without an inverse.
+    """
     here, there = on(pair, "cpu"), on(pair, device)
     with inference(here, seed=0):
         latents = {name: site["value"] for name, site in sample_sites(run_program(here.guide, batch)).items()}
-    ours, theirs = log_densities(here, batch, latents), log_densities(there, moved(batch, device), moved(latents, device))
+    try:
+        ours = log_densities(here, batch, latents)
+    except NotImplementedError:
+        return None
+    theirs = log_densities(there, moved(batch, device), moved(latents, device))
     return max(float(((ours[name] - theirs[name]).abs() / ours[name].abs().clamp(min=1)).max()) for name in ours)
 
 
@@ -108,8 +115,6 @@ def outcome(call: Callable[[], Any]) -> str:
         call()
     except Exception as error:  # every fault is a row of the table
         where = traceback.extract_tb(error.__traceback__)[-1]
-        if isinstance(error, NotImplementedError):
-            return ""  # a flow without an inverse scores its own draws only, wherever it is
         return (
             f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]} ({Path(where.filename).name}:{where.lineno})"
         )
@@ -132,8 +137,9 @@ def cell(name: str, form: str, sizes: dict[str, Any], device: str, compiled: boo
     if runs:
         faults |= {what: outcome(call) for what, call in uses(runs[0], data, path, device)}
     row: Row = {"faults": {what: fault for what, fault in faults.items() if fault}, "gap": None, "evidence": None}
+    row["backend"] = runs[1].config["compiled"]["backend"] if len(runs) > 1 else None
     if runs and pv.pairs.get(name).has_density(sizes):
-        found: list[float] = []
+        found: list[float | None] = []
         faults["densities"] = outcome(lambda: found.append(gap(runs[0].pair, data.train[torch.arange(20)], device)))
         row["gap"] = found[0] if found else None
         row["faults"] |= {"densities": faults["densities"]} if faults["densities"] else {}

@@ -23,7 +23,7 @@ SCRIPTS = {
     "pca_family": ("A worked example: PCA, logistic PCA, deep autoencoder, VAE and t-SNE side by side.", 200),
     "pca_directions": ("A worked example: VAEs pursue PCA directions (by accident).", 121),
     "frey_faces": ("A worked example: Frey faces on a manifold of two dimensions.", 122),
-    "impossibility": ("A worked example: codes that p(x) cannot tell apart, and why a VAE's guide can.", 60),
+    "impossibility": ("A worked example: codes that p(x) cannot tell apart, and why a VAE's guide can.", 121),
     "rate_distortion": ("A worked example: the weight of the KL, and the rate-distortion curve.", 144),
 }
 

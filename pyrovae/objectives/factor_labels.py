@@ -25,16 +25,16 @@ REDUCTIONS = ("sum", "mean")
 class S2(Disentangling):
     """The ELBO, and for rows whose factors are known a pull of code j = E_q[z_j | x] towards factor y_j of V_j values.
 
-        ELBO - beta' KL - weight R(mu, y),   beta' = beta - 1;   R is summed over the labelled rows of the batch:
+        E_q[log p(x | z)] - beta KL(q || p) - weight R(mu, y),   R summed over the labelled rows of the batch, by its form:
 
         l2:     sum_j (b mu_j - y_j)^2, b a learned scale
         xent:   sum_j CE(sigmoid(mu_j), y_j / V_j)
         cov:    sum_{i != j} Cov(mu_i, y_j)^2, over the labelled
         embed:  sum_j CE(softmax_v(-(mu_j - e_jv)^2 / T), y_j), e learned
 
-    The factors are keys of the batch, (B,) each, of numbers 0..V_j - 1, and -1 in rows where they are not known. The ELBO is
-    trained on the rows without labels, where there are any, as in the paper's two streams; what is reported is the ELBO of
-    all rows, a lower bound on log p(x), in nats per datum, (B,).
+    The factors are keys of the batch, (B,) each, of numbers 0..V_j - 1, and -1 where they are not known; R is of the rows in
+    which all are. The bound is trained on the other rows, where there are any, as if both came from streams of their own; what
+    is reported is the ELBO of all rows, a lower bound on log p(x), in nats per datum, (B,).
 
     Args:
         factors: key -> V_j, in the order of the codes; None for all classes and ordered classes of the training data.
@@ -48,7 +48,7 @@ class S2(Disentangling):
         kl: "analytic" where it has a closed form, or "sampled".
         num_particles: K draws a datum.
 
-    References: Locatello et al., Disentangling Factors of Variation Using Few Labels, 2020, Section 2 and Appendix A.
+    References: Locatello et al., Disentangling Factors of Variation Using Few Labels, 2020.
     """
 
     separable = False
@@ -128,7 +128,14 @@ class S2(Disentangling):
                 raise ContractError(
                     f"s2 needs the factor {name!r} in the batch, (B,), -1 where it is not known; data lack it."
                 )
-        return torch.stack([batch[name] for name in self.sizes], -1)
+        labels = torch.stack([batch[name] for name in self.sizes], -1)
+        if not torch.is_grad_enabled():  # before training and at validation; a compiled step must not look at values
+            for (name, size), most in zip(self.sizes.items(), labels.amax(0).tolist(), strict=True):
+                if most >= size:
+                    raise ContractError(
+                        f"factor {name!r} has the value {most}; expected 0..{size - 1}: say its size in factors."
+                    )
+        return labels
 
     def penalty(self, codes: Tensor, labels: Tensor) -> Tensor:
         """R, 0-d, over the rows whose factors are all known."""

@@ -199,8 +199,7 @@ def prepare(pair: Pair, data: Data, objective: pyro.infer.ELBO, settings: FitSet
     device = settings.device
     for module in modules(pair.model, pair.guide):
         module.to(device)
-    batch = next(iter(data.train.batches(min(64, settings.batch_size))))
-    batch = to_pair(pair, batch, device)
+    batch = to_pair(pair, next(iter(data.train.batches(min(64, settings.batch_size)))), device)
     report = check_batch(pair, batch)
     if data.valid is not None and settings.validate:
         admit_validation(pair, data.valid, settings.batch_size)

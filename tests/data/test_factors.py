@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from pyrovae.data import Factors, Rooms, Sprites, load
+from pyrovae.data.factors import Packed
 from pyrovae.data.named import NAMED
 from pyrovae.errors import DataError, PyrovaeError
 
@@ -62,6 +65,15 @@ def test_small_sets_have_no_image_twice(name, rows):
     data = load(name)
     x = torch.cat([part["x"] for part in data.parts().values()])
     assert len(x) == len(torch.unique(x.flatten(1), dim=0)) == rows
+
+
+def test_packed_rows_are_unpacked_alike_from_bits_that_lie_on_a_device():
+    source = Sprites(orientations=3, positions=2, size=21)  # 441 bits: the last byte is not full
+    packed, rows = Packed.of(source), torch.tensor([5, 0, 29])
+    moved = replace(packed, bits=torch.as_tensor(packed.bits))
+    assert torch.equal(moved.take(rows), packed.take(rows)) and moved.take(rows).dtype == torch.uint8
+    assert torch.equal(moved.subset(rows).take(torch.tensor([2])), packed.take(rows[2:]))
+    assert isinstance(moved.to(torch.device("cpu")).bits, np.ndarray)
 
 
 def test_rows_are_drawn_alike_one_by_one_packed_and_in_parts():

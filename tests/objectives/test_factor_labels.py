@@ -88,9 +88,8 @@ def test_the_elbo_is_trained_on_rows_without_labels_where_there_are_any(labelled
     every = {name: value.clamp(min=0) if name != "x" else value for name, value in batch.items()}
     torch.manual_seed(3)
     whole = next(objective.updates(Given(pair.model, pair.guide, [every])))
-    assert whole.loss.item() == pytest.approx(plain.loss.item(), rel=1e-5) and update.loss.item() != pytest.approx(
-        plain.loss.item()
-    )
+    assert whole.loss.item() == pytest.approx(plain.loss.item(), rel=1e-5)
+    assert update.loss.item() != pytest.approx(plain.loss.item())
 
 
 def test_few_labels_hide_factors_in_the_same_rows_and_refuse_others():
@@ -115,6 +114,8 @@ def test_what_s2_lacks_is_said(labelled):
         prepare_objective(S2({"hue": 3}), pair.model, pair.guide, batch)
     with pytest.raises(ValueError, match="s2 has no factors"):
         prepare_objective(S2(), pair.model, pair.guide, batch)
+    with pytest.raises(ValueError, match=r"factor 'scale' has the value 5; expected 0..2: say its size"):
+        prepare_objective(S2({"scale": 3}), pair.model, pair.guide, {**batch, "scale": torch.full((12,), 5)})
     for bad in ({}, {"y": 1}, ["y"], {"y": 2.0}):
         with pytest.raises(ValueError, match="factors"):
             S2(bad)

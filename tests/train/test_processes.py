@@ -194,7 +194,8 @@ SCRIPT = """
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """What two processes did, once for all of pytest's own processes."""
-    folder = tmp_path_factory.getbasetemp().parent / f"two-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    own = tmp_path_factory.getbasetemp()  # of this process; in the one above it all processes of this run have theirs
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "two-processes"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -44,7 +44,7 @@ def s2_vae(
         weight: of R.
         reduce: "sum" over the labelled rows of a batch, as published, or "mean".
 
-    References: Locatello et al., Disentangling Factors of Variation Using Few Labels, 2020, Section 2.
+    References: Locatello et al., Disentangling Factors of Variation Using Few Labels, 2020.
     """
     if not weight > 0:
         raise OptionError(f"weight is {weight!r}; expected a number above 0.")
