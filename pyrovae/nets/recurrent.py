@@ -46,7 +46,7 @@ class LSTMCell(nn.Module):
         return o.sigmoid() * c.tanh(), c
 
 
-CELLS = {"tanh": nn.RNN, "relu": nn.RNN, "gru": nn.GRU}
+CELLS = {"tanh": nn.RNN, "gru": nn.GRU}
 
 
 class Recurrent(nn.Module):
@@ -59,7 +59,7 @@ class Recurrent(nn.Module):
     Args:
         in_features: values of a step.
         hidden: size of h.
-        cell: 'tanh' or 'relu', a plain layer of this nonlinearity, or 'gru' (Cho et al. 2014).
+        cell: 'tanh', a plain layer of this nonlinearity (a rectifier's states explode), or 'gru' (Cho et al. 2014).
         backwards: from the last step to the first.
 
     >>> Recurrent(3, 8, "gru", backwards=True)(torch.zeros(5, 7, 3), torch.tensor([7, 1, 2, 3, 4])).shape
@@ -68,8 +68,7 @@ class Recurrent(nn.Module):
 
     def __init__(self, in_features: int, hidden: int, cell: str = "tanh", backwards: bool = False) -> None:
         super().__init__()
-        own = {} if cell == "gru" else {"nonlinearity": cell}
-        self.net = CELLS[cell](in_features, hidden, batch_first=True, **own)
+        self.net = CELLS[cell](in_features, hidden, batch_first=True)
         self.hidden, self.backwards = hidden, backwards
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -54,6 +54,6 @@ def srnn(
     forwards = Recurrent(size, recurrent_dim, "gru")
     transition = GatedTransition(latent_dim, transition_dim, [recurrent_dim])
     model = models.SRNN(forwards, transition, decoder, likelihood, latent_dim)
-    backwards = Recurrent(size + recurrent_dim, smoother_dim, "relu", backwards=True)
+    backwards = Recurrent(size + recurrent_dim, smoother_dim, backwards=True)
     combine, out = nn.Linear(latent_dim, smoother_dim), nn.Linear(smoother_dim, 2 * latent_dim)
     return unroll(model, guides.SRNNGuide(forwards, backwards, combine, out, transition if residual else None))
