@@ -53,8 +53,8 @@ def dmm(
         flow_hidden: sizes of the hidden layers of their networks.
 
     References: Krishnan, Shalit and Sontag, Structured Inference Networks for Nonlinear State Space Models, 2017; sizes are
-    those of Pyro's example, whose recurrent network has rectifiers and which published 6.87, 6.82 and 6.80 nats a step of chorales for 0, 1 and 2 transforms (the paper:
-    6.93), by the ELBO.
+    those of Pyro's example, whose recurrent network has rectifiers, and which published 6.87, 6.82 and 6.80 nats a step of
+    chorales for 0, 1 and 2 transforms (the paper: 6.93), by the ELBO.
     """
     if num_flows == 0 and tuple(flow_hidden) != FLOW_HIDDEN:
         raise UnusedOptionError("option flow_hidden of pair dmm goes with num_flows above 0; leave it out.", "flow_hidden")
