@@ -21,7 +21,7 @@ from pyrovae.errors import ContractError
 from pyrovae.generate.expectation import linear_means, values_of
 from pyrovae.generate.filtering import Filtered, draw_step, filter_steps, parts, require_steps, steps_of, take
 
-__all__ = ["impute_steps"]
+__all__ = ["impute_steps", "masked_pair"]
 
 MASK = "mask"
 
@@ -75,6 +75,16 @@ def _named(method: Callable[..., Any], own: Callable[..., Any], skip: int) -> Ca
     return call
 
 
+def masked_pair(pair: Pair) -> Pair:
+    """The pair of p(x_observed) of a pair in steps, for batches with ``mask``; its steps must not be unrolled.
+
+    Its missing values are drawn anew in each program, so that only a pass of model and guide side by side fits together.
+    """
+    masked = unroll(_ObservedSteps(steps_of(pair.model)), _ObservedSteps(steps_of(pair.guide)))
+    set_rows(False, masked.model, masked.guide)  # as the pair's own programs, on whose rows that was seen
+    return masked
+
+
 def impute_steps(pair: Pair, batch: Batch, num_samples: int) -> Tensor:
     """E[x_missing | x_observed] of a pair in steps, x itself where it is observed, (B, T, *shape).
 
@@ -84,9 +94,7 @@ def impute_steps(pair: Pair, batch: Batch, num_samples: int) -> Tensor:
     state depends on x_t go on; of these the mean is that of the draws.
     """
     require_steps(pair, batch, "impute")
-    masked = unroll(_ObservedSteps(steps_of(pair.model)), _ObservedSteps(steps_of(pair.guide)))
-    set_rows(False, masked.model, masked.guide)  # as the pair's own programs, on whose rows that was seen
-    found = []
+    masked, found = masked_pair(pair), []
     for some in parts(batch, num_samples):
         filtered = filter_steps(masked, some, num_samples)
         found.append(torch.where(some[MASK].bool(), some["x"], _means(pair, some, filtered).to(some["x"].dtype)))

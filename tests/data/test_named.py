@@ -21,11 +21,12 @@ def test_spec_round_trips_through_json():
     assert DataSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
-DRAWN = {"dsprites", "dsprites-packed", "s32", "xys", "xys-uneven", "rooms"}
+DRAWN = {"dsprites", "dsprites-packed", "s32", "xys", "xys-uneven", "rooms", "bouncing-ball"}
+MUSIC = {"jsb", "nottingham", "piano-midi", "muse-data"}
 
 
 def test_names_and_descriptions():
-    assert set(names()) == set(DATASETS) == {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "jsb", *DRAWN}
+    assert set(names()) == set(DATASETS) == {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", *MUSIC, *DRAWN}
     assert "binarization: dynamic" in DATASETS["mnist"]
 
 

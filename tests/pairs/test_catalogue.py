@@ -122,7 +122,11 @@ def test_its_bound_rises_and_is_estimated(fitted):
     name = plain_name(fitted.site) if fitted.in_steps else fitted.site
     analytic = next(site for site in report.sites if site.name == name).analytic_kl
     options = fitted.row[2]  # a prior, one-hot vectors or directions, of no product
-    joint = fitted.row[0] in ("rbm-vae", "s-vae") or options.get("num_classes", 0) > 2 or "hyperspherical" in options.values()
+    joint = (
+        fitted.row[0] in ("rbm-vae", "s-vae", "kalman-vae")
+        or options.get("num_classes", 0) > 2
+        or "hyperspherical" in options.values()
+    )
     if not analytic or joint:
         assert dims is None and kl > -0.1  # no product over dimensions
     else:
