@@ -68,7 +68,7 @@ def stream(
 
 @public()
 def continuations(
-    pair: PairLike, data: Any, num_samples: int = 1, num_steps: int = 100, num_particles: int = 200
+    pair: PairLike, data: Any = None, num_samples: int = 1, num_steps: int = 100, num_particles: int = 200
 ) -> dict[str, Tensor]:
     """The next steps of sequences, as :func:`stream` gives them, all together: of each site (S, B, steps, *event).
 
