@@ -1,5 +1,6 @@
 """Networks on the last axes: any leading axes (particles, data, enumerated values) pass through unchanged."""
 
+from pyrovae.nets.attention import Window, filterbank
 from pyrovae.nets.causal import MADE, CausalConv, CausalRNN, ContextRNN, MaskedConv
 from pyrovae.nets.codes import Dictionary, TiedDecoder, TiedEncoder
 from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder, GridDecoder, GridEncoder
@@ -38,9 +39,11 @@ __all__ = [
     "NormalizedMLP",
     "Recurrent",
     "RowFeatures",
+    "Window",
     "TiedDecoder",
     "TiedEncoder",
     "as_float",
+    "filterbank",
     "float_zeros",
     "loc_and_scale",
 ]
