@@ -8,6 +8,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from fits import assert_same, comparable
 from pyro import poutine
 from torch import nn
 from walks import A, Q, R, Smoother, draw, kalman
@@ -170,3 +171,15 @@ def test_an_option_without_use_is_refused():
         pv.pairs.dmm(SPEC, **SIZES, num_flows=-1)
     drawn = poutine.trace(pv.pairs.dmm(SPEC, **SIZES).model).get_trace(x=X)
     assert [name for name in drawn.nodes if name[0] in "zx"][:4] == ["z_1", "x_1", "z_2", "x_2"]
+
+
+def test_a_run_with_warmup_that_is_resumed_is_the_whole_one_bitwise(tmp_path):
+    lengths, x = torch.arange(1, 31) % 5 + 1, torch.bernoulli(torch.full((30, 5, 4), 0.4))
+    data = pv.data.as_data({"x": x, "lengths": lengths})
+    how = {"batch_size": 10, "kl_warmup": 2, "progress": False, "tensorboard": False, "compile": False}
+    for name, epochs in (("whole", 2), ("parts", 1)):
+        torch.manual_seed(0)
+        pair = pv.pairs.dmm(data.spec, **SIZES, num_flows=1, flow_hidden=[5])
+        pv.fit(pair, data, epochs=epochs, out=tmp_path / name, **how)
+    pv.resume(tmp_path / "parts", epochs=2, data=data, progress=False)
+    assert_same(comparable(tmp_path / "parts"), comparable(tmp_path / "whole"))
