@@ -165,3 +165,41 @@ def test_what_cannot_go_on_is_refused(digits):
     for verb in (pv.continuations, pv.smooth, pv.one_step_ahead):
         with pytest.raises(ContractError, match="VAE is not in steps"):
             verb(vae, digits.test[:2])
+
+
+RECIPES = {
+    "dmm": {"latent_dim": 2, "transition_dim": 4, "recurrent_dim": 5, "hidden": [4], "num_flows": 1, "flow_hidden": [4]},
+    "srnn": {"latent_dim": 2, "transition_dim": 4, "recurrent_dim": 3, "smoother_dim": 5, "hidden": [4]},
+    "kalman_vae": {"latent_dim": 2, "state_dim": 3, "num_dynamics": 2, "recurrent_dim": 4, "hidden": [4]},
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_of_steps_goes_on_and_is_filled_whatever_lies_beyond_its_lengths(name):
+    pair, found = getattr(pv.pairs, name)(SPEC, **RECIPES[name]), []
+    x = torch.bernoulli(torch.full((2, 5, 3), 0.5), generator=torch.Generator().manual_seed(1))
+    lengths = torch.tensor([5, 3])
+    mask = torch.ones_like(x)
+    mask[0, 1], mask[1, 2] = 0, 0
+    for fill in (0.0, 1.0):
+        whole = x.clone()
+        whole[1, 3:], whole[mask == 0] = fill, fill
+        batch = {"x": whole, "lengths": lengths}
+        torch.manual_seed(0)
+        filled = pv.impute(pair, {**batch, "mask": mask}, num_samples=20)
+        assert torch.equal(filled[mask == 1], whole[mask == 1]) and (filled[mask == 0] > 0).all() and (filled <= 1).all()
+        batch["x"] = whole.where(mask == 1, x)
+        torch.manual_seed(0)
+        more = pv.continuations(pair, batch, 2, num_steps=3, num_particles=7)
+        ahead = pv.one_step_ahead(pair, batch, num_particles=7)
+        found.append([filled[mask == 0], more["x"], ahead[0], ahead[1, :3]])
+    assert all(torch.equal(*both) for both in zip(*found, strict=True))
+
+
+def test_what_is_observed_as_a_whole_does_not_go_on():
+    draws = pv.pairs.draw(pv.data.DataSpec("image", (4, 4), "binary"), latent_dim=2, num_steps=2, recurrent_dim=3)
+    with pytest.raises(ContractError, match="DRAW observes whole keys"):
+        pv.continuations(draws, torch.zeros(2, 4, 4))
+    vrae = pv.pairs.vrae(SPEC, latent_dim=2, recurrent_dim=3)
+    with pytest.raises(ContractError, match="VRAE is not in steps"):
+        pv.smooth(vrae, torch.zeros(2, 5, 3))
