@@ -212,7 +212,9 @@ ENTRY = Entry(
     budgets={
         "smoke": Spend("10 seconds", TINY),
         "cpu": Spend(f"{len(CELLS)} cells of 10 minutes of one core", {}),
-        "gpu": Spend("the published sizes, hours", {"size": 100, "seconds": 7200.0, "warmup": 1000, "lr": 3e-4}),
+        "gpu": Spend(
+            "100 units and multiples of them, two hours a cell", {"size": 100, "seconds": 7200.0, "warmup": 1000, "lr": 3e-4}
+        ),
     },
     run=run,
     tables=tables,

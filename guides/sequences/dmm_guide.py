@@ -29,9 +29,8 @@ class DMMGuide(nn.Module):
         out: c_t to the mean and raw scale of z_t, (..., 2d).
         flow: T_1, ..., T_n without features of a datum, or None.
 
-    References: Krishnan, Shalit and Sontag, Structured Inference Networks for Nonlinear State Space Models, 2017, Eq. (8) and
-    the combiner of Section "Inference Networks"; Kingma et al., Improved Variational Inference with Inverse Autoregressive
-    Flow, 2016.
+    References: Krishnan, Shalit and Sontag, Structured Inference Networks for Nonlinear State Space Models, 2017; Kingma et
+    al., Improved Variational Inference with Inverse Autoregressive Flow, 2016.
     """
 
     def __init__(self, recurrent: Recurrent, combine: nn.Module, out: nn.Module, flow: Flow | None = None) -> None:

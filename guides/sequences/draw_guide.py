@@ -26,7 +26,7 @@ class DRAWGuide(nn.Module):
         window: through which the guide reads; None for the whole image.
 
     References: Gregor, Danihelka, Graves, Rezende and Wierstra, DRAW: A Recurrent Neural Network For Image Generation, 2015,
-    Eq. (1) to (6), (10), (11), (17) and (27).
+    Eq. (11) of the KL.
     """
 
     def __init__(self, cell: LSTMCell, out: nn.Module, window: Window | None = None) -> None:

@@ -24,7 +24,7 @@ class KalmanVAEGuide(nn.Module):
         model: the model, whose prediction stands in for what no frame tells.
 
     References: Fraccaro, Kamronn, Paquet and Winther, A Disentangled Recognition and Nonlinear Dynamics Model for
-    Unsupervised Learning, 2017, Eq. (9), and Section 3.3 of missing frames.
+    Unsupervised Learning, 2017.
     """
 
     def __init__(self, encoder: nn.Module, model: Any) -> None:

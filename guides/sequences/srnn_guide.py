@@ -26,8 +26,7 @@ class SRNNGuide(nn.Module):
         out: c_t to the mean and raw scale of z_t, (..., 2d).
         transition: the model's, to whose mean the guide's is added; None for a guide without.
 
-    References: Fraccaro, Sonderby, Paquet and Winther, Sequential Neural Models with Stochastic Layers, 2016, Eq. (8) to
-    (10), and Section 3.2 of the residual form.
+    References: Fraccaro, Sonderby, Paquet and Winther, Sequential Neural Models with Stochastic Layers, 2016.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ class VRAEGuide(nn.Module):
         recurrent: over x, (B, T, D) to (B, T, H).
         out: h_T to the mean and logarithm of the scale of z, (..., 2d).
 
-    References: Fabius and van Amersfoort, Variational Recurrent Auto-Encoders, 2014, Section 2.2.
+    References: Fabius and van Amersfoort, Variational Recurrent Auto-Encoders, 2014.
     """
 
     def __init__(self, recurrent: Recurrent, out: nn.Module) -> None:

@@ -23,8 +23,7 @@ class DMM(nn.Module):
         likelihood: those parameters to a distribution of x_t.
         latent_dim: d.
 
-    References: Krishnan, Shalit and Sontag, Structured Inference Networks for Nonlinear State Space Models, 2017, Eq. (1)
-    and (2).
+    References: Krishnan, Shalit and Sontag, Structured Inference Networks for Nonlinear State Space Models, 2017.
     """
 
     def __init__(self, transition: GatedTransition, decoder: nn.Module, likelihood: nn.Module, latent_dim: int) -> None:
@@ -38,6 +37,6 @@ class DMM(nn.Module):
 
     def step(self, state: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """One step of the model, p, on x_t."""
-        z = pyro.sample("z", dist.Normal(*self.transition(state["z"])).to_event(1))  # Eq. (1)
-        pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)  # Eq. (2)
+        z = pyro.sample("z", dist.Normal(*self.transition(state["z"])).to_event(1))
+        pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)
         return {"z": z}

@@ -26,8 +26,7 @@ class DRAW(nn.Module):
         num_steps: T.
         window: through which h_t writes; None for the whole image.
 
-    References: Gregor, Danihelka, Graves, Rezende and Wierstra, DRAW: A Recurrent Neural Network For Image Generation, 2015,
-    Eq. (7), (8) and (12) to (14), (18), (28), (29).
+    References: Gregor, Danihelka, Graves, Rezende and Wierstra, DRAW: A Recurrent Neural Network For Image Generation, 2015.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class KalmanVAE(nn.Module):
         recurrent_dim: size of the LSTM.
 
     References: Fraccaro, Kamronn, Paquet and Winther, A Disentangled Recognition and Nonlinear Dynamics Model for
-    Unsupervised Learning, 2017, Eq. (1) to (8).
+    Unsupervised Learning, 2017.
     """
 
     def __init__(

@@ -26,8 +26,8 @@ class SRNN(nn.Module):
         likelihood: those parameters to a distribution of x_t.
         latent_dim: d.
 
-    References: Fraccaro, Sonderby, Paquet and Winther, Sequential Neural Models with Stochastic Layers, 2016, Eq. (1) to (4),
-    with u_t = x_t-1, and the gated transition of the deep Markov model.
+    References: Fraccaro, Sonderby, Paquet and Winther, Sequential Neural Models with Stochastic Layers, 2016, with
+    u_t = x_t-1, and the gated transition of the deep Markov model.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class VRAE(nn.Module):
         family: the distribution of x, of bits or of real numbers.
         latent_dim: d.
 
-    References: Fabius and van Amersfoort, Variational Recurrent Auto-Encoders, 2014, Section 2.2.
+    References: Fabius and van Amersfoort, Variational Recurrent Auto-Encoders, 2014.
     """
 
     def __init__(

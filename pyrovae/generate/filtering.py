@@ -162,7 +162,7 @@ def smooth(pair: PairLike, data: Any, num_samples: int = 1, num_particles: int =
         num_samples: S.
         num_particles: K.
 
-    References: Kitagawa, Monte Carlo Filter and Smoother for Non-Gaussian Nonlinear State Space Models, 1996, Section 4.2.
+    References: Kitagawa, Monte Carlo Filter and Smoother for Non-Gaussian Nonlinear State Space Models, 1996.
 
     >>> from pyrovae import data, pairs
     >>> pair = pairs.vrnn(data.DataSpec("toy", (5, 3), "binary"), latent_dim=2)

@@ -22,7 +22,7 @@ def filterbank(centre: Tensor, stride: Tensor, variance: Tensor, size: int, leng
         size: N.
         length: A.
 
-    References: Gregor et al., DRAW: A Recurrent Neural Network For Image Generation, 2015, Eq. (19), (20), (25) and (26). (In
+    References: Gregor et al., DRAW: A Recurrent Neural Network For Image Generation, 2015, of Eq. (19) to (29). (In
     public code grids lie one pixel beside the centre, where i or a counts from 0, and vertical filters are made of mu_x.)
 
     >>> bank = filterbank(torch.tensor(3.0), torch.tensor(1.0), torch.tensor(1e-4), 3, 5)

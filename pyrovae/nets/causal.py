@@ -81,7 +81,7 @@ class ContextRNN(Causal):
         out_features: numbers for each step.
         context_dim: C, at least 1.
 
-    References: Fabius and van Amersfoort, Variational Recurrent Auto-Encoders, 2014, Section 2.2.
+    References: Fabius and van Amersfoort, Variational Recurrent Auto-Encoders, 2014.
 
     >>> ContextRNN(3, 8, 2, 4)(torch.zeros(5, 7, 3), torch.zeros(6, 5, 4)).shape
     torch.Size([6, 5, 7, 2])

@@ -114,8 +114,8 @@ class GatedTransition(nn.Module):
         hidden: size of the hidden layers of f and f'.
         others: sizes of the other inputs.
 
-    References: Krishnan, Shalit and Sontag, Structured Inference Networks for Nonlinear State Space Models, 2017, Section
-    "Gated Transition Function".
+    References: Krishnan, Shalit and Sontag, Structured Inference Networks for Nonlinear State Space Models, 2017, the
+    gated transition function.
 
     >>> [each.shape for each in GatedTransition(2, 8, [3])(torch.zeros(5, 7, 2), torch.zeros(7, 3))]
     [torch.Size([5, 7, 2]), torch.Size([5, 7, 2])]

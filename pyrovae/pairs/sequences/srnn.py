@@ -45,8 +45,7 @@ def srnn(
         smoother_dim: size of the guide's recurrent network, which runs backwards.
         residual: whether the guide's mean is added to the prior's.
 
-    References: Fraccaro, Sonderby, Paquet and Winther, Sequential Neural Models with Stochastic Layers, 2016, Eq. (1) to
-    (10); on chorales 4.74 nats a step was published (by the ELBO).
+    References: Fraccaro, Sonderby, Paquet and Winther, Sequential Neural Models with Stochastic Layers, 2016.
     """
     step = dense.of_steps()
     size = math.prod(step.spec.shape)

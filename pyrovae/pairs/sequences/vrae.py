@@ -35,7 +35,7 @@ def vrae(spec: DataSpec, *, latent_dim: int = 20, recurrent_dim: int = 500) -> P
         latent_dim: d, the dimension of z.
         recurrent_dim: size of the recurrent networks.
 
-    References: Fabius and van Amersfoort, Variational Recurrent Auto-Encoders, 2014, Section 2.2.
+    References: Fabius and van Amersfoort, Variational Recurrent Auto-Encoders, 2014.
     """
     if spec.kind not in ("binary", "real"):
         raise OptionError(f"pair vrae does not score {spec.kind} data; binarize them, or give the kind 'real'.")
