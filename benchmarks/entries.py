@@ -1,7 +1,7 @@
 """Every benchmark, by name."""
 
 from benchmarks.lab.entry import Entry
-from benchmarks.speed import earlier, fit, gpu, m2, steps
+from benchmarks.speed import dmm, earlier, fit, gpu, m2, steps
 from benchmarks.speed import evidence as evidence_speed
 from benchmarks.studies import (
     aggregate,
@@ -37,6 +37,7 @@ from benchmarks.tables import (
     quadrants,
     rainforth,
     semisupervised,
+    sequences,
     vampprior,
     vrnn,
 )
@@ -56,6 +57,7 @@ TABLES = (
     counts,
     columns,
     vrnn,
+    sequences,
     discrete,
     codewords,
     disentanglement,
@@ -81,7 +83,7 @@ STUDIES = (
     leaks,
     source,
 )
-SPEED = (steps, gpu, earlier, fit, m2, evidence_speed)
+SPEED = (steps, gpu, earlier, fit, m2, dmm, evidence_speed)
 
 ENTRIES: dict[str, Entry] = {module.ENTRY.name: module.ENTRY for module in (*TABLES, *STUDIES, *SPEED)}
 ENTRIES |= {entry.name: entry for entry in examples.ENTRIES}

@@ -10,7 +10,7 @@ import pytest
 import torch
 import verbs
 from tiny_pairs import digits as tiny_digits
-from verbs import BUILDER, CONDITIONAL, DIGITS, FILE, GAPS, PATH, QUADRANTS, ROWS, RUN, TABLE, VAE, VERBS
+from verbs import BUILDER, CONDITIONAL, DIGITS, FILE, GAPS, PATH, QUADRANTS, ROWS, RUN, TABLE, VAE, VERBS, VRNN
 
 import pyrovae as pv
 from pyrovae.errors import PyrovaeError
@@ -35,6 +35,7 @@ def world(digits, tmp_path_factory):
         RUN: run,
         "swapped programs": (run.guide, run.model),
         VAE: trained("vae", digits, latent_dim=2, hidden=[8]),
+        VRNN: trained("vrnn", digits, latent_dim=2, recurrent_dim=3, hidden=[4]),
         TABLE: trained("table_vae", table, latent_dim=2, hidden=[8]),
         ROWS: table.test,
         CONDITIONAL: trained("cvae", quadrants, latent_dim=2, hidden=[8]),

@@ -26,6 +26,7 @@ DIGITS = "the digits"
 QUADRANTS = "the digits by quadrants"
 ROWS = "rows of the table"
 VAE = "a run of a VAE"
+VRNN = "a run of a VRNN"
 GAPS = "a pair of data with gaps"
 FILE = "a new file"
 
@@ -59,6 +60,7 @@ VERBS: dict[str, Verb] = {
     "complete": verb(pv.complete, "data", data=HOLES, num_steps=2),
     "compile_step": verb(pv.compile_step, "data", data={"x": X}, objective="enum", backend="graph"),
     "conditional_samples": Verb(pv.conditional_samples, {"pair": CONDITIONAL, "data": QUADRANTS}, ("data",)),
+    "continuations": Verb(pv.continuations, {"pair": VRNN, "data": X[:2], "num_steps": 2, "num_particles": 3}, ("data",)),
     "decode": verb(pv.decode, z={"y": torch.arange(3), "z": torch.zeros(3, 2)}),
     "disentanglement_scores": Verb(
         pv.disentanglement_scores,
@@ -79,6 +81,7 @@ VERBS: dict[str, Verb] = {
     "log_evidence_table": Verb(pv.log_evidence_table, {"pair": TABLE, "data": ROWS, "num_samples": 2}, ("data",)),
     "manifold": verb(pv.manifold, num=2, site="z"),
     "observed_part": Verb(pv.observed_part, {"pair": GAPS}),
+    "one_step_ahead": Verb(pv.one_step_ahead, {"pair": VRNN, "data": X[:2], "num_particles": 3}, ("data",)),
     "posterior": verb(pv.posterior, "data", data=X),
     "reconstruct": verb(pv.reconstruct, "data", data=X),
     "reconstruct_table": Verb(pv.reconstruct_table, {"pair": TABLE, "data": ROWS, "num_samples": 2}, ("data",)),
@@ -86,6 +89,8 @@ VERBS: dict[str, Verb] = {
     "resume": verb(pv.resume, (), None, path=PATH, progress=False),
     "sample": verb(pv.sample, num=2),
     "sample_table": Verb(pv.sample_table, {"pair": TABLE, "num": 2}),
+    "smooth": Verb(pv.smooth, {"pair": VRNN, "data": X[:2], "num_particles": 3}, ("data",)),
+    "stream": Verb(pv.stream, {"pair": VRNN, "data": X[:2], "num_steps": 2, "num_particles": 3}, ("data",)),
     "to_arviz": verb(pv.to_arviz, "data", data=X, num_samples=2, num_chains=1),
     "traverse": verb(pv.traverse, "data", data=X[:1], site="z"),
     "unroll": verb(pv.unroll, (), None, model=walks.Walk(), guide=walks.Filtering()),
@@ -202,6 +207,7 @@ RIGHT = {
     *((name, "data", kind) for name in ("fit_seeds", "fit_stages") for kind in FORMS_OF_THEIR_OWN),
     ("observed_part", "pair", "swapped"),  # nothing is run yet
     ("traverse", "data", "one item"),
+    *((name, "data", "another width") for name in ("continuations", "one_step_ahead", "smooth", "stream")),  # fewer steps
     ("interpolate", "data_a", "one item"),
     ("interpolate", "data_b", "one item"),
     ("write_report", "path", "None"),

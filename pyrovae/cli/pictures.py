@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from pyrovae import plots
 from pyrovae.cli.options import parse
 from pyrovae.cli.run_options import first_rows, load_run, run_parser
 from pyrovae.cli.saying import say
+from pyrovae.cli.sequences import add_steps, in_steps, save_midi, save_steps
 from pyrovae.core.inference import check_seed
 from pyrovae.errors import OptionError
 from pyrovae.files import read_json, require_writable, write_whole
@@ -31,19 +32,28 @@ def draw_samples(args: list[str]) -> int:
     """Draw from the model: pyrovae sample runs/vae --num 64 --out samples.png"""
     parser = run_parser("sample", draw_samples.__doc__ or "")
     parser.add_argument("--num", type=int, default=64, help="how many")
-    parser.add_argument("--out", type=str, default="samples.png", help="a picture (.png), or the arrays of all sites (.npz)")
+    parser.add_argument(
+        "--out", type=str, default="samples.png", help="a picture (.png), the arrays of all sites (.npz), or music (.mid)"
+    )
     parser.add_argument(
         "--by_site", type=str | None, default=None, help="--num styles, each at every value of a discrete site, as in y"
     )
     parser.add_argument(
-        "--given", type=dict[str, Any] | None, default=None, help='values of sites that are held, as in --given "{y: 3}"'
+        "--given",
+        type=dict[str, Any] | Literal["data"] | None,
+        default=None,
+        help='values of sites that are held, as in --given "{y: 3}"; data: the test data, which --num_steps go on from',
     )
+    add_steps(parser)
     parser.add_argument("--mean", type=bool, default=True, help="E[x | z] (usual in pictures) in place of a draw of x")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     options = parse(parser, args)
-    if not options.out.endswith((".png", ".npz")):
-        raise OptionError(f"out is {options.out!r}; expected a name that ends in .png or .npz.")
+    if not options.out.endswith((".png", ".npz", ".mid")):
+        raise OptionError(f"out is {options.out!r}; expected a name that ends in .png or .npz, or .mid for music.")
     require_writable(options.out)
+    if in_steps(options):
+        say(f"{save_steps(options)} samples in {options.out}")
+        return 0
     run = load_run(options, with_data=False)
     torch.manual_seed(check_seed(options.seed))
     like = _like(run)
@@ -52,8 +62,12 @@ def draw_samples(args: list[str]) -> int:
     if options.by_site:
         drawn = {"x": class_samples(run, options.num, like=like, site=options.by_site).flatten(0, 1)}
     else:
-        drawn = sample(run, options.num, given=options.given, like=like, mean=options.mean)
-    if options.out.endswith(".npz"):
+        drawn = sample(
+            run, options.num, given=options.given, like=like, mean=options.mean and not options.out.endswith(".mid")
+        )
+    if options.out.endswith(".mid"):
+        save_midi(options.out, drawn["x"])
+    elif options.out.endswith(".npz"):
         content = io.BytesIO()
         np.savez_compressed(content, **{name: value.cpu().numpy() for name, value in drawn.items()})
         write_whole(Path(options.out), content.getvalue())

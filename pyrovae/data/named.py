@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from pyrovae.data.balls import read_balls
 from pyrovae.data.factors import Factors
 from pyrovae.data.files import read_npz
 from pyrovae.data.newsgroups import news_words, read_news
-from pyrovae.data.polyphonic import read_jsb
+from pyrovae.data.polyphonic import read_jsb, read_music
 from pyrovae.data.remote import find
 from pyrovae.data.rooms import Rooms
 from pyrovae.data.sprites import SPRITES
@@ -238,6 +239,30 @@ NAMED: Registry[Named] = Registry(
             None,
             ("none",),
             words=news_words,
+        ),
+        "nottingham": Named(
+            "1,037 British and American folk tunes as steps of 88 keys, (1793, 88), with their lengths",
+            read_music("nottingham"),
+            None,
+            ("none",),
+        ),
+        "piano-midi": Named(
+            "124 pieces of classical piano music as steps of 88 keys, (3857, 88), with their lengths",
+            read_music("piano-midi"),
+            None,
+            ("none",),
+        ),
+        "muse-data": Named(
+            "783 pieces of orchestral and piano music as steps of 88 keys, (4273, 88), with their lengths",
+            read_music("muse-data"),
+            None,
+            ("none",),
+        ),
+        "bouncing-ball": Named(
+            "2,500 films of a ball that moves straight on and bounces off the walls, (20, 16, 16), drawn by rule",
+            read_balls,
+            None,
+            ("none",),
         ),
         "dsprites": drawn(
             "737,280 white sprites, 64x64 binary, of 5 factors, each drawn when a batch is made of it",

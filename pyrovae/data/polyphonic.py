@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from pyrovae.data.files import read_npz
 from pyrovae.data.remote import find
 from pyrovae.errors import DataError
 
-__all__ = ["KEYS", "read_jsb", "to_padded"]
+__all__ = ["KEYS", "read_jsb", "read_music", "to_padded"]
 
 KEYS = 88
 PARTS = ("train", "valid", "test")
@@ -19,6 +20,15 @@ PARTS = ("train", "valid", "test")
 def read_jsb(root: str | Path | None) -> dict[str, dict[str, np.ndarray]]:
     """Bach's chorales: x (N, T, 88) of 0 and 1, zero from ``lengths`` (N,) on; T is 160 in all parts."""
     return read_polyphonic(find("Polyphonic", ("jsb-chorales.npz",), root))
+
+
+def read_music(name: str) -> Callable[[str | Path | None], dict[str, dict[str, np.ndarray]]]:
+    """A reader of another set of the four: as :func:`read_jsb`, T its longest sequence."""
+
+    def read(root: str | Path | None) -> dict[str, dict[str, np.ndarray]]:
+        return read_polyphonic(find("Polyphonic", (f"{name}.npz",), root))
+
+    return read
 
 
 def read_polyphonic(path: Path) -> dict[str, dict[str, np.ndarray]]:

@@ -80,7 +80,7 @@ class _Autoregressive(TorchDistribution):
         lead = torch.Size([*sample_shape, *self.batch_shape])
         x = self._zeros(lead, like)
         c, recurrent = self.context, hasattr(self.network, "start")
-        state = self.network.start(lead, like) if recurrent else None
+        state = self.network.start(lead, like, c) if recurrent else None
         for t in range(self.num_steps):
             drawn = self.of_step(self.network.at(state, c) if recurrent else self.network(self.seen(x), c)[..., t, :]).sample()
             if self.lengths is not None:

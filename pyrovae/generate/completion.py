@@ -10,17 +10,20 @@ from torch import Tensor
 
 from pyrovae.calls import public
 from pyrovae.core.doors import as_batch
-from pyrovae.core.inference import inference
+from pyrovae.core.inference import device_of, inference
 from pyrovae.core.keys import drawn_keys
-from pyrovae.core.pair import Pair, PairLike, as_pair
+from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec
 from pyrovae.core.program import Batch, Program, batch_size, describe
 from pyrovae.core.sites import sample_sites
+from pyrovae.core.steps import StepModel
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
+from pyrovae.data import as_split
 from pyrovae.effects.missing import ObservedPart
 from pyrovae.errors import ContractError, OptionError, nearest
 from pyrovae.generate import chunks
 from pyrovae.generate.expectation import expectation, linear_means, values_of
 from pyrovae.generate.given import refuse_own_reading
+from pyrovae.generate.missing_steps import impute_steps
 from pyrovae.generate.reconstruction import require_samples
 
 __all__ = ["HIDDEN", "complete", "conditional_samples", "impute", "known_part"]
@@ -32,7 +35,8 @@ def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
 
         sum_k v_k E[x | z_k],   v_k = w_k / sum_k w_k,   w_k = p(x_observed, z_k) / q(z_k | x_observed)
 
-    Of categories and ordered levels, which have no mean, the most probable: argmax_c sum_k v_k p(x = c | z_k).
+    Of categories and ordered levels, which have no mean, the most probable: argmax_c sum_k v_k p(x = c | z_k). Of a pair in
+    steps the weights are those of the ways of a particle filter of K particles.
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
@@ -50,6 +54,9 @@ def impute(pair: PairLike, data: Any, num_samples: int = 100) -> Tensor:
     """
     pair = as_pair(pair)
     require_samples(num_samples)
+    if isinstance(pair.model, StepModel):
+        with inference(pair):
+            return impute_steps(pair, _steps(pair, data), num_samples)
     programs = (_observe_part(pair.model), _observe_part(pair.guide))
     rows = _rows(pair, data, "mask")
     step = max(1, chunks.ROWS_PER_PASS // num_samples)
@@ -183,6 +190,18 @@ def _rows(pair: Pair, data: Any, key: str) -> Batch:
             "'x' of the key 'x'; call them so."
         )
     return batch
+
+
+def _steps(pair: Pair, data: Any) -> Batch:
+    """A batch of sequences, x of zeros where the mask is 0, of whatever values there are."""
+    spec = known_spec(pair)
+    batch = next(iter(as_split(data, spec).batches(2**20)))
+    if "mask" not in batch:
+        raise ContractError(f"the batch has {', '.join(batch)} and no 'mask', 1 where x is known and 0 elsewhere.")
+    mask = batch["mask"]
+    whole = {key: value for key, value in batch.items() if key != "mask"}
+    whole["x"] = batch["x"].where(mask.bool(), batch["x"].new_zeros(()))
+    return {**as_batch(pair, whole), "mask": mask.to(device_of(pair.model, pair.guide))}
 
 
 def _refuse_downstream(traced: PairTrace) -> None:

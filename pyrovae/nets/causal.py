@@ -11,7 +11,7 @@ from torch.nn.functional import conv2d, linear, pad
 
 from pyrovae.nets.recurrent import LSTMCell
 
-__all__ = ["MADE", "CausalConv", "CausalRNN", "MaskedConv"]
+__all__ = ["MADE", "CausalConv", "CausalRNN", "ContextRNN", "MaskedConv"]
 
 
 class Causal(nn.Module):
@@ -48,7 +48,7 @@ class CausalRNN(Causal):
         super().__init__(step_dim, hidden, context_dim)
         self.hidden, self.cell, self.out = hidden, LSTMCell([step_dim], hidden), nn.Linear(hidden, out_features)
 
-    def start(self, lead: torch.Size, like: Tensor) -> tuple[Tensor, Tensor]:
+    def start(self, lead: torch.Size, like: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The state before the first step, (*lead, hidden)."""
         zeros = like.new_zeros(*lead, self.hidden)
         return zeros, zeros
@@ -67,6 +67,52 @@ class CausalRNN(Causal):
             states.append(state[0])
             state = self.cell(*state, x[..., t, :])
         out: Tensor = self.out(torch.stack(states, -2) + self.context(c))
+        return out
+
+
+class ContextRNN(Causal):
+    """A plain recurrent network that a context starts, and that sees nothing of it later; draws take one pass, step by step.
+
+        h_1 = f(W_c c + b_c),   out_t = W_o h_t + b_o,   h_t+1 = f(W h_t + W_x x_t + b),   f = tanh
+
+    Args:
+        step_dim: D.
+        hidden: size of h.
+        out_features: numbers for each step.
+        context_dim: C, at least 1.
+
+    References: Fabius and van Amersfoort, Variational Recurrent Auto-Encoders, 2014.
+
+    >>> ContextRNN(3, 8, 2, 4)(torch.zeros(5, 7, 3), torch.zeros(6, 5, 4)).shape
+    torch.Size([6, 5, 7, 2])
+    """
+
+    def __init__(self, step_dim: int, hidden: int, out_features: int, context_dim: int) -> None:
+        super().__init__(step_dim, hidden, context_dim)
+        self.activation, self.out = nn.Tanh(), nn.Linear(hidden, out_features)
+        self.recurrent, self.inputs = nn.Linear(hidden, hidden, bias=False), nn.Linear(step_dim, hidden)
+
+    def start(self, lead: torch.Size, like: Tensor, c: Tensor | None = None) -> tuple[Tensor]:
+        """The state before the first step, (*lead, hidden)."""
+        first: Tensor = self.activation(self.from_context(c))  # type: ignore[misc]
+        return (first.expand(*lead, -1),)
+
+    def at(self, state: tuple[Tensor], c: Tensor | None = None) -> Tensor:
+        """The output at a step, (..., out), given the state of those before."""
+        out: Tensor = self.out(state[0])
+        return out
+
+    def cell(self, h: Tensor, x: Tensor) -> tuple[Tensor]:
+        """The state after a step, (..., hidden)."""
+        return (self.activation(self.recurrent(h) + self.inputs(x)),)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """The output of the module, of the shape that its class states."""
+        inputs, states = self.inputs(x), [self.activation(self.from_context(c))]  # type: ignore[misc]
+        for t in range(x.shape[-2] - 1):
+            states.append(self.activation(self.recurrent(states[-1]) + inputs[..., t, :]))
+        states[0] = states[0].expand(states[-1].shape)
+        out: Tensor = self.out(torch.stack(states, -2))
         return out
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import linear, softplus
 from pyrovae.nets.counts import as_float
 from pyrovae.registry import Registry
 
-__all__ = ["ACTIVATIONS", "BranchedMLP", "JointMLP", "MLP", "MLPDecoder", "MLPEncoder", "loc_and_scale"]
+__all__ = ["ACTIVATIONS", "MIN_SCALE", "BranchedMLP", "JointMLP", "MLP", "MLPDecoder", "MLPEncoder", "loc_and_scale"]
 
 
 MIN_SCALE = 1e-3

@@ -4,6 +4,7 @@ from pyrovae.plots.curves import estimates, gap_bars, learning_curves
 from pyrovae.plots.figures import BLUE, DPI, GREY, ORANGE, png, save
 from pyrovae.plots.images import analogies, completions, image_grid, manifold, reconstructions, traversals
 from pyrovae.plots.latents import code_bars, kl_bars, latent_scatter, posterior_histograms
+from pyrovae.plots.rolls import piano_rolls
 
 __all__ = [
     "BLUE",
@@ -20,6 +21,7 @@ __all__ = [
     "latent_scatter",
     "learning_curves",
     "manifold",
+    "piano_rolls",
     "png",
     "posterior_histograms",
     "reconstructions",

@@ -227,9 +227,3 @@ def test_objectives_of_one_distribution_refuse_many():
         objective.evaluate(pair.model, pair.guide, {"x": X})
     with pytest.raises(ContractError, match=r"give a pair of step modules, unroll\(model, guide\)"):
         pv.objectives.FIVO().evaluate(OneStep(False), OneStep(True), {"x": torch.ones(3, 4)})
-
-
-def test_missing_values_of_steps_are_refused():
-    mask = torch.ones_like(X)
-    with pytest.raises(ContractError, match="Walk observes x_1, .* and no site 'x', of which a part is missing"):
-        pv.impute(walk(), {"x": X, "mask": mask}, num_samples=2)
