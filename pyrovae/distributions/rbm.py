@@ -218,7 +218,8 @@ class RBM(TorchDistribution):
         return self.machine.log_normalizer()
 
     @property
-    def _log_z(self) -> Tensor | float:
+    def log_z(self) -> Tensor | float:
+        """log Z, 0-d: as the chains follow it in training mode, found anew in evaluation mode, in nats."""
         if self.machine.training:
             return self.machine.tracked()
         if get_proxy_mode() is not None:
@@ -229,9 +230,13 @@ class RBM(TorchDistribution):
         followed = self.machine.tracked()  # whose gradient is that of log Z, whatever its value
         return value + (followed - followed.detach())
 
+    def score(self, value: Tensor) -> Tensor:
+        """log p(z) + log Z, a'u + b'v + u'W v, of bits or soft ones, (*batch_shape, n + m) to (*batch_shape), in nats."""
+        return self.machine.score(*value.split(self.machine.sizes, -1))
+
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(z), (*batch_shape), in nats."""
-        scores = self.machine.score(*value.split(self.machine.sizes, -1)) - self._log_z
+        scores = self.score(value) - self.log_z
         return scores.expand(torch.broadcast_shapes(scores.shape, self.batch_shape))
 
     @torch.no_grad()
