@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+from pyrovae.core.program import innermost
 from pyrovae.core.run import replay_trace, run_program
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.core.trace import PairTrace
@@ -57,7 +57,7 @@ class Smoothed(Objective):
         super().__init__(num_particles)
         self.require_weight("beta", beta)
         self.beta = beta
-        self._admitted: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._admitted: tuple[Any, Any] = None, None  # the last programs that were found right
 
     @property
     def weights(self) -> dict[str, float]:
@@ -67,29 +67,13 @@ class Smoothed(Objective):
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
         """The pair's trace of K particles, zeta drawn with a gradient; refuses pairs of another form."""
         traced = super().trace(replace(given, guide=Pathwise(given.guide)), batch)
-        self.admit_bits(traced)
-        return traced
-
-    def admit_bits(self, traced: PairTrace) -> None:
-        """ContractError where the sites are not those of the formula; what depends on z is looked for once a model."""
         groups, name = smoothed_sites(traced), bits_site(traced, self)
-        if traced.enumerated or traced.summed_out:
-            raise ContractError(
-                f"site {[*traced.enumerated, *traced.summed_out][0]!r} is enumerated, which {self!r} does not do."
-            )
-        for group in groups:
-            r = traced.model_sites[group]["fn"]
-            if not isinstance(r, SmoothedBits) or r.smoothing != traced.guide_sites[group]["fn"].smoothing:
-                raise ContractError(f"site {group!r} of the model is {r}; expected SmoothedBits of the guide's smoothing.")
-        others = [n for n in traced.sampled if n not in (name, *groups)]
-        if others:
-            raise ContractError(
-                f"site {others[0]!r} is drawn without reparameterization, which {self!r} cannot differentiate."
-            )
-        if get_proxy_mode() is None and traced.program not in self._admitted:
+        refuse_other_sites(traced, name, groups, self)
+        programs = innermost(given.model), innermost(given.guide)
+        if get_proxy_mode() is None and not all(a is b for a, b in zip(self._admitted, programs, strict=True)):
             refuse_hard_bits(traced, name, groups, self)
-            if traced.program is not None:
-                self._admitted.add(traced.program)
+            self._admitted = programs
+        return traced
 
     def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
         """The bound and what is differentiated, (B,) each, in nats per datum."""
@@ -134,6 +118,23 @@ def bits_site(traced: PairTrace, objective: Objective) -> str:
     if not (isinstance(fn, Independent) and isinstance(fn.base_dist, Bernoulli) and fn.event_shape == (sum(sizes),)):
         raise ContractError(f"site {found[0]!r} of the guide is {fn}; expected Bernoulli, of the {sum(sizes)} smoothed bits.")
     return found[0]
+
+
+def refuse_other_sites(traced: PairTrace, name: str, groups: list[str], objective: Objective) -> None:
+    """ContractError where a site of the guide is none of the formula's."""
+    for enumerated in (*traced.enumerated, *traced.summed_out):
+        raise ContractError(
+            f"site {enumerated!r} is enumerated, and {objective!r} draws it; use 'elbo'."
+        )
+    for group in groups:
+        r = traced.model_sites[group]["fn"]
+        if not isinstance(r, SmoothedBits) or r.smoothing != traced.guide_sites[group]["fn"].smoothing:
+            raise ContractError(f"site {group!r} of the model is {r}; expected SmoothedBits of the guide's smoothing.")
+    for other in traced.sampled:
+        if other not in (name, *groups):
+            raise ContractError(
+                f"site {other!r} is drawn without reparameterization, which {objective!r} cannot differentiate; use 'nvil'."
+            )
 
 
 def refuse_hard_bits(traced: PairTrace, name: str, groups: list[str], objective: Objective) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
+from quadrature import points_of
 
 from pyrovae.distributions import RBM, SMOOTHINGS, BoltzmannMachine, RelaxedRBM, SmoothedBernoulli, SmoothedBits
 from pyrovae.errors import OptionError
@@ -14,25 +14,10 @@ from pyrovae.errors import OptionError
 NAMES = list(SMOOTHINGS)
 
 
-def nodes(smoothing, num=400):
-    """Points and weights, in float64, by which r(. | 0) and r(. | 1) are integrated, atoms first."""
-    t, w = (torch.from_numpy(each) for each in np.polynomial.legendre.leggauss(num))
-    if "Gaussian" in type(smoothing).__name__:
-        points, weights = 0.5 + 4 * t, 4 * w
-    elif len(smoothing.atoms) == 2:  # in the logit, towards the ends
-        end = math.log((1 - smoothing.atoms[0]) / smoothing.atoms[0])
-        points = (end * t).sigmoid()
-        weights = end * w * points * (1 - points)
-    else:
-        points, weights = 0.5 + 0.5 * t, 0.5 * w
-    atoms = torch.tensor(smoothing.atoms, dtype=torch.float64)
-    return torch.cat([atoms, points]), torch.cat([torch.ones_like(atoms), weights])
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_densities_integrate_to_one_and_draws_have_their_distribution_function(name):
     smoothing = SMOOTHINGS.build(f"{name}:beta=5")
-    points, weights = nodes(smoothing)
+    points, weights = points_of(smoothing)
     torch.manual_seed(0)
     for at, log_r, cdf in ((0, smoothing.log_zero, smoothing.cdf_zero), (1, smoothing.log_one, smoothing.cdf_one)):
         mass = log_r(points).exp() * weights
@@ -85,7 +70,7 @@ def test_the_gradient_of_a_draw_is_that_of_the_mixtures_inverse_distribution_fun
 @pytest.mark.parametrize("name", NAMES)
 def test_draws_of_the_mixture_and_their_gradient(name):
     smoothing = SMOOTHINGS.build(f"{name}:beta=4")
-    points, weights = nodes(smoothing)
+    points, weights = points_of(smoothing)
     logits = torch.tensor([-1.0, 0.3, 1.5], requires_grad=True)
     torch.manual_seed(1)
     fn = SmoothedBernoulli(logits, smoothing).with_path()
