@@ -127,7 +127,8 @@ class BoltzmannMachine(nn.Module):
 
     def tracked(self) -> Tensor:
         """log Z as the chains follow it, 0-d, differentiable."""
-        return self.log_z + (self.marginal(self.chains) - self.log_f).logsumexp(0) - math.log(len(self.chains))
+        chains = self.chains.clone()  # which a step writes before its backward pass, under SVI
+        return self.log_z + (self.marginal(chains) - self.log_f).logsumexp(0) - math.log(len(chains))
 
     @torch.no_grad()
     def _exact(self) -> LogNormalizer:

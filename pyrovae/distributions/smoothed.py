@@ -42,6 +42,11 @@ class SmoothedBits(TorchDistribution):
         """The smoothing's, of each number."""
         return constraints.independent(self.smoothing.support, 1)
 
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        """Numbers that have mass, where no density is."""
+        return self.smoothing.atoms
+
     def expand(self, batch_shape: Shape, _instance: TorchDistribution | None = None) -> SmoothedBits:
         """The same distribution with this batch shape."""
         return SmoothedBits(self.bits.expand(*batch_shape, -1), self.smoothing)
@@ -93,6 +98,11 @@ class SmoothedBernoulli(TorchDistribution):
     def support(self) -> constraints.Constraint:
         """The smoothing's, of each number."""
         return constraints.independent(self.smoothing.support, 1)
+
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        """Numbers that have mass, where no density is."""
+        return self.smoothing.atoms
 
     def expand(self, batch_shape: Shape, _instance: TorchDistribution | None = None) -> SmoothedBernoulli:
         """The same distribution with this batch shape."""

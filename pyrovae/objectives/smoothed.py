@@ -123,9 +123,7 @@ def bits_site(traced: PairTrace, objective: Objective) -> str:
 def refuse_other_sites(traced: PairTrace, name: str, groups: list[str], objective: Objective) -> None:
     """ContractError where a site of the guide is none of the formula's."""
     for enumerated in (*traced.enumerated, *traced.summed_out):
-        raise ContractError(
-            f"site {enumerated!r} is enumerated, and {objective!r} draws it; use 'elbo'."
-        )
+        raise ContractError(f"site {enumerated!r} is enumerated, and {objective!r} draws it; use 'elbo'.")
     for group in groups:
         r = traced.model_sites[group]["fn"]
         if not isinstance(r, SmoothedBits) or r.smoothing != traced.guide_sites[group]["fn"].smoothing:

@@ -246,3 +246,10 @@ def test_pairs_without_smoothed_bits_are_refused():
         pv.pairs.rbm_vae(SPEC, num_bits=4, beta=3.0)
     with pytest.raises(OptionError, match="num_groups is 5; expected at most as many as bits, 4"):
         pv.pairs.discrete_vae(SPEC, num_bits=4, num_groups=5)
+
+
+@pytest.mark.parametrize("smoothing", ["spike-exponential", "power"])
+def test_methods_that_move_through_densities_refuse_points_of_mass(smoothing):
+    pair = toy("rbm-vae", num_bits=4, smoothing=smoothing)
+    with pytest.raises(ContractError, match=r"site 'zeta1' \(SmoothedBits\) .*it has mass at the points .*; use method 'imp"):
+        pv.log_evidence(pair, X, "ais")
