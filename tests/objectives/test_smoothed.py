@@ -116,12 +116,12 @@ def test_the_discrete_vae_of_4_and_4_bits_is_exact_and_the_boundary_counts(monke
     with torch.no_grad():
         pair.model.machine.weight.mul_(4)  # so that pairs of bits count
     log_p, truth = assert_exact(pair, num=3)
-    found = pv.log_evidence(pair, X.expand(2, -1), num_samples=20_000, seed=0)
-    assert bool(((found.value - log_p).abs() < 4.5 * found.stderr).all()) and found.bound == "lower"
+    found = pv.log_evidence(pair, X, num_samples=5000, seed=0)
+    assert abs(float(found.value[0] - log_p)) < 4.5 * float(found.stderr[0]) and found.bound == "lower"
     # without the boundary's term the same test fails
     monkeypatch.setattr(SpikeExponential, "bits", lambda self, logits, zeta: (zeta > 0).to(zeta.dtype))
-    _, grads = drawn(pair, pv.objectives.get("smoothed"), 2000, 40)
-    assert float(scores_of(grads, truth).abs().max()) > 15
+    _, grads = drawn(pair, pv.objectives.get("smoothed"), 2000, 20)
+    assert float(scores_of(grads, truth).abs().max()) > 10
 
 
 @pytest.mark.parametrize(
