@@ -22,10 +22,21 @@ from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
 from pyrovae.distributions.ordinal import Ordinal
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
+from pyrovae.distributions.smoothed import RelaxedRBM, SmoothedBernoulli, SmoothedBits
+from pyrovae.distributions.smoothing import (
+    SMOOTHINGS,
+    Exponential,
+    GaussianIntegral,
+    Power,
+    Smoothing,
+    SpikeExponential,
+    UniformExponential,
+)
 from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
 
 __all__ = [
     "RBM",
+    "SMOOTHINGS",
     "AutoregressiveBernoulli",
     "AutoregressiveCategorical",
     "AutoregressiveGaussian",
@@ -40,10 +51,12 @@ __all__ = [
     "DiscretizedLogistic",
     "ExemplarPrior",
     "Exemplars",
+    "Exponential",
     "Flat",
     "Flow",
     "FlowDistribution",
     "Gamma",
+    "GaussianIntegral",
     "GaussianMixture",
     "GreyBernoulli",
     "LevelsCategorical",
@@ -53,11 +66,18 @@ __all__ = [
     "NegativeBinomial",
     "Ordinal",
     "Poisson",
+    "Power",
     "PseudoInputs",
     "Quantized",
+    "RelaxedRBM",
+    "SmoothedBernoulli",
+    "SmoothedBits",
+    "Smoothing",
+    "SpikeExponential",
     "RankOnePrecisionGaussian",
     "SpherePrior",
     "StudentT",
+    "UniformExponential",
     "UniformSphere",
     "VampPrior",
     "VonMisesFisher",

@@ -127,7 +127,8 @@ class BoltzmannMachine(nn.Module):
 
     def tracked(self) -> Tensor:
         """log Z as the chains follow it, 0-d, differentiable."""
-        return self.log_z + (self.marginal(self.chains) - self.log_f).logsumexp(0) - math.log(len(self.chains))
+        chains = self.chains.clone()  # which a step writes before its backward pass, under SVI
+        return self.log_z + (self.marginal(chains) - self.log_f).logsumexp(0) - math.log(len(chains))
 
     @torch.no_grad()
     def _exact(self) -> LogNormalizer:
@@ -218,7 +219,8 @@ class RBM(TorchDistribution):
         return self.machine.log_normalizer()
 
     @property
-    def _log_z(self) -> Tensor | float:
+    def log_z(self) -> Tensor | float:
+        """log Z, 0-d: as the chains follow it in training mode, found anew in evaluation mode, in nats."""
         if self.machine.training:
             return self.machine.tracked()
         if get_proxy_mode() is not None:
@@ -229,9 +231,13 @@ class RBM(TorchDistribution):
         followed = self.machine.tracked()  # whose gradient is that of log Z, whatever its value
         return value + (followed - followed.detach())
 
+    def score(self, value: Tensor) -> Tensor:
+        """log p(z) + log Z, a'u + b'v + u'W v, of bits or soft ones, (*batch_shape, n + m) to (*batch_shape), in nats."""
+        return self.machine.score(*value.split(self.machine.sizes, -1))
+
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(z), (*batch_shape), in nats."""
-        scores = self.machine.score(*value.split(self.machine.sizes, -1)) - self._log_z
+        scores = self.score(value) - self.log_z
         return scores.expand(torch.broadcast_shapes(scores.shape, self.batch_shape))
 
     @torch.no_grad()

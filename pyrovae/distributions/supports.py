@@ -126,8 +126,10 @@ def from_reals(fn: Distribution) -> Transform:
     """A bijection from the reals onto :func:`true_support`, but for sets of no mass.
 
     Raises:
-        NotImplementedError: there is none.
+        NotImplementedError: there is none, or the distribution has mass at single points, its ``atoms``.
     """
+    if atoms := getattr(fn, "atoms", ()):
+        raise NotImplementedError(f"it has mass at the points {', '.join(f'{atom:g}' for atom in atoms)}, no density")
     support = true_support(fn)
     transform: Transform = biject_to(support)
     if not transform.bijective:

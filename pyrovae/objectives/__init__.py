@@ -30,6 +30,7 @@ from pyrovae.objectives.objective import Given, Objective, Terms, Update, Update
 from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.quantization import VQ
 from pyrovae.objectives.semisupervised import SemiSupervised
+from pyrovae.objectives.smoothed import Smoothed
 from pyrovae.objectives.stl import STL
 from pyrovae.objectives.total_correlation import Factor, TotalCorrelation
 from pyrovae.registry import Registry, parse_choice
@@ -67,6 +68,7 @@ __all__ = [
     "Objective",
     "Renyi",
     "SemiSupervised",
+    "Smoothed",
     "Terms",
     "Sparsity",
     "TotalCorrelation",
@@ -112,6 +114,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "control": Control,
         "constrained": Constrained,
         "vq": VQ,
+        "smoothed": Smoothed,
     },
 )
 

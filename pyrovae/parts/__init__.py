@@ -1,5 +1,6 @@
 """What recipes are made of: lists of options that build networks, likelihoods, posteriors and priors for the data at hand."""
 
+from pyrovae.parts.bit_groups import BitGroups
 from pyrovae.parts.causal import causal_network
 from pyrovae.parts.classes import SEMISUPERVISED, AuxiliaryDense
 from pyrovae.parts.codes import CodePrior, Codewords
@@ -17,6 +18,7 @@ __all__ = [
     "SEMISUPERVISED",
     "Activation",
     "AuxiliaryDense",
+    "BitGroups",
     "CodePrior",
     "Codewords",
     "Columns",

@@ -384,6 +384,15 @@ def labelled_codes():
     return SimpleNamespace(model=pair.model, guide=pair.guide, batch=batch)
 
 
+def smoothed_bits():
+    """Four bits of a Boltzmann machine, seen as spike and exponential."""
+    torch.manual_seed(0)
+    pair = pv.pairs.rbm_vae(
+        pv.data.DataSpec("toy", (4,), "binary"), num_bits=4, num_chains=20, smoothing="spike-exponential", num_groups=2
+    )
+    return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": (torch.rand(9, 4) > 0.3).float()})
+
+
 def walk_in_steps():
     """A random walk whose guide sees one step at a time."""
     pair = walks.walk()
@@ -391,7 +400,7 @@ def walk_in_steps():
 
 
 BITS = dict.fromkeys(("rebar", "relax", "arm", "gumbel-kl"), lambda: tiny_pair(num_classes=2, scale=0.3))
-OWN = {"vq": codewords, "s2": labelled_codes, "sparsity": sigmoid_codes, "fivo": walk_in_steps}
+OWN = {"vq": codewords, "s2": labelled_codes, "sparsity": sigmoid_codes, "fivo": walk_in_steps, "smoothed": smoothed_bits}
 MAKES = {**BITS, **OWN, "semisupervised": exact.labelled_mixture}
 TOLD = {"tc": {"data_size": 1000}, "s2": {"factors": {"y": 3}}}  # which fit tells them
 

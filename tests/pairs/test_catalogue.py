@@ -41,7 +41,7 @@ class Fitted:
     @property
     def site(self):
         """The latent that pictures traverse; None of a pair without latents."""
-        name = next(iter(pv.pairs.get(self.row[0]).sites), None)
+        name = next(iter(sites_of(self.row)), None)
         return f"{name}_1" if self.in_steps else name
 
     @property
@@ -54,13 +54,23 @@ class Fitted:
         return {key: value[first:last] for key, value in self.data.test[:last].items() if key not in ("index", "y")}
 
 
+def sites_of(row):
+    """The latent sites of a row's pair, first the one that pictures traverse."""
+    name, _, options = row
+    own, smoothing = pv.pairs.get(name).sites, options.get("smoothing")
+    if name == "rbm-vae" and smoothing is not None:  # of which the smoothed bits are sites as well, or alone
+        groups = [f"zeta{g}" for g in range(1, options.get("num_groups", 1) + 1)]
+        return ("zeta",) if smoothing == "gaussian-integral" else (*own, *groups)
+    return (*own, "lam") if options.get("posterior") == "auxiliary" else own
+
+
 def fit_row(row, folder):
     pair, data = build(*row)
     options = {"progress": False, "tensorboard": False, "lr": 3e-3, "compile": False}
     return Fitted(row, pair, data, pv.fit(pair, data, epochs=EPOCHS, out=folder / "run", **options), folder / "run")
 
 
-BITS = ("categorical-vae", "rbm-vae", "sbn")  # and classes
+BITS = ("categorical-vae", "discrete-vae", "rbm-vae", "sbn")  # and classes
 
 
 @pytest.fixture(scope="module", params=ROWS, ids=lambda row: f"{row[0]} {row[1]} {'-'.join(map(str, row[2].values()))}")
@@ -88,8 +98,7 @@ def test_check_passes_the_facts_hold_and_every_parameter_gets_a_gradient(row):
     batch = data.train[torch.arange(20)]
     report = pv.check(pair, batch)
     assert report.is_density == known.has_density(row[2]) and "x" in {s.name for s in report.sites}
-    auxiliary = {"lam"} if row[2].get("posterior") == "auxiliary" else set()
-    assert {site.name for site in report.sites if site.kind == "latent"} == {*known.sites, *auxiliary}
+    assert {site.name for site in report.sites if site.kind == "latent"} == {*sites_of(row)}
     assert data.spec.kind in known.kinds
     objective = pv.objectives.get(pair.objective)
     prepare_objective(objective, pair.model, pair.guide, batch)
@@ -123,7 +132,7 @@ def test_its_bound_rises_and_is_estimated(fitted):
     analytic = next(site for site in report.sites if site.name == name).analytic_kl
     options = fitted.row[2]  # a prior, one-hot vectors or directions, of no product
     joint = (
-        fitted.row[0] in ("rbm-vae", "s-vae", "kalman-vae")
+        fitted.row[0] in ("discrete-vae", "rbm-vae", "s-vae", "kalman-vae")
         or options.get("num_classes", 0) > 2
         or "hyperspherical" in options.values()
     )
