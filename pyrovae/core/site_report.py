@@ -37,6 +37,7 @@ class Report:
     has_bound: bool = True  # whether an ELBO of the pair is a bound on log p(x)
     rows: bool = False  # whether K particles are K B rows of the programs
     notes: tuple[str, ...] = ()
+    model_is_density: bool = True
 
     def __str__(self) -> str:
         lines = []
@@ -46,7 +47,9 @@ class Report:
                 drawn = "reparameterized" if site.reparameterized else "sampled, score-function gradient"
                 kl = "analytic KL" if site.analytic_kl else "sampled KL"
                 point = site.distribution == "Delta"
-                notes += ["a point, no density"] if point else ["enumerated" if site.enumerated else drawn, kl]
+                without = "a point, no density" if point else "drawn without a density"
+                implicit = site.distribution == "Implicit"
+                notes += [without] if point or implicit else ["enumerated" if site.enumerated else drawn, kl]
             each = f" at each of {site.steps} steps" if site.steps else ""
             lines.append(f"{site.kind} {site.name} {site.shape}{each}: {', '.join(notes)}")
         return "\n".join([*lines, *(["particles as rows"] if self.rows else []), *self.notes])
@@ -96,4 +99,5 @@ def report_sites(traced: PairTrace, rows: bool = False, notes: tuple[str, ...] =
             )
         )
     is_density, shown = no_density(traced) is None, _one_for_all_steps(sites) if in_steps else sites
-    return Report(shown, is_density, is_density and traced.guide_factors is None, rows, notes)
+    of_model = no_density(traced, model_only=True) is None
+    return Report(shown, is_density, is_density and traced.guide_factors is None, rows, notes, of_model)
