@@ -48,7 +48,7 @@ def vae_gan(
         scale: of a gaussian likelihood, a number.
         channels: of the 3x3 convolutions of stride 2 of encoder and discriminator, and reversed of the decoder.
         hidden: size of the dense layers between the convolutions and z, or the logit.
-        layer: of the discriminator whose output is compared, counted from 1 through the convolutions and on; 0 for x itself.
+        layer: of the discriminator whose output is compared, counted from 1 through the convolutions and on.
         gamma: weight of the comparison in the decoder's update, beside that of the GAN (objective ``vae-gan``).
         margin: of the rule by which the stronger of model and discriminator waits; by default neither does.
         discriminator: "joint", trained with the VAE; or "first", the paper's baseline: with a GAN, as a stage, and then it
