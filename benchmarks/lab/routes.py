@@ -54,7 +54,8 @@ def as_by_pythae(objective: VAEGAN, given: Given, scale: float = 0.5, seed: int 
     """The same of three ``backward`` over one graph, each after ``zero_grad`` of its own group and before any step.
 
     That is the order of pythae's trainer, and its losses: encoder L_prior + L_like, decoder (1 - s) L_like - s L,
-    discriminator L, where L = -log D(x) - log(1 - D(G(z_p))). Made again from what its code says; pythae itself does not run here.
+    discriminator L, where L = -log D(x) - log(1 - D(G(z_p))). Made again from what its code
+    says; pythae itself does not run here.
     """
     moved = moved_parameters(objective, given.model, given.guide)
     every = [p for group in GROUPS for p in moved[group]]

@@ -4,7 +4,7 @@ from pyrovae.nets.causal import MADE, CausalConv, CausalRNN, MaskedConv
 from pyrovae.nets.codes import Dictionary, TiedDecoder, TiedEncoder
 from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder, GridDecoder, GridEncoder
 from pyrovae.nets.counts import Log1p, as_float, float_zeros
-from pyrovae.nets.discriminator import Discriminator
+from pyrovae.nets.discriminator import Classifier, Discriminator
 from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.nets.gyroplanes import Gyroplanes
 from pyrovae.nets.ladder import Ladder, NormalizedMLP
@@ -19,6 +19,7 @@ __all__ = [
     "BranchedMLP",
     "CausalConv",
     "CausalRNN",
+    "Classifier",
     "ConvDecoder",
     "ConvEncoder",
     "Dictionary",
