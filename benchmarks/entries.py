@@ -23,6 +23,7 @@ from benchmarks.studies import (
     source,
 )
 from benchmarks.tables import (
+    adversarial_avb,
     autoencoders,
     codewords,
     columns,
@@ -61,6 +62,7 @@ TABLES = (
     disentanglement,
     content_style,
     hierarchies,
+    adversarial_avb,
 )
 STUDIES = (
     objectives,

@@ -13,7 +13,7 @@ from pyrovae.objectives import VAEGAN, Given
 from pyrovae.objectives.moves import moved_parameters
 from pyrovae.objectives.vae_gan import Losses, feature_log_density, kl_of
 
-__all__ = ["GROUPS", "LOSSES", "as_by_pythae", "routes"]
+__all__ = ["GROUPS", "LOSSES", "as_by_pythae", "norms", "routes"]
 
 GROUPS = ("guide", "model", "discriminator")
 LOSSES = ("prior", "like", "gan")
@@ -43,14 +43,22 @@ def gradients(objective: VAEGAN, given: Given, left_out: str | None, seed: int) 
     return found
 
 
-def routes(objective: VAEGAN, given: Given, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Group -> loss -> norm of the gradient that the group gets from the loss, 0 where the loss changes nothing."""
+Shares = dict[str, dict[str, Tensor]]  # group -> loss -> the part of the group's gradient that is the loss's
+
+
+def routes(objective: VAEGAN, given: Given, seed: int = 0) -> Shares:
+    """Group -> loss -> the gradient that the group gets from the loss, 0 where the loss changes nothing."""
     whole = gradients(objective, given, None, seed)
     left = {loss: gradients(objective, given, loss, seed) for loss in LOSSES}
-    return {group: {loss: float((whole[group] - left[loss][group]).norm()) for loss in LOSSES} for group in GROUPS}
+    return {group: {loss: whole[group] - left[loss][group] for loss in LOSSES} for group in GROUPS}
 
 
-def as_by_pythae(objective: VAEGAN, given: Given, scale: float = 0.5, seed: int = 0) -> dict[str, dict[str, float]]:
+def norms(shares: Shares) -> dict[str, dict[str, float]]:
+    """Group -> loss -> Euclidean norm."""
+    return {group: {loss: float(vector.norm()) for loss, vector in row.items()} for group, row in shares.items()}
+
+
+def as_by_pythae(objective: VAEGAN, given: Given, scale: float = 0.5, seed: int = 0) -> Shares:
     """The same of three ``backward`` over one graph, each after ``zero_grad`` of its own group and before any step.
 
     That is the order of pythae's trainer, and its losses: encoder L_prior + L_like, decoder (1 - s) L_like - s L,
@@ -83,4 +91,4 @@ def as_by_pythae(objective: VAEGAN, given: Given, scale: float = 0.5, seed: int 
 
     whole = accumulated(None)
     left = {loss: accumulated(loss) for loss in LOSSES}
-    return {group: {loss: float((whole[group] - left[loss][group]).norm()) for loss in LOSSES} for group in GROUPS}
+    return {group: {loss: whole[group] - left[loss][group] for loss in LOSSES} for group in GROUPS}

@@ -13,7 +13,7 @@ from fits import state
 from steppers import assert_same_steps, step_of, steppers
 
 import pyrovae as pv
-from benchmarks.lab.routes import LOSSES, as_by_pythae, routes
+from benchmarks.lab.routes import LOSSES, as_by_pythae, norms, routes
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.nets import Discriminator
 from pyrovae.objectives import VAEGAN, FeatureELBO, Given, MeanField
@@ -40,7 +40,7 @@ def prepared(grey, **options):
 @pytest.mark.parametrize("generator", ["non-saturating", "saturating"])
 def test_the_guide_gets_nothing_of_the_gan_and_the_discriminator_nothing_else(grey, generator):
     _, objective, given = prepared(grey, generator=generator)
-    found = routes(objective, given)
+    found = norms(routes(objective, given))
     zero = {(group, loss) for group in found for loss in LOSSES if found[group][loss] == 0.0}
     assert zero == {("guide", "gan"), ("model", "prior"), ("discriminator", "prior"), ("discriminator", "like")}
     assert all(found[group][loss] > 1e-5 for group in found for loss in LOSSES if (group, loss) not in zero)
@@ -84,10 +84,13 @@ def test_the_updates_are_those_of_algorithm_1_by_finite_differences(grey):
 def test_three_backward_passes_before_any_step_give_the_decoder_the_discriminators_sign(grey):
     """The pattern of pythae: the decoder gets (1 - s) L of the GAN in place of -s L, and the encoder 2 - s times L_like."""
     _, objective, given = prepared(grey)
-    ours, theirs = routes(objective, given), as_by_pythae(objective, given, scale=0.25)
+    vectors = routes(objective, given), as_by_pythae(objective, given, scale=0.25)
+    ours, theirs = map(norms, vectors)
+    cosine = torch.nn.functional.cosine_similarity(*(each["model"]["gan"] for each in vectors), dim=0)
+    assert cosine < -0.1  # it moves away from what deceives
     assert theirs["guide"]["like"] == pytest.approx(1.75 * ours["guide"]["like"], rel=1e-3)
-    assert theirs["guide"]["gan"] == 0 and theirs["model"]["gan"] > 0  # of which the sign shows in no norm:
-    without = as_by_pythae(objective, given, scale=1.0)  # -L + L
+    assert theirs["guide"]["gan"] == 0 and theirs["model"]["gan"] > 0
+    without = norms(as_by_pythae(objective, given, scale=1.0))  # -L + L
     assert without["model"]["gan"] < 1e-6 * theirs["model"]["gan"] + 1e-7
     assert theirs["discriminator"]["like"] == theirs["discriminator"]["prior"] == 0
 
