@@ -13,10 +13,12 @@ __all__ = ["Implicit", "is_implicit"]
 
 
 class Implicit(TorchDistribution):
-    """z = draw(e), e ~ N(0, I_m): draws that are differentiable, and **no** density.
+    """A network of noise: draws that are differentiable, and **no** density.
 
-    ``log_prob`` is 0, in place of what nobody knows; whatever needs a density asks :func:`~pyrovae.distributions.is_density`
-    and refuses it.
+        z = draw(e),   e ~ N(0, I_m)
+
+    ``log_prob`` is 0 nats, (*batch_shape), in place of what nobody knows; whatever needs a density asks
+    :func:`~pyrovae.distributions.is_density` and refuses it.
 
     Args:
         draw: noise, (..., *batch_shape, m), to z, (..., *batch_shape, d).

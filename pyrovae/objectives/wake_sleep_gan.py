@@ -91,9 +91,9 @@ class IWGAN(Judging):
     generator's bound, and w are importance weights of q^r to q. Where D is 0 they are uniform, and the gradient is that of the
     plain GAN. The guide has no part, and does not move.
 
-    What is reported is the energy score of the draws at each datum, (B,), **no** bound and no logarithm: -E|x - x_i| + 1/2
-    E|x_i - x_j|, in units of x, in expectation largest where the draws have the distribution of the data; the discriminator
-    has no part in it.
+    What is reported is the energy score of the draws at each datum, (B,), **no** bound and not in nats:
+    -E|x - x_i| + 1/2 E|x_i - x_j|, in units of x, in expectation largest where the draws have the distribution of the data;
+    the discriminator has no part in it.
 
     Logged beside the losses: ``accuracy`` of D, its mean on data and on draws (``logit_data``, ``logit_draw``),
     ``effective_share``, 1 / (n sum w^2), and at each epoch's end ``draw_distance``, the sliced Wasserstein distance of draws
