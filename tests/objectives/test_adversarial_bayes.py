@@ -9,7 +9,6 @@ import fits
 import pytest
 import torch
 from fits import state
-from steppers import assert_same_steps, steppers
 from torch import nn
 
 import pyrovae as pv
@@ -146,14 +145,6 @@ def test_each_update_moves_its_own_parameters(digits, contrast):
         gradients = torch.autograd.grad(update.loss, moved[update.name], retain_graph=True)
         assert all(bool(gradient.any()) for gradient in gradients)
     assert torch.autograd.grad(updates[1].loss, moved["pair"], allow_unused=True) == (None,) * len(moved["pair"])
-
-
-@pytest.mark.parametrize("contrast", ["prior", "adaptive"])
-def test_a_traced_step_is_the_eager_one(digits, contrast):
-    pair, batch = tiny(digits, contrast=contrast), digits.train[torch.arange(50)]
-    torch.manual_seed(5)
-    step, eager = steppers(pair.model, pair.guide, batch, pair.objective)
-    assert_same_steps(step, eager, batch)
 
 
 def test_a_resumed_run_is_bitwise_the_same(digits, tmp_path):

@@ -10,7 +10,7 @@ import fits
 import pytest
 import torch
 from fits import state
-from steppers import assert_same_steps, step_of, steppers
+from steppers import step_of
 
 import pyrovae as pv
 from benchmarks.lab.routes import LOSSES, as_by_pythae, norms, routes
@@ -157,13 +157,6 @@ def test_who_waits_stays_bitwise(grey, backend):
 
 
 # ------------------------------------------------------------------------------------------------ ways of running
-def test_a_traced_step_is_the_eager_one(grey):
-    pair, batch = tiny(grey), grey.train[torch.arange(40)]
-    torch.manual_seed(5)
-    step, eager = steppers(pair.model, pair.guide, batch, {**pair.objective, "margin": 0.4})
-    assert_same_steps(step, eager, batch)
-
-
 def test_a_resumed_run_is_bitwise_the_same(grey, tmp_path):
     whole = fits.quiet(one := tiny(grey, margin=0.4), grey, epochs=2, batch_size=400)
     fits.quiet(tiny(grey, margin=0.4), grey, epochs=1, batch_size=400, out=tmp_path / "run")

@@ -6,7 +6,6 @@ import fits
 import pytest
 import torch
 from fits import state
-from steppers import assert_same_steps, steppers
 from torch import nn
 
 import pyrovae as pv
@@ -167,14 +166,6 @@ def test_a_discriminator_that_the_model_brings_is_the_objectives(grey):
     assert objective.networks is pair.model.discriminator
     assert {id(p) for p in moved["discriminator"]} == {id(p) for p in pair.model.discriminator.parameters()}
     assert {id(p) for p in moved["generator"]} == {id(p) for p in pair.model.decoder.parameters()}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_traced_step_is_the_eager_one(digits, name):
-    pair, given = given_of(digits)
-    torch.manual_seed(5)
-    step, eager = steppers(pair.model, pair.guide, given.batch, name)
-    assert_same_steps(step, eager, given.batch)
 
 
 @pytest.mark.parametrize("name", NAMES)
