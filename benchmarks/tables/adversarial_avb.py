@@ -69,6 +69,7 @@ def train(
     torch.manual_seed(seed)
     pair = pv.pairs.get(recipe).build(data.spec, **options)
     share = given.seconds / (1 + len(pair.stages))
+    ends = {"epochs": how.pop("epochs", 1 if given.tiny else 10**5)}
     fit = {
         "seed": seed,
         "progress": False,
@@ -77,7 +78,6 @@ def train(
         "batch_size": 100,
         **how,
     }
-    ends = {"epochs": 1 if given.tiny else 10**5}
     for stage in pair.stages:
         pv.core.pair.set_trainable(stage, True)
         finished(pv.fit(stage, data, **ends, **fit, callbacks=[Deadline(share)]))
@@ -94,7 +94,9 @@ def points(name: str, seed: int, given: argparse.Namespace) -> Row:
     adversary = {"optimizers": ADVERSARY} if recipe == "avb" else {}
     sizes = {"contrast": options.get("contrast"), "hidden": 64, "num_particles": 4}
     reported = pv.objectives.get(objective or {"name": "avb", **sizes})  # the one that is trained, with its network
-    run = train((recipe, small, reported), data, seed, given, optimizer_options={"betas": (0.5, 0.999)}, **adversary)
+    falls = {"scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": given.rounds}, "epochs": given.rounds}
+    momentum = {"optimizer_options": {"betas": (0.5, 0.999)}}
+    run = train((recipe, small, reported), data, seed, given, **momentum, **adversary, **falls)
     model = run.pair.model
     with torch.no_grad():
         value = torch.stack(
@@ -214,7 +216,9 @@ def run(job: Job) -> None:
                     named = [given.grey, *([] if name == "discriminative-vae" else [given.faces])]
                     makes = [(data, functools.partial(pictures, name, data, seed, given)) for data in dict.fromkeys(named)]
                 for data, make in makes:
-                    job.records.cell({"kind": kind, "name": name, "data": data, "seed": seed, "seconds": given.seconds}, make)
+                    rounds = {"rounds": given.rounds} if kind == "points" else {}
+                    key = {"kind": kind, "name": name, "data": data, "seed": seed, "seconds": given.seconds, **rounds}
+                    job.records.cell(key, make)
     if "routes" in given.kinds:
         job.records.cell({"kind": "routes", "data": given.grey}, functools.partial(measured_routes, given))
 
@@ -305,7 +309,7 @@ def draw_routes(row: Row) -> Figure:
 
 
 SMOKE = {"data": "digits", "grey": "digits", "faces": "digits", "seconds": 0.0, "tiny": True, "test": 20, "annealed": 5}
-SMOKE |= {"chains": 2, "distributions": 5, "neighbours": 100}
+SMOKE |= {"rounds": 2, "chains": 2, "distributions": 5, "neighbours": 100}
 ENTRY = Entry(
     name="adversarial-avb",
     shows="Guides without a density, VAE/GAN and a classifier's features, by figures without a discriminator.",
@@ -321,6 +325,7 @@ ENTRY = Entry(
         "grey": Option("grey images of the pictures", "mnist"),
         "faces": Option("further grey images, without classes", "frey-faces"),
         "seconds": Option("of the processor for training, after which the epoch at hand is the last", 420.0),
+        "rounds": Option("of training on the four points, 20 steps each, at a rate that falls to 0", 2000),
         "test": Option("how many test images, the first", 100),
         "annealed": Option("of the pictures' test images for AIS", 50),
         "chains": Option("of AIS an image", 8),
