@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import softplus
 
+import pyrovae as pv
+from benchmarks.lab import markdown
+from benchmarks.lab.records import Row
 from pyrovae.objectives import VAEGAN, Given
-from pyrovae.objectives.moves import moved_parameters
+from pyrovae.objectives.moves import moved_parameters, prepare_objective
 from pyrovae.objectives.vae_gan import Losses, feature_log_density, kl_of
 
-__all__ = ["GROUPS", "LOSSES", "as_by_pythae", "norms", "routes"]
+__all__ = ["GROUPS", "LOSSES", "as_by_pythae", "draw_routes", "measured_routes", "norms", "routes", "routes_table"]
 
 GROUPS = ("guide", "model", "discriminator")
 LOSSES = ("prior", "like", "gan")
@@ -92,3 +98,45 @@ def as_by_pythae(objective: VAEGAN, given: Given, scale: float = 0.5, seed: int 
     whole = accumulated(None)
     left = {loss: accumulated(loss) for loss in LOSSES}
     return {group: {loss: whole[group] - left[loss][group] for loss in LOSSES} for group in GROUPS}
+
+
+def measured_routes(data_name: str, tiny: bool) -> Row:
+    """Both patterns of a pair with new parameters on grey images."""
+    data = pv.data.load(data_name, binarization="none")
+    sizes = {"channels": [4], "hidden": 16} if tiny else {"channels": [32, 64], "hidden": 256}
+    torch.manual_seed(0)
+    pair, batch = pv.pairs.vae_gan(data.spec, **sizes, layer=1, gamma=1.0), data.train[torch.arange(100)]
+    objective = pv.objectives.get({**pair.objective, "generator": "saturating"})
+    prepare_objective(objective, pair.model, pair.guide, batch)
+    what = Given(pair.model, pair.guide, [batch])
+    ours, theirs = routes(objective, what), as_by_pythae(objective, what)
+    cosine = torch.nn.functional.cosine_similarity(ours["model"]["gan"], theirs["model"]["gan"], dim=0)
+    return {"ours": norms(ours), "three backward passes": norms(theirs), "cosine": float(cosine)}
+
+
+def routes_table(rows: Sequence[Row]) -> str:
+    """Markdown: group by loss, both patterns of the last cell."""
+    row, lines = rows[-1], []
+    for group in GROUPS:
+        ours, theirs = row["ours"][group], row["three backward passes"][group]
+        lines.append([group, *(f"{one[loss]:.4g}" for one in (ours, theirs) for loss in LOSSES)])
+    table = markdown.table(["gradient of", *LOSSES, *(f"{loss}, three backward passes" for loss in LOSSES)], lines)
+    return f"{table}\n\nCosine of the two GAN gradients of the model: {row['cosine']:.2f}."
+
+
+def draw_routes(row: Row) -> Figure:
+    """Two matrices, groups by losses, shaded by the logarithm of the norm; exact zeros are white and say 0."""
+    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("ours", "three backward passes"), strict=True):
+        table = np.array([[row[name][group][loss] for loss in LOSSES] for group in GROUPS])
+        logs = np.log10(np.where(table > 0, table, np.nan))
+        axes.imshow(logs, cmap="Blues", vmin=np.nanmin(logs) - 1, vmax=np.nanmax(logs) + 1)
+        for i, j in np.ndindex(table.shape):
+            text = "0" if table[i, j] == 0 else f"{table[i, j]:.2g}"
+            if name != "ours" and (GROUPS[i], LOSSES[j]) == ("model", "gan"):
+                text += f"\ncosine {row['cosine']:.2f}"  # with the gradient that it should be
+            axes.text(j, i, text, ha="center", va="center", fontsize=9)
+        axes.set_xticks(range(3), [f"L_{loss}" for loss in LOSSES])
+        axes.set_yticks(range(3), GROUPS)
+        axes.set_title("gradients as routed" if name == "ours" else "of three backward passes", fontsize=9)
+    return figure

@@ -28,12 +28,10 @@ import pyrovae as pv
 from benchmarks.lab import markdown
 from benchmarks.lab.entry import SEEDS, Entry, Job, Option, Spend
 from benchmarks.lab.records import Row, finished
-from benchmarks.lab.routes import GROUPS, LOSSES, as_by_pythae, norms, routes
+from benchmarks.lab.routes import draw_routes, measured_routes, routes_table
 from benchmarks.studies.defaults import Deadline
 from pyrovae import models
 from pyrovae.distributions.likelihoods import Gaussian
-from pyrovae.objectives import Given
-from pyrovae.objectives.moves import prepare_objective
 from pyrovae.objectives.wake_sleep_gan import energy_score
 from pyrovae.plots import image_grid
 
@@ -187,20 +185,6 @@ def as_images(row: Row) -> Tensor:
     return torch.from_numpy(values).reshape(-1, *row["shape"]) / 255
 
 
-def measured_routes(given: argparse.Namespace) -> Row:
-    """Both patterns of a pair with new parameters on grey images."""
-    data = pv.data.load(given.grey, binarization="none")
-    sizes = {"channels": [4], "hidden": 16} if given.tiny else {"channels": [32, 64], "hidden": 256}
-    torch.manual_seed(0)
-    pair, batch = pv.pairs.vae_gan(data.spec, **sizes, layer=1, gamma=1.0), data.train[torch.arange(100)]
-    objective = pv.objectives.get({**pair.objective, "generator": "saturating"})
-    prepare_objective(objective, pair.model, pair.guide, batch)
-    what = Given(pair.model, pair.guide, [batch])
-    ours, theirs = routes(objective, what), as_by_pythae(objective, what)
-    cosine = torch.nn.functional.cosine_similarity(ours["model"]["gan"], theirs["model"]["gan"], dim=0)
-    return {"ours": norms(ours), "three backward passes": norms(theirs), "cosine": float(cosine)}
-
-
 def run(job: Job) -> None:
     """Each kind, system and seed."""
     given = job.options
@@ -220,7 +204,7 @@ def run(job: Job) -> None:
                     key = {"kind": kind, "name": name, "data": data, "seed": seed, "seconds": given.seconds, **rounds}
                     job.records.cell(key, make)
     if "routes" in given.kinds:
-        job.records.cell({"kind": "routes", "data": given.grey}, functools.partial(measured_routes, given))
+        job.records.cell({"kind": "routes", "data": given.grey}, functools.partial(measured_routes, given.grey, given.tiny))
 
 
 def pictures_table(rows: Sequence[Row]) -> str:
@@ -233,16 +217,6 @@ def pictures_table(rows: Sequence[Row]) -> str:
         lines.append([row["name"], row["data"], row["epochs"], f"{row['squared_error']:.2f}", annealed, *looks, told])
     heads = ["system", "data", "epochs", "squared error", "log p(x) of pixels (AIS)", "sharpness", "of samples"]
     return markdown.table([*heads, "energy score", "class from code, %"], lines)
-
-
-def routes_table(rows: Sequence[Row]) -> str:
-    """Markdown: group by loss, both patterns of the last cell."""
-    row, lines = rows[-1], []
-    for group in GROUPS:
-        ours, theirs = row["ours"][group], row["three backward passes"][group]
-        lines.append([group, *(f"{one[loss]:.4g}" for one in (ours, theirs) for loss in LOSSES)])
-    table = markdown.table(["gradient of", *LOSSES, *(f"{loss}, three backward passes" for loss in LOSSES)], lines)
-    return f"{table}\n\nCosine of the two GAN gradients of the model: {row['cosine']:.2f}."
 
 
 def points_table(rows: Sequence[Row]) -> str:
@@ -288,24 +262,6 @@ def figures(rows: Sequence[Row]) -> dict[str, Figure]:
         if row["kind"] == "routes":
             found["adversarial-avb-routes"] = draw_routes(row)
     return found
-
-
-def draw_routes(row: Row) -> Figure:
-    """Two matrices, groups by losses, shaded by the logarithm of the norm; exact zeros are white and say 0."""
-    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("ours", "three backward passes"), strict=True):
-        table = np.array([[row[name][group][loss] for loss in LOSSES] for group in GROUPS])
-        logs = np.log10(np.where(table > 0, table, np.nan))
-        axes.imshow(logs, cmap="Blues", vmin=np.nanmin(logs) - 1, vmax=np.nanmax(logs) + 1)
-        for i, j in np.ndindex(table.shape):
-            text = "0" if table[i, j] == 0 else f"{table[i, j]:.2g}"
-            if name != "ours" and (GROUPS[i], LOSSES[j]) == ("model", "gan"):
-                text += f"\ncosine {row['cosine']:.2f}"  # with the gradient that it should be
-            axes.text(j, i, text, ha="center", va="center", fontsize=9)
-        axes.set_xticks(range(3), [f"L_{loss}" for loss in LOSSES])
-        axes.set_yticks(range(3), GROUPS)
-        axes.set_title("gradients as routed" if name == "ours" else "of three backward passes", fontsize=9)
-    return figure
 
 
 SMOKE = {"data": "digits", "grey": "digits", "faces": "digits", "seconds": 0.0, "tiny": True, "test": 20, "annealed": 5}

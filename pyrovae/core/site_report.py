@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pyrovae.core.divergence import site_kl
 from pyrovae.core.messages import no_density
@@ -38,6 +39,12 @@ class Report:
     rows: bool = False  # whether K particles are K B rows of the programs
     notes: tuple[str, ...] = ()
     model_is_density: bool = True
+
+    def side_of(self, objective: Any) -> str:
+        """On which side of log p(x) what an objective reports lies: its own, or none where the pair lacks the densities."""
+        of_draws = self.model_is_density and not getattr(objective, "scores_guide", True)  # which asks the guide for no more
+        side: str = getattr(objective, "bound", "lower")
+        return side if self.has_bound or of_draws else "none"
 
     def __str__(self) -> str:
         lines = []

@@ -148,8 +148,7 @@ def fit(
     _say_of_kinds(pair, data)
     report = _prepared(pair, data, objective, settings)
     config = _configuration(pair, data, settings, describe_objective(objective, chosen), processes)
-    samples = not getattr(objective, "scores_guide", True) and report.model_is_density  # of the guide it needs draws alone
-    config["bound"] = getattr(objective, "bound", "lower") if report.has_bound or samples else "none"
+    config["bound"] = report.side_of(objective)
     run = Run(pair, data, config)
     training = Training(run, objective, settings, processes)
     compile_if_worthwhile(training)
