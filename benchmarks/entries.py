@@ -23,6 +23,7 @@ from benchmarks.studies import (
     source,
 )
 from benchmarks.tables import (
+    adversarial_avb,
     autoencoders,
     codewords,
     columns,
@@ -63,6 +64,7 @@ TABLES = (
     disentanglement,
     content_style,
     hierarchies,
+    adversarial_avb,
 )
 STUDIES = (
     objectives,

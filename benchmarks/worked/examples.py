@@ -24,6 +24,7 @@ SCRIPTS = {
     "pca_directions": ("A worked example: VAEs pursue PCA directions (by accident).", 121),
     "frey_faces": ("A worked example: Frey faces on a manifold of two dimensions.", 122),
     "impossibility": ("A worked example: codes that p(x) cannot tell apart, and why a VAE's guide can.", 121),
+    "iw_gan": ("A worked example: GAN and VAE as sleep and wake, by enumeration and on a ring of eight.", 190),
     "rate_distortion": ("A worked example: the weight of the KL, and the rate-distortion curve.", 144),
 }
 

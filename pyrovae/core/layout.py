@@ -19,6 +19,7 @@ from pyrovae.core.program import Batch, Program, batch_size, modules
 from pyrovae.core.run import has_rows, run_program, set_rows
 from pyrovae.core.sites import Site, sample_sites
 from pyrovae.distributions.density import is_point, log_density
+from pyrovae.distributions.implicit import Implicit
 from pyrovae.errors import ContractError, PyrovaeError
 
 __all__ = ["few_rows", "place_or_score", "preserve_state", "settle_particles"]
@@ -132,8 +133,10 @@ def _scores(trace: poutine.Trace) -> dict[str, Tensor]:
 
 
 def place_or_score(site: Site) -> Tensor:
-    """A site's scores, (..., B); of a point, whose score is -inf beside it, the sum of its coordinates."""
+    """A site's scores, (..., B); of a point, or of a draw without a density, the sum of its coordinates without noise."""
     fn = site["fn"]
+    if isinstance(fn, Implicit):
+        return fn.at_rest()
     if not is_point(fn):
         return log_density(fn, site["value"])
     mean: Tensor = fn.mean

@@ -8,6 +8,7 @@ from pyrovae.core.program import Program, describe
 from pyrovae.core.sites import family_name, sample_sites, site_masks, unobserved_parts
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.density import is_density, is_factor
+from pyrovae.distributions.implicit import is_implicit
 
 __all__ = ["masks_differ", "mismatch_message", "no_density", "observes_nothing"]
 
@@ -18,6 +19,11 @@ def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = 
     Of the guide's sites nothing is asked with ``model_only``, of the observed ones nothing with ``latent_only``.
     """
     for name, site in traced.guide_sites.items():
+        if is_implicit(site["fn"]) and not model_only:
+            return (
+                f"latent site {name!r} of the guide is drawn by a network of noise, without a density, so that there are no "
+                "weights p(x, z) / q(z | x); estimate log p(x) by annealing from the prior, method='ais', start='prior'."
+            )
         if not is_density(site["fn"]) and not model_only:
             return (
                 f"latent site {name!r} of the guide is a point and no density (a deterministic encoder), so the pair has no "

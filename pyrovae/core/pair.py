@@ -62,6 +62,8 @@ class Pair:
             raise ContractError(
                 f"sites is {self.sites!r}; expected names of observed sites and their keys, as in {{'obs': 'x'}}."
             )
+        if self.sites:
+            _TOLD[innermost(self.model)] = self.sites
         for stage in self.stages:
             set_trainable(stage, False)
         object.__setattr__(self, "_stages_as_built", tuple(_checksum(stage) for stage in self.stages))
@@ -186,7 +188,7 @@ def as_pair(source: PairLike) -> Pair:
     source = open_run(source)
     pair = source if isinstance(source, Pair) else getattr(source, "pair", None)
     if isinstance(pair, Pair):
-        if pair.sites:
+        if pair.sites:  # again, where two pairs of one model tell different things
             _TOLD[innermost(pair.model)] = pair.sites
         return pair
     if isinstance(source, tuple) and len(source) == 2 and all(callable(program) for program in source):

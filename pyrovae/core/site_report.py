@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pyrovae.core.divergence import site_kl
 from pyrovae.core.messages import no_density
@@ -37,6 +38,13 @@ class Report:
     has_bound: bool = True  # whether an ELBO of the pair is a bound on log p(x)
     rows: bool = False  # whether K particles are K B rows of the programs
     notes: tuple[str, ...] = ()
+    model_is_density: bool = True
+
+    def side_of(self, objective: Any) -> str:
+        """On which side of log p(x) what an objective reports lies: its own, or none where the pair lacks the densities."""
+        of_draws = self.model_is_density and not getattr(objective, "scores_guide", True)  # which asks the guide for no more
+        side: str = getattr(objective, "bound", "lower")
+        return side if self.has_bound or of_draws else "none"
 
     def __str__(self) -> str:
         lines = []
@@ -46,7 +54,9 @@ class Report:
                 drawn = "reparameterized" if site.reparameterized else "sampled, score-function gradient"
                 kl = "analytic KL" if site.analytic_kl else "sampled KL"
                 point = site.distribution == "Delta"
-                notes += ["a point, no density"] if point else ["enumerated" if site.enumerated else drawn, kl]
+                without = "a point, no density" if point else "drawn without a density"
+                implicit = site.distribution == "Implicit"
+                notes += [without] if point or implicit else ["enumerated" if site.enumerated else drawn, kl]
             each = f" at each of {site.steps} steps" if site.steps else ""
             lines.append(f"{site.kind} {site.name} {site.shape}{each}: {', '.join(notes)}")
         return "\n".join([*lines, *(["particles as rows"] if self.rows else []), *self.notes])
@@ -96,4 +106,5 @@ def report_sites(traced: PairTrace, rows: bool = False, notes: tuple[str, ...] =
             )
         )
     is_density, shown = no_density(traced) is None, _one_for_all_steps(sites) if in_steps else sites
-    return Report(shown, is_density, is_density and traced.guide_factors is None, rows, notes)
+    of_model = no_density(traced, model_only=True) is None
+    return Report(shown, is_density, is_density and traced.guide_factors is None, rows, notes, of_model)

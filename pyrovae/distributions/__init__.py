@@ -18,6 +18,7 @@ from pyrovae.distributions.flows import Flow, FlowDistribution
 from pyrovae.distributions.gaussian_mixture import GaussianMixture
 from pyrovae.distributions.hyperbolic import BallPrior, WrappedNormal
 from pyrovae.distributions.hyperspherical import SpherePrior, UniformSphere, VonMisesFisher, onto_sphere
+from pyrovae.distributions.implicit import Implicit, is_implicit
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
 from pyrovae.distributions.ordinal import Ordinal
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
@@ -59,6 +60,7 @@ __all__ = [
     "GaussianIntegral",
     "GaussianMixture",
     "GreyBernoulli",
+    "Implicit",
     "LevelsCategorical",
     "LogNormal",
     "LogNormalizer",
@@ -85,6 +87,7 @@ __all__ = [
     "flows",
     "gaussian_kl",
     "is_density",
+    "is_implicit",
     "is_point",
     "likelihoods",
     "mask_distribution",

@@ -5,6 +5,7 @@ from pyrovae.nets.causal import MADE, CausalConv, CausalRNN, ContextRNN, MaskedC
 from pyrovae.nets.codes import Dictionary, TiedDecoder, TiedEncoder
 from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder, GridDecoder, GridEncoder
 from pyrovae.nets.counts import Log1p, as_float, float_zeros
+from pyrovae.nets.discriminator import Classifier, Discriminator
 from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.nets.gyroplanes import Gyroplanes
 from pyrovae.nets.ladder import Ladder, NormalizedMLP
@@ -22,9 +23,11 @@ __all__ = [
     "CausalConv",
     "CausalRNN",
     "ContextRNN",
+    "Classifier",
     "ConvDecoder",
     "ConvEncoder",
     "Dictionary",
+    "Discriminator",
     "JointMLP",
     "FactorAnalysis",
     "GatedTransition",

@@ -14,6 +14,7 @@ import pyro.infer
 from pyrovae.errors import OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
+from pyrovae.objectives.adversarial_bayes import AVB
 from pyrovae.objectives.constrained import Constrained
 from pyrovae.objectives.control import Control
 from pyrovae.objectives.control_variates import ARM, REBAR, RELAX
@@ -33,16 +34,21 @@ from pyrovae.objectives.semisupervised import SemiSupervised
 from pyrovae.objectives.smoothed import Smoothed
 from pyrovae.objectives.stl import STL
 from pyrovae.objectives.total_correlation import Factor, TotalCorrelation
+from pyrovae.objectives.vae_gan import VAEGAN, FeatureELBO
+from pyrovae.objectives.wake_sleep_gan import AAVAE, IWGAN
 from pyrovae.registry import Registry, parse_choice
 
 __all__ = [
     "AAE",
+    "AAVAE",
     "ARM",
+    "AVB",
     "CIWAE",
     "DIP",
     "ELBO",
     "FIVO",
     "IWAE",
+    "IWGAN",
     "MIWAE",
     "NVIL",
     "OBJECTIVES",
@@ -53,6 +59,7 @@ __all__ = [
     "S2",
     "Nested",
     "STL",
+    "VAEGAN",
     "VIMCO",
     "VQ",
     "Constrained",
@@ -62,6 +69,7 @@ __all__ = [
     "Energy",
     "Enum",
     "Factor",
+    "FeatureELBO",
     "Given",
     "GumbelKL",
     "MeanField",
@@ -107,6 +115,11 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "contraction": Contraction,
         "sparsity": Sparsity,
         "aae": AAE,
+        "avb": AVB,
+        "vae-gan": VAEGAN,
+        "feature-elbo": FeatureELBO,
+        "iw-gan": IWGAN,
+        "aa-vae": AAVAE,
         "tc": TotalCorrelation,
         "factor": Factor,
         "dip": DIP,

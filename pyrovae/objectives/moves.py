@@ -25,7 +25,8 @@ def moved_parameters(objective: Objective, model: Program, guide: Program) -> di
     """
     networks = objective.networks
     own = [] if networks is None else [(f"objective.{n}", p) for n, p in networks.named_parameters(remove_duplicate=False)]
-    names = [*owned_parameters(model, guide), *own]
+    held_by_objective = {id(p) for _, p in own}  # a discriminator that the model brings is the objective's
+    names = [*((n, p) for n, p in owned_parameters(model, guide) if id(p) not in held_by_objective), *own]
     ordered = {id(p): p for p in [*parameters(model, guide).values(), *(p for _, p in own)] if p.requires_grad}
     moved = {}
     for update, prefixes in objective.moves.items():

@@ -105,6 +105,7 @@ class Objective(pyro.infer.ELBO):
         weights_kl: whether a weight on the KL (beta, warmup) is right for it.
         takes_guide_factors: whether ``pyro.factor`` terms of the guide are part of it.
         relaxes: whether training sees soft values of discrete sites.
+        scores_guide: whether log q is part of it, so that the guide needs a density.
         networks: parameters and buffers of the objective's own (discriminators, baselines); None for most.
     """
 
@@ -116,6 +117,7 @@ class Objective(pyro.infer.ELBO):
     weights_kl: bool = False
     takes_guide_factors: bool = False
     relaxes: bool = False
+    scores_guide: bool = True
     networks: nn.Module | None = None
 
     def __init__(self, num_particles: int = 1) -> None:
@@ -207,7 +209,7 @@ class Objective(pyro.infer.ELBO):
         """The trace, unless its latent sites do not match, or are points where a bound needs densities."""
         if message := mismatch_message(given.model, given.guide, traced):
             raise ContractError(message)
-        if self.bound != "none" and (message := no_density(traced, latent_only=True)):
+        if self.bound != "none" and self.scores_guide and (message := no_density(traced, latent_only=True)):
             raise ContractError(f"{self!r} is a bound on log p(x), and {message} Or train it with objective 'energy'.")
         if traced.guide_factors is not None and not self.takes_guide_factors:
             raise ContractError(f"the guide has a pyro.factor, a loss of its own, which {self!r} would leave out; use 'elbo'.")

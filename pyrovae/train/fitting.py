@@ -148,7 +148,7 @@ def fit(
     _say_of_kinds(pair, data)
     report = _prepared(pair, data, objective, settings)
     config = _configuration(pair, data, settings, describe_objective(objective, chosen), processes)
-    config["bound"] = getattr(objective, "bound", "lower") if report.has_bound else "none"
+    config["bound"] = report.side_of(objective)
     run = Run(pair, data, config)
     training = Training(run, objective, settings, processes)
     compile_if_worthwhile(training)

@@ -121,7 +121,26 @@ def rate_distortion(found):
         assert low / 2 < -slope < high * 2  # dD/dR = -beta somewhere between the two
 
 
-CHECKS = [ring, linear_gaussian, bump, bounds, pca_family, pca_directions, frey_faces, rate_distortion, impossibility]
+def iw_gan(found):
+    assert found["lemma_largest_difference"] < 1e-8 < 1e-2 < found["lemma_largest_gradient"]  # Lemma 1
+    assert set(found) >= {"GAN", "weighted GAN", "VAE", "VAE on own draws"}
+    for name in ("GAN", "weighted GAN", "VAE", "VAE on own draws"):
+        assert found[name]["energy_score"] < found["data"]["energy_score"] + 0.02  # the score is proper
+        assert 0 <= found[name]["near_a_cluster"] <= 1 and 0 <= found[name]["clusters"] <= 8
+
+
+CHECKS = [
+    ring,
+    linear_gaussian,
+    bump,
+    bounds,
+    pca_family,
+    pca_directions,
+    frey_faces,
+    rate_distortion,
+    impossibility,
+    iw_gan,
+]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -1,0 +1,26 @@
+"""What adversarial objectives log beside their losses: distances of samples that no discriminator has a part in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pyrovae.objectives.adversarial import sliced_wasserstein, sliced_wasserstein_null
+
+__all__ = ["distance_figures"]
+
+
+def distance_figures(name: str, sample: Tensor, draw: Callable[[], Tensor]) -> dict[str, Tensor]:
+    """The sliced Wasserstein distance of a sample, (n, d), to fresh draws of what it should be like, and its null.
+
+    The null is the 95% quantile of that distance between two samples of the draws' own.
+
+    Args:
+        name: of the figure; the null's ends in ``_null``.
+        sample: (n, d).
+        draw: makes n more draws, (n, d).
+    """
+    first, *others = (draw() for _ in range(3))
+    return {name: sliced_wasserstein(sample, first), f"{name}_null": sliced_wasserstein_null(torch.cat(others))}
