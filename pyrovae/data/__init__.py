@@ -11,6 +11,7 @@ from pyrovae.data.grouping import groups, pairs
 from pyrovae.data.labelled import LabelledSplit
 from pyrovae.data.loading import as_data, as_split, load, names
 from pyrovae.data.missing_values import missing
+from pyrovae.data.motion import affine
 from pyrovae.data.named import DATASETS
 from pyrovae.data.neighbourhood import neighbours
 from pyrovae.data.points import shuffle, subsets, windows
@@ -34,6 +35,7 @@ __all__ = [
     "Split",
     "Sprites",
     "Stream",
+    "affine",
     "as_data",
     "as_frame",
     "as_split",

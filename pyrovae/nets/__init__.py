@@ -10,9 +10,11 @@ from pyrovae.nets.ladder import Ladder, NormalizedMLP
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
 from pyrovae.nets.recurrent import LSTMCell
 from pyrovae.nets.rows import RowFeatures
+from pyrovae.nets.warp import AffineVelocity, affine_flow, affine_matrix, folds, total_variation, warp
 
 __all__ = [
     "ACTIVATIONS",
+    "AffineVelocity",
     "MADE",
     "MLP",
     "BranchedMLP",
@@ -36,7 +38,12 @@ __all__ = [
     "RowFeatures",
     "TiedDecoder",
     "TiedEncoder",
+    "affine_flow",
+    "affine_matrix",
     "as_float",
     "float_zeros",
+    "folds",
     "loc_and_scale",
+    "total_variation",
+    "warp",
 ]

@@ -17,6 +17,7 @@ __all__ = [
     "LABELS",
     "NEIGHBOURS",
     "PAIRS",
+    "PLACES",
     "ROWS",
     "SIZE",
     "STEPS",
@@ -71,6 +72,11 @@ IMAGES = Need(
     "images",
     lambda spec: len(spec.shape) in (2, 3),
     "convolutional networks need images, (H, W) or (C, H, W); the shape of {name} is {shape}.",
+)
+PLACES = Need(
+    "images",
+    lambda spec: len(spec.shape) in (2, 3),
+    "a warp needs images, (H, W) or (C, H, W); the shape of {name} is {shape}.",
 )
 GROUPS = Need(
     "groups of data",
