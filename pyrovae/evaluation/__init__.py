@@ -1,6 +1,7 @@
 """What a trained pair is worth, beside log p(x): its latents, its classifier, its reconstructions."""
 
 from pyrovae.evaluation.aggregate import AggregatePosterior, aggregate_posterior
+from pyrovae.evaluation.attacks import Attack, DistortionCurve, attack, code_classifier, distortion_curve
 from pyrovae.evaluation.classification import Classification, classify
 from pyrovae.evaluation.disentanglement import Disentanglement, disentanglement_scores
 from pyrovae.evaluation.features import classify_features
@@ -11,15 +12,20 @@ from pyrovae.evaluation.tables import impute_table, log_evidence_table, reconstr
 
 __all__ = [
     "AggregatePosterior",
+    "Attack",
     "Classification",
     "Disentanglement",
+    "DistortionCurve",
     "Evaluation",
     "ReconstructionError",
     "active_units",
     "aggregate_posterior",
+    "attack",
     "classify",
     "classify_features",
+    "code_classifier",
     "disentanglement_scores",
+    "distortion_curve",
     "evaluate",
     "impute_table",
     "kl_per_dim",

@@ -40,7 +40,8 @@ def test_reading_between_pixels_is_exact_on_what_is_linear_in_each_axis():
     i, j = (plane + flow).unbind(0)
     inside = (i >= 0) & (i <= 8) & (j >= 0) & (j <= 10)
     torch.testing.assert_close(warp(image, flow)[inside], (2 * i - j + 0.5 * i * j)[inside])
-    assert torch.autograd.gradcheck(lambda f: warp(image, f), flow.requires_grad_())
+    few = flow[:, :3, :3].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda f: warp(image[:3, :3], f), few)
     with pytest.raises(OptionError, match=r"flow has shape \(2, 9, 11\); expected \(\.\.\., 2, 4, 4\)"):
         warp(torch.zeros(4, 4), flow)
 
@@ -114,10 +115,10 @@ def test_images_of_colours_move_alike_and_no_pixel_gets_a_probability_of_zero():
 def test_the_map_of_one_blob_is_recovered():
     """A canvas that is known, an image of it by a known map: the velocity that makes the image most probable is the map's."""
     truth = torch.tensor([[0.12, -0.2, 0.15], [0.18, -0.1, -0.2]], dtype=torch.float64)
-    canvas = blob(9, 13) - 0.8 * blob(15, 9, spread=4.0)  # no symmetry that a map could hide in
+    canvas = blob(6, 9, 16) - 0.8 * blob(10, 6, 16, spread=4.0)  # no symmetry that a map could hide in
     image = warp_by(canvas, affine_matrix(truth))
     velocity = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([velocity], max_iter=60, line_search_fn="strong_wolfe", tolerance_grad=1e-12)
+    optimizer = torch.optim.LBFGS([velocity], max_iter=40, line_search_fn="strong_wolfe", tolerance_grad=1e-12)
 
     def loss():
         optimizer.zero_grad()
