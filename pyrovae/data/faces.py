@@ -16,18 +16,18 @@ MIDDLE = 15.5
 NEUTRAL = (4, 3)  # numbers of the mouth and the eyes of a neutral face
 MOUTH_ROW, EYE_ROW, EYE_COLUMN = 22.0, 12.0, 5.5
 MOST_BEND = 3.0  # pixels that the corners of the mouth rise at the widest smile
-OPENNESS = np.linspace(-0.9, 0.45, 5)  # log of the height of an eye's opening beside the neutral one
+OPENNESS = np.linspace(-0.7, 0.35, 5)  # log of the height of an eye's opening beside the neutral one
 
 
 class Faces(Factors):
     """x is (B, 32, 32) of uint8: a face of one's own width, tone, mouth and gaze, with a mouth that bends and eyes that open.
 
-        x(u) = N(u + f(u)),  f only of the row:
+        x(u) = N(u + f(u)),  f along the rows alone:
         mouth:  f = a (v^2 / w^2 - 1/2) exp(-(r - 22)^2 / 18) exp(-v^4 / 9^4),  a = 3 (mouth - 4) / 4
         eyes:   f = (exp(-o) - 1) (r - 12) exp(-(r - 12)^2 / 18) exp(-(|v| - 5.5)^2 / 18)
 
-    r is the row, v the column from the middle, w half the width of the mouth, o the logarithm of how open the eyes are. N, the
-    neutral face, is a function of real places, so that the flow f (:meth:`flow`) is exact and nothing is read between pixels.
+    r is the row, v the column from the middle, w half the width of the mouth, o the logarithm of how open the eyes are beside
+    those of the neutral face. N, the neutral face, is a function of real places, so that the flow f (:meth:`flow`) is exact and nothing is read between pixels.
 
     >>> Faces().images(np.zeros((1, 6), int)).shape, len(Faces())
     ((1, 32, 32), 5760)

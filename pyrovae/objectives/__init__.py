@@ -30,6 +30,7 @@ from pyrovae.objectives.objective import Given, Objective, Terms, Update, Update
 from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.quantization import VQ
 from pyrovae.objectives.semisupervised import SemiSupervised
+from pyrovae.objectives.smoothness import Smoothness
 from pyrovae.objectives.stl import STL
 from pyrovae.objectives.total_correlation import Factor, TotalCorrelation
 from pyrovae.registry import Registry, parse_choice
@@ -67,6 +68,7 @@ __all__ = [
     "Objective",
     "Renyi",
     "SemiSupervised",
+    "Smoothness",
     "Terms",
     "Sparsity",
     "TotalCorrelation",
@@ -104,6 +106,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "energy": Energy,
         "contraction": Contraction,
         "sparsity": Sparsity,
+        "smoothness": Smoothness,
         "aae": AAE,
         "tc": TotalCorrelation,
         "factor": Factor,

@@ -20,6 +20,7 @@ __all__ = [
     "PLACES",
     "ROWS",
     "SIZE",
+    "SOURCE",
     "STEPS",
     "Need",
 ]
@@ -88,6 +89,12 @@ PAIRS = Need(
     "pairs of data",
     lambda spec: len(spec.shape) >= 2 and spec.shape[0] == 2,
     "{name} has no pairs: x of a pair is (2, *shape), and here {shape}; transform the data, as in transforms=['pairs'].",
+)
+SOURCE = Need(
+    "a source",
+    lambda spec: "source" in spec.keys and spec.keys["source"].shape == spec.shape and len(spec.shape) in (2, 3),
+    "{name} has no source, an image of x's shape {shape} that is given: take data frey-pairs or faces, or transform images, as "
+    "in transforms=['affine:source=true'].",
 )
 STEPS = Need(
     "steps",

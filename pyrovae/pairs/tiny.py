@@ -20,6 +20,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "masking": {"transforms": ["corrupt:process=masking,rate=0.3"]},
     "pairs": {"transforms": ["groups:size=2"]},
     "neighbours": {"transforms": ["neighbours:num=3"]},
+    "moved": {"binarization": "none", "transforms": ["affine:source=true"]},
     "noise": {"binarization": "none", "transforms": ["corrupt:process=gaussian,scale=0.3,parts=all"]},
 }
 
