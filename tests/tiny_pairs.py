@@ -38,7 +38,7 @@ def file_of(form):
         table = pandas.DataFrame({**columns, "pet": np.array(["cat", "dog", "owl"])[pet]})
         table.mask(rng.random(table.shape) < 0.1).to_csv(folder / "table.csv", index=False)
         return folder / "table.csv"
-    return "digits"
+    return "xys" if form == "varying" else "digits"
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from pyrovae.nets.ladder import Ladder, NormalizedMLP
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
 from pyrovae.nets.recurrent import LSTMCell
 from pyrovae.nets.rows import RowFeatures
+from pyrovae.nets.varied import codes_that_vary
 from pyrovae.nets.warp import AffineVelocity, affine_flow, affine_matrix, folds, total_variation, warp
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "affine_flow",
     "affine_matrix",
     "as_float",
+    "codes_that_vary",
     "float_zeros",
     "folds",
     "loc_and_scale",

@@ -14,6 +14,7 @@ import pyro.infer
 from pyrovae.errors import OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
+from pyrovae.objectives.clamped import Clamped
 from pyrovae.objectives.constrained import Constrained
 from pyrovae.objectives.control import Control
 from pyrovae.objectives.control_variates import ARM, REBAR, RELAX
@@ -55,6 +56,7 @@ __all__ = [
     "STL",
     "VIMCO",
     "VQ",
+    "Clamped",
     "Constrained",
     "Contraction",
     "Control",
@@ -113,6 +115,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "dip": DIP,
         "s2": S2,
         "control": Control,
+        "clamped": Clamped,
         "constrained": Constrained,
         "vq": VQ,
     },

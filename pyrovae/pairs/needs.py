@@ -22,6 +22,7 @@ __all__ = [
     "SIZE",
     "SOURCE",
     "STEPS",
+    "VARYING",
     "Need",
 ]
 
@@ -95,6 +96,12 @@ SOURCE = Need(
     lambda spec: "source" in spec.keys and spec.keys["source"].shape == spec.shape and len(spec.shape) in (2, 3),
     "{name} has no source, an image of x's shape {shape} that is given: take data frey-pairs or faces, or transform images, as "
     "in transforms=['affine:source=true'].",
+)
+VARYING = Need(
+    "groups that vary",
+    lambda spec: "varied" in spec.keys and len(spec.shape) in (3, 4),
+    "{name} has no groups of images that vary in one factor: x is (n, *shape), and here {shape}, with a key varied; transform "
+    "the data, as in transforms=['varying:size=4'].",
 )
 STEPS = Need(
     "steps",

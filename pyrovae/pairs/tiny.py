@@ -21,6 +21,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "pairs": {"transforms": ["groups:size=2"]},
     "neighbours": {"transforms": ["neighbours:num=3"]},
     "moved": {"binarization": "none", "transforms": ["affine:source=true"]},
+    "varying": {"transforms": ["varying:size=2,factors=[posX,posY]"]},
     "noise": {"binarization": "none", "transforms": ["corrupt:process=gaussian,scale=0.3,parts=all"]},
 }
 
