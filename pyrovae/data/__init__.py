@@ -22,6 +22,7 @@ from pyrovae.data.sprites import Sprites
 from pyrovae.data.stream import Stream
 from pyrovae.data.tables import library_size, log1p, standardize
 from pyrovae.data.transforms import TRANSFORMS, few_labels, transform
+from pyrovae.data.unpaired import unpaired
 from pyrovae.data.varying import varying
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "standardize",
     "subsets",
     "transform",
+    "unpaired",
     "varying",
     "windows",
 ]

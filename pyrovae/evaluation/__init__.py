@@ -2,6 +2,7 @@
 
 from pyrovae.evaluation.aggregate import AggregatePosterior, aggregate_posterior
 from pyrovae.evaluation.attacks import Attack, DistortionCurve, attack, code_classifier, distortion_curve
+from pyrovae.evaluation.best_codes import BestCodes, best_codes
 from pyrovae.evaluation.classification import Classification, classify
 from pyrovae.evaluation.disentanglement import Disentanglement, disentanglement_scores
 from pyrovae.evaluation.features import classify_features
@@ -13,6 +14,7 @@ from pyrovae.evaluation.tables import impute_table, log_evidence_table, reconstr
 __all__ = [
     "AggregatePosterior",
     "Attack",
+    "BestCodes",
     "Classification",
     "Disentanglement",
     "DistortionCurve",
@@ -21,6 +23,7 @@ __all__ = [
     "active_units",
     "aggregate_posterior",
     "attack",
+    "best_codes",
     "classify",
     "classify_features",
     "code_classifier",

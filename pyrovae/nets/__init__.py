@@ -7,6 +7,7 @@ from pyrovae.nets.counts import Log1p, as_float, float_zeros
 from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.nets.gyroplanes import Gyroplanes
 from pyrovae.nets.ladder import Ladder, NormalizedMLP
+from pyrovae.nets.local import LocalMap
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
 from pyrovae.nets.recurrent import LSTMCell
 from pyrovae.nets.rows import RowFeatures
@@ -31,6 +32,7 @@ __all__ = [
     "Gyroplanes",
     "LSTMCell",
     "Ladder",
+    "LocalMap",
     "Log1p",
     "MLPDecoder",
     "MLPEncoder",

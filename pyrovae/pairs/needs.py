@@ -16,6 +16,7 @@ __all__ = [
     "IMAGES",
     "LABELS",
     "NEIGHBOURS",
+    "OTHER",
     "PAIRS",
     "PLACES",
     "ROWS",
@@ -102,6 +103,12 @@ VARYING = Need(
     lambda spec: "varied" in spec.keys and len(spec.shape) in (3, 4),
     "{name} has no groups of images that vary in one factor: x is (n, *shape), and here {shape}, with a key varied; transform "
     "the data, as in transforms=['varying:size=4'].",
+)
+OTHER = Need(
+    "a second domain",
+    lambda spec: "other" in spec.keys and len(spec.shape) in (2, 3) and len(spec.keys["other"].shape) in (2, 3),
+    "{name} has no images of a second domain beside x, whose shape is {shape}: transform the data, as in "
+    "transforms=['unpaired:change=invert'], or 'unpaired:of=digits'.",
 )
 STEPS = Need(
     "steps",
