@@ -23,6 +23,7 @@ from benchmarks.studies import (
     source,
 )
 from benchmarks.tables import (
+    adversarial_warp,
     autoencoders,
     codewords,
     columns,
@@ -61,6 +62,7 @@ TABLES = (
     disentanglement,
     content_style,
     hierarchies,
+    adversarial_warp,
 )
 STUDIES = (
     objectives,

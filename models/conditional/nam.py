@@ -12,7 +12,7 @@ __all__ = ["NAM"]
 
 
 class NAM(nn.Module):
-    """p(x, z) = N(z; 0, I) p(x | T(G(z))), G the mean image of a trained generator of the other domain, T a map that is learned.
+    """p(x, z) = N(z; 0, I) p(x | T(G(z))), G a trained generator's mean image of the other domain, T a learned map.
 
     Sites: ``z``, (d,); ``x``, the shape of a datum.
 

@@ -15,7 +15,7 @@ class VITAE(nn.Module):
     """p(x, z_P, z_A) = N(z_P; 0, I) N(z_A; 0, I) p(x | T canvas(z_A)), T the affine map exp(velocity(z_P)).
 
     The canvas is what the likelihood takes: logits of binary pixels, means (and scales, where they are predicted) of others;
-    T moves these by reading between them, and at the edges repeats them, so that no pixel gets a probability of 0 from outside.
+    T moves these by reading between them, and at the edges repeats them, so that none gets a probability of 0 from outside.
 
     Sites: ``z_P``, (d_P,), the perspective; ``z_A``, (d_A,), the appearance; ``x``, the shape of a datum.
 

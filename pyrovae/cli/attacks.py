@@ -15,7 +15,9 @@ from pyrovae.cli.run_options import load_run, run_parser
 from pyrovae.cli.saying import say
 from pyrovae.core.inference import check_seed
 from pyrovae.errors import OptionError, RunError
-from pyrovae.evaluation.attacks import Attack, attack, code_classifier, distortion_curve
+from pyrovae.evaluation.attack_measures import code_classifier
+from pyrovae.evaluation.attacks import Attack, attack
+from pyrovae.evaluation.distortion import distortion_curve
 from pyrovae.files import require_writable, write_json
 from pyrovae.train import Run
 
@@ -36,7 +38,7 @@ def attack_run(args: list[str]) -> int:
     parser.add_argument("--num", type=int, default=6, help="how many test data")
     parser.add_argument("--num_samples", type=int, default=1, help=texts["num_samples"])
     parser.add_argument("--num_steps", type=int, default=200, help=texts["num_steps"])
-    parser.add_argument("--curve", type=bool, default=False, help="also attacks of other costs, and the area under their curve")
+    parser.add_argument("--curve", type=bool, default=False, help="also attacks of other costs, and their curve's area")
     parser.add_argument("--out", type=str, default="attack.png", help="a picture (.png)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     options = parse(parser, args)

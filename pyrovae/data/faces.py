@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrovae.data.columns import Lazy, tensor
+from pyrovae.data.columns import tensor
 from pyrovae.data.factors import Drawn, Factors
 
 __all__ = ["Faces"]
@@ -27,7 +27,8 @@ class Faces(Factors):
         eyes:   f = (exp(-o) - 1) (r - 12) exp(-(r - 12)^2 / 18) exp(-(|v| - 5.5)^2 / 18)
 
     r is the row, v the column from the middle, w half the width of the mouth, o the logarithm of how open the eyes are beside
-    those of the neutral face. N, the neutral face, is a function of real places, so that the flow f (:meth:`flow`) is exact and nothing is read between pixels.
+    those of the neutral face. N, the neutral face, is a function of real places, so that the flow f (:meth:`flow`) is exact
+    and nothing is read between pixels.
 
     >>> Faces().images(np.zeros((1, 6), int)).shape, len(Faces())
     ((1, 32, 32), 5760)

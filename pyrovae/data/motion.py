@@ -65,7 +65,7 @@ def affine(data: Data, *, rotation: float = 20.0, scale: float = 0.1, shift: flo
         x'(u) = x(M (u - t)),  M = exp(-s) R(angle),  u from the middle of the image
         angle ~ U(-rotation, rotation),  s ~ U(-scale, scale),  each of t ~ U(-shift, shift)
 
-    Read between pixels; beyond the edge the edge goes on. Binary images are cut at one half again, levels are rounded to levels.
+    Read between pixels; beyond the edge the edge goes on. Binary images are cut at one half again, levels are rounded.
     In training the maps are drawn anew in each epoch; otherwise they are a function of the row.
 
     Args:

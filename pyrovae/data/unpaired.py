@@ -90,7 +90,9 @@ def unpaired(data: Data, *, of: str | None = None, change: str = "none", root: s
         raise OptionError("change is 'none' and of is None, so that the second domain is the first; give one of them.")
     known = second.spec.keys.get("x")
     if known is None or (change == "invert" and known.kind not in UNIT) or (change == "rotate" and len(known.shape) < 2):
-        raise DataError(f"{second.spec.name} has no x that change={change!r} is for: images, and of values in [0, 1] to invert.")
+        raise DataError(
+            f"{second.spec.name} has no x that change={change!r} is for: images, and of values in [0, 1] to invert."
+        )
     if change == "rotate" and known.shape[-1] != known.shape[-2]:
         raise DataError(f"{second.spec.name} has images {known.shape}, which a turn would make others; expected square ones.")
     spec = data.spec.with_keys({KEY: known})

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from pyrovae.calls import public
 from pyrovae.core.doors import as_batch
@@ -18,23 +17,16 @@ from pyrovae.core.inference import inference
 from pyrovae.core.keys import drawn_keys, main_key
 from pyrovae.core.layout import settle_particles
 from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec
-from pyrovae.core.program import Batch, batch_size, describe
-from pyrovae.core.sites import Site, sample_sites
-from pyrovae.core.trace import PairTrace, run_program
-from pyrovae.data import Data, as_split
-from pyrovae.distributions.divergence import analytic_kl
-from pyrovae.errors import ContractError, DataError, OptionError, nearest
-from pyrovae.generate.expectation import Expectations
+from pyrovae.core.program import Batch, batch_size
+from pyrovae.errors import ContractError, OptionError, nearest
+from pyrovae.evaluation.attack_measures import measure_of
 from pyrovae.generate.reconstruction import reconstructions
 
-__all__ = ["KINDS", "Attack", "DistortionCurve", "attack", "code_classifier", "distortion_curve"]
+__all__ = ["KINDS", "Attack", "attack"]
 
 KINDS = ("latent", "kl", "output", "classifier")
 BOUNDED = ("binary", "levels", "unit")  # kinds of data that lie in [0, 1]
-COSTS = (100.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.001)
 SHOWN_SAMPLES = 10  # draws of a reconstruction, where the attack itself has none
-ROWS_PER_PASS = 500
-Classifier = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,59 +67,10 @@ class Attack:
     def __repr__(self) -> str:
         each = self.to_json()
         return (
-            f"what is made small fell from {each['before']:.4g} to {each['after']:.4g} by changes of {each['size']:.3f} of the "
-            f"way to the targets; the reconstructions are at {each['distance']:.3f} of their distance from the targets' "
+            f"what is made small fell from {each['before']:.4g} to {each['after']:.4g} by changes of {each['size']:.3f} of "
+            f"the way to the targets; the reconstructions are at {each['distance']:.3f} of their distance from the targets' "
             f"(means of {each['num_data']} data)"
         )
-
-
-@dataclass(frozen=True, repr=False)
-class DistortionCurve:
-    """What attacks of several costs reach, each datum's two distortions between 0 and 1 at the ends of the curve.
-
-    Attributes:
-        costs: c, (C,).
-        size: :attr:`Attack.size` at each, (C, B).
-        distance: :attr:`Attack.distance` at each, (C, B).
-    """
-
-    costs: tuple[float, ...]
-    size: Tensor
-    distance: Tensor
-
-    @property
-    def areas(self) -> Tensor:
-        """The area under each datum's curve from (0, 1), no change, to (1, 0), the target itself, (B,), by the trapezoids.
-
-        0.5 is the straight line: a pair whose reconstructions move no more than what it is given. Points beyond the target,
-        of a change larger than the way there, are left out.
-        """
-        found = []
-        for size, distance in zip(self.size.T.double(), self.distance.T.double(), strict=True):
-            inside = size < 1
-            places = torch.cat([torch.tensor([0.0, 1.0]).double(), size[inside]])
-            values = torch.cat([torch.tensor([1.0, 0.0]).double(), distance[inside]])
-            order = places.argsort()
-            found.append(torch.trapezoid(values[order], places[order]))
-        return torch.stack(found)
-
-    @property
-    def area(self) -> float:
-        """The mean of :attr:`areas`; the smaller, the easier the pair is led astray."""
-        return float(self.areas.mean())
-
-    @property
-    def stderr(self) -> float:
-        """Standard error of the area over data."""
-        return float(self.areas.std() / math.sqrt(len(self.areas))) if len(self.areas) > 1 else math.inf
-
-    def to_json(self) -> dict[str, Any]:
-        """All figures, means over the data."""
-        means = {name: getattr(self, name).mean(1).tolist() for name in ("size", "distance")}
-        return {"costs": list(self.costs), **means, "area": self.area, "area_stderr": self.stderr}
-
-    def __repr__(self) -> str:
-        return f"area under the distortion curve {self.area:.3f} +- {self.stderr:.3f} (0.5 is the straight line)"
 
 
 @public()
@@ -151,8 +94,8 @@ def attack(
         output:      min -E_q(z | x + eta)[log p(x_t | z)] + c ||eta||^2, in nats
         classifier:  min -log p(y_t | m(x + eta)) + c ||eta||^2, in nats
 
-    By L-BFGS-B from eta = 0, the gradient through the guide (and the model); the draws of ``output`` are the same at each step.
-    No parameter moves. The pair is any that reads its main key (x) as real numbers; a linear encoder A has the answer
+    By L-BFGS-B from eta = 0, the gradient through the guide (and the model); the draws of ``output`` are the same at each
+    step. No parameter moves. The pair is any that reads its main key (x) as real numbers; a linear encoder A has the answer
     A^T (A A^T + c I)^-1 (m(x_t) - m(x)).
 
     Args:
@@ -196,7 +139,7 @@ def attack(
     inside = _lies_in_unit(pair) if bounded is None else bounded
     with inference(pair, seed=seed):
         settle_particles(pair.model, pair.guide, batch)
-        measure = _measure(pair, goal, kind, classifier, num_samples, seed)
+        measure = measure_of(pair, goal, kind, classifier, num_samples, seed)
         eta = _minimize(measure, batch, key, cost, num_steps, inside)
         moved = {**batch, key: batch[key] + eta}
         before, after = measure(batch), measure(moved)
@@ -242,61 +185,6 @@ def _norm(values: Tensor) -> Tensor:
     return values.flatten(1).norm(dim=1)
 
 
-# ------------------------------------------------------------------------------------------------ what is made small
-def _code_sites(pair: Pair, batch: Batch) -> dict[str, Site]:
-    """The guide's continuous latent sites, each given the means of those before it."""
-    with Expectations():
-        sites = sample_sites(run_program(pair.guide, batch))
-    found = {n: s for n, s in sites.items() if not s["is_observed"] and s["value"].is_floating_point()}
-    found = {n: s for n, s in found.items() if not s["fn"].support.is_discrete}
-    if not found:
-        raise ContractError(f"{describe(pair.guide)} has no continuous latent site, and an attack moves codes little by little.")
-    return found
-
-
-def _codes(pair: Pair, batch: Batch) -> Tensor:
-    """Means of the continuous sites side by side, (B, D)."""
-    return torch.cat([site["value"].flatten(1) for site in _code_sites(pair, batch).values()], 1)
-
-
-def _measure(
-    pair: Pair, goal: Batch, kind: str, classifier: Classifier | None, num_samples: int, seed: int
-) -> Callable[[Batch], Tensor]:
-    """What is to be small of a batch, (B,)."""
-    if kind == "output":
-        return lambda batch: _surprise(pair, batch, goal, num_samples, seed)
-    if kind == "kl":
-        ends = _code_sites(pair, goal)
-        return lambda batch: _divergence(_code_sites(pair, batch), ends)
-    if kind == "latent":
-        end = _codes(pair, goal)
-        return lambda batch: (_codes(pair, batch) - end).square().sum(1)
-    if "y" not in goal or bool((goal["y"] < 0).any()):
-        raise DataError("target has no labels y (or -1 among them), and a classifier is led to the target's class; give them.")
-    assert classifier is not None
-    return lambda batch: cross_entropy(classifier(_codes(pair, batch)), goal["y"].long(), reduction="none")
-
-
-def _divergence(sites: Mapping[str, Site], ends: Mapping[str, Site]) -> Tensor:
-    total: Tensor | float = 0.0
-    for name, site in sites.items():
-        try:
-            total = total + analytic_kl(site["fn"], ends[name]["fn"])
-        except NotImplementedError as error:
-            raise ContractError(f"site {name!r} has no KL in closed form ({error}); use kind='latent'.") from error
-    assert isinstance(total, Tensor)
-    return total
-
-
-def _surprise(pair: Pair, batch: Batch, goal: Batch, num_samples: int, seed: int) -> Tensor:
-    """-E_q(z | batch)[log p(goal | z)] by the same K draws at each call, (B,)."""
-    torch.manual_seed(seed)
-    guide = run_program(pair.guide, batch, num_samples)
-    model = run_program(pair.model, goal, num_samples, replay=guide)
-    traced = PairTrace(model, guide, (num_samples, batch_size(goal)), batch=goal, program=pair.model)
-    return -traced.total({name: traced.log_p[name] for name in traced.observed}).mean(0)
-
-
 def _minimize(
     measure: Callable[[Batch], Tensor], batch: Batch, key: str, cost: float, num_steps: int, bounded: bool
 ) -> Tensor:
@@ -318,71 +206,5 @@ def _minimize(
     flat = x.double().cpu().numpy().ravel()
     bounds = np.stack([np.minimum(-flat, 0), np.maximum(1 - flat, 0)], 1) if bounded else None
     options = {"maxiter": num_steps, "maxfun": 3 * num_steps, "ftol": 1e-13, "gtol": 1e-8}
-    found = minimize(
-        value_and_gradient, np.zeros_like(flat), jac=True, method="L-BFGS-B", bounds=bounds, options=options
-    )
+    found = minimize(value_and_gradient, np.zeros_like(flat), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return torch.from_numpy(found.x).to(x).reshape(x.shape)
-
-
-# ------------------------------------------------------------------------------------------------ curves, classifiers
-@public()
-def distortion_curve(
-    pair: PairLike, data: Any, target: Any, kind: str = "latent", costs: Sequence[float] = COSTS, **options: Any
-) -> DistortionCurve:
-    """Attacks of several costs: how near the reconstruction comes to the target's, against the size of the change.
-
-    Args:
-        pair: a Run, a run's folder, a Pair, or (model, guide).
-        data: as for :func:`attack`.
-        target: as many rows, or one.
-        kind: as for :func:`attack`.
-        costs: c of each attack; the curve is as good as they lie over all sizes.
-        options: others of :func:`attack`.
-
-    References: Tabacof, Tavares and Valle, Adversarial Images for Variational Autoencoders, 2016 (distortion-distortion plots).
-    """
-    if isinstance(costs, str) or not isinstance(costs, Sequence) or not costs:
-        raise OptionError(f"costs is {costs!r}; expected a list of numbers of at least 0.")
-    pair = as_pair(pair)
-    found = [attack(pair, data, target, kind, cost, **options) for cost in costs]
-    size, distance = (torch.stack([getattr(each, name) for each in found]) for name in ("size", "distance"))
-    return DistortionCurve(tuple(map(float, costs)), size, distance)
-
-
-def code_classifier(pair: PairLike, data: Any) -> Classifier:
-    """Logistic regression from the codes that :func:`attack` moves to classes y, fitted to labelled data.
-
-    Args:
-        pair: a Run, a run's folder, a Pair, or (model, guide).
-        data: with labels y; of a whole Data set the training part.
-
-    Returns:
-        A function from codes, (B, d), to logits, (B, C).
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    pair = as_pair(pair)
-    split = as_split(data.train if isinstance(data, Data) else data, known_spec(pair))
-    if "y" not in (first := next(iter(split.batches(1)))):
-        raise DataError(f"the data have {', '.join(first)} and no labels y, of which a classifier of codes would be.")
-    codes, labels = [], []
-    with inference(pair):
-        for rows in split.batches(ROWS_PER_PASS):
-            batch = as_batch(pair, rows)
-            codes.append(_codes(pair, batch).cpu())
-            labels.append(batch["y"].cpu())
-    x, y = torch.cat(codes).double(), torch.cat(labels)
-    spread = x.std(0).max() + 1e-8
-    known = y >= 0
-    fitted = LogisticRegression(max_iter=2000).fit((x[known] / spread).numpy(), y[known].numpy())
-    if len(fitted.classes_) < 3:
-        raise DataError(f"y has {len(fitted.classes_)} classes among the labelled rows; expected 3 at least.")
-    weight, bias = torch.from_numpy(fitted.coef_) / spread, torch.from_numpy(fitted.intercept_)
-    classes = torch.from_numpy(fitted.classes_).long()
-
-    def logits(z: Tensor) -> Tensor:
-        found = z.new_full((len(z), int(classes.max()) + 1), -1e4)
-        return found.index_copy(1, classes.to(z.device), z @ weight.to(z).T + bias.to(z))
-
-    return logits
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -42,7 +43,7 @@ class LocalMap(nn.Module):
         self.before, self.after, self.identity = tuple(before), tuple(after), identity
         widths = [before[0] if len(before) == 3 else 1, *channels]
         layers: list[nn.Module] = []
-        for one, other in zip(widths, widths[1:], strict=False):
+        for one, other in itertools.pairwise(widths):
             layers += [nn.Conv2d(one, other, KERNEL, padding=KERNEL // 2), ACTIVATIONS[activation]()]
         layers.append(nn.Conv2d(widths[-1], after[0] if len(after) == 3 else 1, KERNEL, padding=KERNEL // 2))
         self.layers = _glorot(nn.Sequential(*layers))

@@ -20,9 +20,9 @@ MOST_VELOCITY = 3.0  # of an entry, which keeps every place finite
 def warp(images: Tensor, flow: Tensor) -> Tensor:
     """Images read at moved places, (..., H, W): ``out[i, j] = image(i + flow[0, i, j], j + flow[1, i, j])``.
 
-    Bilinear between pixels; a place beyond the edge has the value at the edge, so that no pixel gets a value that the image has
-    not (zeros outside would be a probability of 0). Displacements are in pixels, first of the row, then of the column, so that
-    there is no second order of axes and no question of ``align_corners``. At a flow of zero the output is the image, bitwise.
+    Bilinear between pixels; a place beyond the edge has the value at the edge, so that no pixel gets a value that the image
+    has not (zeros outside would be a probability of 0). Displacements are in pixels, first of the row, then of the column:
+    there is no second order of axes, and no question of ``align_corners``. At a flow of zero the output is the image, bitwise.
 
     Args:
         images: (..., H, W).
@@ -144,4 +144,3 @@ class AffineVelocity(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """The output of the module, of the shape that its class states."""
         return (MOST_VELOCITY * torch.tanh(self.mlp(z) / MOST_VELOCITY)).unflatten(-1, (2, 3))
-

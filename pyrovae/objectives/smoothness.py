@@ -29,7 +29,7 @@ class Smoothness(Penalized):
         weight: of TV, nats per pixel of variation.
         base: the objective: "meanfield", "elbo" or "energy", with options as a mapping, as in {"name": "elbo", "beta": 2}.
 
-    References: Yeh, Liu, Goldman and Agarwala, Semantic Facial Expression Editing using Autoencoded Flow, 2016 (a smooth flow);
+    References: Yeh, Liu, Goldman and Agarwala, Semantic Facial Expression Editing using Autoencoded Flow, 2016;
     Rudin, Osher and Fatemi, Nonlinear Total Variation Based Noise Removal Algorithms, 1992.
     """
 

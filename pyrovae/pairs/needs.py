@@ -95,8 +95,8 @@ PAIRS = Need(
 SOURCE = Need(
     "a source",
     lambda spec: "source" in spec.keys and spec.keys["source"].shape == spec.shape and len(spec.shape) in (2, 3),
-    "{name} has no source, an image of x's shape {shape} that is given: take data frey-pairs or faces, or transform images, as "
-    "in transforms=['affine:source=true'].",
+    "{name} has no source, an image of x's shape {shape} that is given: take data frey-pairs or faces, or transform images, "
+    "as in transforms=['affine:source=true'].",
 )
 VARYING = Need(
     "groups that vary",

@@ -56,7 +56,7 @@ class SeedRuns:
 
     @property
     def ranked(self) -> tuple[Run, ...]:
-        """The runs from the highest value of what was trained to the lowest, of valid data where there are any: without labels."""
+        """The runs from the highest value of what was trained to the lowest, of valid data where there are any."""
         return tuple(sorted(self.runs, key=_value, reverse=True))
 
     @property

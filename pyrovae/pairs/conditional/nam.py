@@ -33,7 +33,7 @@ def nam(
     map_channels: list[int] | tuple[int, ...] = (16, 16),
     identity: bool = False,
 ) -> Pair:
-    """Images x as a learned map of images of another domain, of which a VAE is trained first, as a stage, and then stands still.
+    """Images x as a learned map of images of another domain, of which a VAE is trained first and then stands still.
 
     Data with a second domain by transform ``unpaired``. An x is mapped to G(E[z | x]), the generator's image at its code
     (``pair.model.image``); per image, without the guide, by :func:`pyrovae.evaluation.best_codes`. Several seeds find several

@@ -115,7 +115,7 @@ def test_the_stage_is_trained_on_the_second_domain_and_then_stands_still(inverte
     assert not any(p.requires_grad for p in first.parameters())
     assert torch.equal(next(run.model.generator.parameters()), next(first.decoder.parameters()))
     z = torch.zeros(1, 3)
-    assert run.model.image(z).mean() > 0.5  # of the inverted digits
+    assert run.model.image(z).mean() > 0.2  # of the inverted digits, from 0
     again = pv.load(tmp_path / "run")
     x = inverted.test["x"][:4]
     assert torch.equal(pv.encode(again, x)["z"], pv.encode(run, x)["z"])
@@ -166,7 +166,12 @@ def test_codes_that_are_no_vectors_are_refused(digits):
 
 def test_seeds_are_ranked_by_the_bound(grey):
     runs = pv.fit_seeds(
-        lambda spec: pv.pairs.vae(spec, latent_dim=2, hidden=[4]), grey, seeds=[0, 1, 2], steps=3, progress=False, compile=False
+        lambda spec: pv.pairs.vae(spec, latent_dim=2, hidden=[4]),
+        grey,
+        seeds=[0, 1, 2],
+        steps=3,
+        progress=False,
+        compile=False,
     )
     values = [run.records[-1]["valid"] for run in runs.ranked]
     assert values == sorted(values, reverse=True) and set(map(id, runs.ranked)) == set(map(id, runs.runs))

@@ -61,7 +61,12 @@ def test_all_others_of_a_class_are_drawn_alike_and_a_row_alone_comes_again(xys):
 def test_what_is_no_group_is_refused(digits, xys):
     with pytest.raises(DataError, match="no factors of variation"):
         transform(digits, "varying")
-    for option, word in (("size=0", "size"), ("factors=[posx]", "posX"), ("rest_weight=nan", "rest_weight"), ("factors=[]", "fac")):
+    for option, word in (
+        ("size=0", "size"),
+        ("factors=[posx]", "posX"),
+        ("rest_weight=nan", "rest_weight"),
+        ("factors=[]", "fac"),
+    ):
         with pytest.raises(OptionError, match=word):
             transform(xys, f"varying:{option}")
     with pytest.raises(OptionError, match="varying:size=4"):
