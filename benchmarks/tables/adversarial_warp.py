@@ -1,7 +1,7 @@
 """What is seen from where, and what leads a pair astray: perspectives, flows of pixels, one varied factor, mappings, attacks.
 
 Cells of ten minutes of one core: `vitae` on MNIST turned by up to 20 degrees, `flow-field-vae` on drawn faces, whose flow is
-known, and on Frey's frames, `dc-ign` in both forms on rooms of one floor and wall, `nam` from digits to inverted digits and from
+known, and on Frey's frames, `dc-ign` in both forms on rooms of one floor and wall, `nam` from digits to inverted ones and from
 MNIST to digits, and curves of attacks on five autoencoders of one network.
 """
 
