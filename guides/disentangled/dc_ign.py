@@ -13,7 +13,7 @@ __all__ = ["DCIGNGuide"]
 
 
 class DCIGNGuide(nn.Module):
-    """q(z | x_1..n) prod_i q(v_i | x_i), put together of N(m_i, s_i^2), what each datum says of its codes.
+    """q(z, v | x) = q(z | x_1..n) prod_i q(v_i | x_i), put together of N(m_i, s_i^2), what each datum says of its codes.
 
         z_j:   mean of m_ij, variance the mean of s_ij^2, where the group does not vary in code j; else its prior
         v_ij:  N(m_ij, s_ij^2) where it does; else its prior

@@ -12,7 +12,7 @@ __all__ = ["VITAEGuide"]
 
 
 class VITAEGuide(nn.Module):
-    """q(z_P | x) q(z_A | T^-1 x) (C-VITAE), T^-1 = exp(-velocity(z_P)) at the draw of z_P; or q(z_P | x) q(z_A | x) (U-VITAE).
+    """q(z_P, z_A | x) = q(z_P | x) q(z_A | T^-1 x), T^-1 = exp(-velocity(z_P)) (C-VITAE); or q(z_P | x) q(z_A | x) (U-VITAE).
 
     exp(-v) is the exact inverse of exp(v), so that the appearance's network sees the image as it lies on the canvas. The
     public code takes the map back by the mean of the perspective; here by its draw, which moves the model's canvas, too.
