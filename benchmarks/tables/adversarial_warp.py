@@ -301,7 +301,7 @@ ENTRY = Entry(
     name="adversarial-warp",
     shows="Perspectives, flows of pixels, one varied factor, unpaired mappings, and attacks on five autoencoders.",
     budgets={
-        "smoke": Spend("20 seconds", {**SMOKE, "systems": ["vitae", "attack"]}),
+        "smoke": Spend("10 seconds", {**SMOKE, "systems": ["vitae"]}),
         "cpu": Spend("13 cells of 10 minutes of one core", {}),
     },
     run=run,
