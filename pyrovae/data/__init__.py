@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrovae.data.conditions import holes, low_resolution, quadrants
 from pyrovae.data.corruption import corrupt
 from pyrovae.data.dataset import Data
+from pyrovae.data.domains import unpaired
 from pyrovae.data.factors import Factors
 from pyrovae.data.frames import as_frame
 from pyrovae.data.grouping import groups, pairs
@@ -22,8 +23,7 @@ from pyrovae.data.sprites import Sprites
 from pyrovae.data.stream import Stream
 from pyrovae.data.tables import library_size, log1p, standardize
 from pyrovae.data.transforms import TRANSFORMS, few_labels, transform
-from pyrovae.data.unpaired import unpaired
-from pyrovae.data.varying import varying
+from pyrovae.data.variation import varying
 
 __all__ = [
     "DATASETS",

@@ -3,13 +3,13 @@
 from pyrovae.evaluation.aggregate import AggregatePosterior, aggregate_posterior
 from pyrovae.evaluation.attack_measures import code_classifier
 from pyrovae.evaluation.attacks import Attack, attack
-from pyrovae.evaluation.best_codes import BestCodes, best_codes
 from pyrovae.evaluation.classification import Classification, classify
 from pyrovae.evaluation.disentanglement import Disentanglement, disentanglement_scores
 from pyrovae.evaluation.distortion import DistortionCurve, distortion_curve
 from pyrovae.evaluation.features import classify_features
 from pyrovae.evaluation.latents import active_units, kl_per_dim, posterior_moments
 from pyrovae.evaluation.reconstruction import ReconstructionError, reconstruction_error
+from pyrovae.evaluation.search import BestCodes, best_codes
 from pyrovae.evaluation.summary import Evaluation, evaluate
 from pyrovae.evaluation.tables import impute_table, log_evidence_table, reconstruct_table, sample_table
 
