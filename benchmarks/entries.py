@@ -24,6 +24,7 @@ from benchmarks.studies import (
 )
 from benchmarks.tables import (
     adversarial_avb,
+    adversarial_warp,
     autoencoders,
     codewords,
     columns,
@@ -65,6 +66,7 @@ TABLES = (
     content_style,
     hierarchies,
     adversarial_avb,
+    adversarial_warp,
 )
 STUDIES = (
     objectives,

@@ -38,6 +38,13 @@ def file_of(form):
         table = pandas.DataFrame({**columns, "pet": np.array(["cat", "dog", "owl"])[pet]})
         table.mask(rng.random(table.shape) < 0.1).to_csv(folder / "table.csv", index=False)
         return folder / "table.csv"
+    if form == "varying":  # a block by its place and its size
+        row, column, size = (each.ravel() for each in np.meshgrid(np.arange(5), np.arange(5), np.arange(3), indexing="ij"))
+        at = np.arange(8)
+        inside = [(at >= each[:, None]) & (at <= each[:, None] + 1 + size[:, None]) for each in (row, column)]
+        x = (inside[0][:, :, None] & inside[1][:, None, :]).astype(np.uint8)
+        np.savez(folder / "blocks.npz", x=x, row=row, column=column, size=size)
+        return folder / "blocks.npz"
     return "digits"
 
 

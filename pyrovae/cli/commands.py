@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyrovae import pairs
 from pyrovae.cli import listing
+from pyrovae.cli.attacks import attack_run
 from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, method_options, pair_of, parse
 from pyrovae.cli.pictures import draw_analogies, draw_completions, draw_samples, report_run
 from pyrovae.cli.run_options import load_run, own_pair, run_parser, set_threads
@@ -277,6 +278,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "sample": draw_samples,
     "analogies": draw_analogies,
     "complete": draw_completions,
+    "attack": attack_run,
     "report": report_run,
     "to-arviz": _to_arviz,
     "check": _check,

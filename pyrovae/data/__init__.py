@@ -5,12 +5,14 @@ from __future__ import annotations
 from pyrovae.data.conditions import holes, low_resolution, quadrants
 from pyrovae.data.corruption import corrupt
 from pyrovae.data.dataset import Data
+from pyrovae.data.domains import unpaired
 from pyrovae.data.factors import Factors
 from pyrovae.data.frames import as_frame
 from pyrovae.data.grouping import groups, pairs
 from pyrovae.data.labelled import LabelledSplit
 from pyrovae.data.loading import as_data, as_split, load, names
 from pyrovae.data.missing_values import missing
+from pyrovae.data.motion import affine
 from pyrovae.data.named import DATASETS
 from pyrovae.data.neighbourhood import neighbours
 from pyrovae.data.points import shuffle, subsets, windows
@@ -21,6 +23,7 @@ from pyrovae.data.sprites import Sprites
 from pyrovae.data.stream import Stream
 from pyrovae.data.tables import library_size, log1p, standardize
 from pyrovae.data.transforms import TRANSFORMS, few_labels, transform
+from pyrovae.data.variation import varying
 
 __all__ = [
     "DATASETS",
@@ -34,6 +37,7 @@ __all__ = [
     "Split",
     "Sprites",
     "Stream",
+    "affine",
     "as_data",
     "as_frame",
     "as_split",
@@ -54,5 +58,7 @@ __all__ = [
     "standardize",
     "subsets",
     "transform",
+    "unpaired",
+    "varying",
     "windows",
 ]

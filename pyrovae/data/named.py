@@ -7,13 +7,14 @@ import hashlib
 import math
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyrovae.data.balls import read_balls
+from pyrovae.data.faces import Faces
 from pyrovae.data.factors import Factors
 from pyrovae.data.files import read_npz
 from pyrovae.data.newsgroups import news_words, read_news
@@ -33,6 +34,8 @@ MNIST_ROWS = {"train": 60_000, "t10k": 10_000}
 MNIST_VALID_ROWS = 10_000
 BINARY_ROWS = {"train": 50_000, "valid": 10_000, "test": 10_000}
 FREY_ROWS = 1_965
+FREY_CUTS = (0.8, 0.9)  # of the video, where valid and test begin, of neighbours in it
+FREY_GAP = 5
 # No checksum of frey_rawface.mat is published by its author: sha256 of its images as bytes (1965, 28, 20),
 # in order.
 FREY_CONTENT = "2438ba4f0d2a6bd8bac43de756141eaa33c8d248dd613d464bdb1210d9b7af78"
@@ -154,6 +157,19 @@ def read_frey_faces(root: Root) -> Parts:
     return {"": {"x": _member(path, "images", (FREY_ROWS, 28, 20))}}
 
 
+def read_frey_pairs(root: Root) -> Parts:
+    """Frames x of the video, each with one at most five frames before or after it, ``source``; three parts of the video."""
+    frames = read_frey_faces(root)[""]["x"]
+    parts, cuts = {}, [0, *(int(cut * len(frames)) for cut in FREY_CUTS), len(frames)]
+    for part, first, last in zip(("train", "valid", "test"), cuts, cuts[1:], strict=False):
+        t = np.arange(first, last)
+        gap = 1 + (t * 7 + t // 5) % FREY_GAP  # each as often, in no order that frames have
+        before = np.where(t % 2 == 0, t - gap, t + gap)
+        source = np.where((before < first) | (before >= last), 2 * t - before, before)
+        parts[part] = {"x": frames[t], "source": frames[np.clip(source, first, last - 1)]}
+    return parts
+
+
 def read_frey_mat(path: Path) -> np.ndarray:
     """(1965, 28, 20) uint8 from the matrix ``ff`` (560, 1965) of a MATLAB file."""
     from scipy.io import loadmat  # needed for this file only
@@ -226,6 +242,22 @@ NAMED: Registry[Named] = Registry(
             256,
             ("none", "dynamic", "fixed", "threshold"),
             (200, 200),
+        ),
+        "frey-pairs": Named(
+            "frey-faces with a neighbour in the video, at most 5 frames away, as source; valid and test are its end",
+            read_frey_pairs,
+            256,
+            ("none",),
+            kinds={"source": "levels:256"},
+        ),
+        "faces": replace(
+            drawn(
+                "5,760 drawn faces, 32x32, that smile and blink by warps known exactly, each with the neutral one as source",
+                Faces(),
+                levels=256,
+                held=576,
+            ),
+            kinds={**Faces().kinds(), "source": "levels:256"},
         ),
         "jsb": Named(
             "382 chorales by Bach as steps of 88 keys, (160, 88), with their lengths",

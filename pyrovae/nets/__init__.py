@@ -9,13 +9,17 @@ from pyrovae.nets.discriminator import Classifier, Discriminator
 from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.nets.gyroplanes import Gyroplanes
 from pyrovae.nets.ladder import Ladder, NormalizedMLP
+from pyrovae.nets.local import LocalMap
 from pyrovae.nets.mlp import ACTIVATIONS, MIN_SCALE, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
 from pyrovae.nets.recurrent import GatedTransition, LSTMCell, Recurrent
 from pyrovae.nets.rows import RowFeatures
 from pyrovae.nets.topics import TopicMixture, TopicProduct
+from pyrovae.nets.varied import codes_that_vary
+from pyrovae.nets.warp import AffineVelocity, affine_flow, affine_matrix, folds, total_variation, warp
 
 __all__ = [
     "ACTIVATIONS",
+    "AffineVelocity",
     "MADE",
     "MIN_SCALE",
     "MLP",
@@ -36,6 +40,7 @@ __all__ = [
     "Gyroplanes",
     "LSTMCell",
     "Ladder",
+    "LocalMap",
     "Log1p",
     "MLPDecoder",
     "MLPEncoder",
@@ -48,8 +53,14 @@ __all__ = [
     "TiedEncoder",
     "TopicMixture",
     "TopicProduct",
+    "affine_flow",
+    "affine_matrix",
     "as_float",
+    "codes_that_vary",
     "filterbank",
     "float_zeros",
+    "folds",
     "loc_and_scale",
+    "total_variation",
+    "warp",
 ]

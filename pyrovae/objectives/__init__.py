@@ -15,6 +15,7 @@ from pyrovae.errors import OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
 from pyrovae.objectives.adversarial_bayes import AVB
+from pyrovae.objectives.clamped import Clamped
 from pyrovae.objectives.constrained import Constrained
 from pyrovae.objectives.control import Control
 from pyrovae.objectives.control_variates import ARM, REBAR, RELAX
@@ -32,6 +33,7 @@ from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.quantization import VQ
 from pyrovae.objectives.semisupervised import SemiSupervised
 from pyrovae.objectives.smoothed import Smoothed
+from pyrovae.objectives.smoothness import Smoothness
 from pyrovae.objectives.stl import STL
 from pyrovae.objectives.total_correlation import Factor, TotalCorrelation
 from pyrovae.objectives.vae_gan import VAEGAN, FeatureELBO
@@ -62,6 +64,7 @@ __all__ = [
     "VAEGAN",
     "VIMCO",
     "VQ",
+    "Clamped",
     "Constrained",
     "Contraction",
     "Control",
@@ -77,6 +80,7 @@ __all__ = [
     "Renyi",
     "SemiSupervised",
     "Smoothed",
+    "Smoothness",
     "Terms",
     "Sparsity",
     "TotalCorrelation",
@@ -114,6 +118,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "energy": Energy,
         "contraction": Contraction,
         "sparsity": Sparsity,
+        "smoothness": Smoothness,
         "aae": AAE,
         "avb": AVB,
         "vae-gan": VAEGAN,
@@ -125,6 +130,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "dip": DIP,
         "s2": S2,
         "control": Control,
+        "clamped": Clamped,
         "constrained": Constrained,
         "vq": VQ,
         "smoothed": Smoothed,

@@ -16,10 +16,14 @@ __all__ = [
     "IMAGES",
     "LABELS",
     "NEIGHBOURS",
+    "OTHER",
     "PAIRS",
+    "PLACES",
     "ROWS",
     "SIZE",
+    "SOURCE",
     "STEPS",
+    "VARYING",
     "Need",
 ]
 
@@ -72,6 +76,11 @@ IMAGES = Need(
     lambda spec: len(spec.shape) in (2, 3),
     "convolutional networks need images, (H, W) or (C, H, W); the shape of {name} is {shape}.",
 )
+PLACES = Need(
+    "images",
+    lambda spec: len(spec.shape) in (2, 3),
+    "a warp needs images, (H, W) or (C, H, W); the shape of {name} is {shape}.",
+)
 GROUPS = Need(
     "groups of data",
     lambda spec: len(spec.shape) >= 2,
@@ -82,6 +91,24 @@ PAIRS = Need(
     "pairs of data",
     lambda spec: len(spec.shape) >= 2 and spec.shape[0] == 2,
     "{name} has no pairs: x of a pair is (2, *shape), and here {shape}; transform the data, as in transforms=['pairs'].",
+)
+SOURCE = Need(
+    "a source",
+    lambda spec: "source" in spec.keys and spec.keys["source"].shape == spec.shape and len(spec.shape) in (2, 3),
+    "{name} has no source, an image of x's shape {shape} that is given: take data frey-pairs or faces, or transform images, "
+    "as in transforms=['affine:source=true'].",
+)
+VARYING = Need(
+    "groups that vary",
+    lambda spec: "varied" in spec.keys and len(spec.shape) in (3, 4),
+    "{name} has no groups of images that vary in one factor: x is (n, *shape), and here {shape}, with a key varied; transform "
+    "the data, as in transforms=['varying:size=4'].",
+)
+OTHER = Need(
+    "a second domain",
+    lambda spec: "other" in spec.keys and len(spec.shape) in (2, 3) and len(spec.keys["other"].shape) in (2, 3),
+    "{name} has no images of a second domain beside x, whose shape is {shape}: transform the data, as in "
+    "transforms=['unpaired:change=invert'], or 'unpaired:of=digits'.",
 )
 STEPS = Need(
     "steps",

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["FORMS", "Tiny", "tiny"]
 
-# arguments of data.load: of the digits, of digits as rows of counts, and of a table with gaps
+# arguments of data.load: of the digits, of digits as rows of counts, of a table with gaps, and of blocks of known factors
 FORMS: dict[str, dict[str, Any]] = {
     "digits": {},
     "grey": {"binarization": "none"},
@@ -20,6 +20,12 @@ FORMS: dict[str, dict[str, Any]] = {
     "masking": {"transforms": ["corrupt:process=masking,rate=0.3"]},
     "pairs": {"transforms": ["groups:size=2"]},
     "neighbours": {"transforms": ["neighbours:num=3"]},
+    "moved": {"binarization": "none", "transforms": ["affine:source=true"]},
+    "varying": {
+        "kinds": {"row": "ordinal:5", "column": "ordinal:5", "size": "ordinal:3"},
+        "transforms": ["varying:size=2,factors=[row,column]"],
+    },
+    "unpaired": {"binarization": "none", "transforms": ["unpaired:change=invert"]},
     "noise": {"binarization": "none", "transforms": ["corrupt:process=gaussian,scale=0.3,parts=all"]},
 }
 

@@ -9,6 +9,7 @@ from pyrovae.parts.condition import conditional_model
 from pyrovae.parts.flow_posterior import FlowPosterior
 from pyrovae.parts.networks import Activation, Convolutional, Dense, Grid, Networks
 from pyrovae.parts.options import Options, option_docs
+from pyrovae.parts.other import OfOther
 from pyrovae.parts.posterior import POSTERIORS, Posterior
 from pyrovae.parts.pseudo_inputs import PseudoInputOptions
 from pyrovae.parts.relaxation import Relaxation
@@ -27,6 +28,7 @@ __all__ = [
     "FlowPosterior",
     "Grid",
     "Networks",
+    "OfOther",
     "Options",
     "Posterior",
     "PseudoInputOptions",

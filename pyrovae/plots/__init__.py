@@ -1,5 +1,6 @@
 """Pictures: each function returns a :class:`matplotlib.figure.Figure` of its own, outside pyplot's global state."""
 
+from pyrovae.plots.attacks import attacks
 from pyrovae.plots.curves import estimates, gap_bars, learning_curves
 from pyrovae.plots.figures import BLUE, DPI, GREY, ORANGE, png, save
 from pyrovae.plots.images import analogies, completions, image_grid, manifold, reconstructions, traversals
@@ -12,6 +13,7 @@ __all__ = [
     "GREY",
     "ORANGE",
     "analogies",
+    "attacks",
     "code_bars",
     "completions",
     "estimates",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -54,6 +55,11 @@ class SeedRuns:
         return frame.join(quartiles)
 
     @property
+    def ranked(self) -> tuple[Run, ...]:
+        """The runs from the highest value of what was trained to the lowest, of valid data where there are any."""
+        return tuple(sorted(self.runs, key=_value, reverse=True))
+
+    @property
     def unfinished(self) -> bool:
         """Whether a signal ended the last run; the same call goes on."""
         return self.runs[-1].unfinished
@@ -63,6 +69,11 @@ class SeedRuns:
 
     def __repr__(self) -> str:
         return f"{len(self)} runs of one pair, by their seeds\n{self.table.to_string(float_format=lambda x: f'{x:.3f}')}"
+
+
+def _value(run: Run) -> float:
+    figures = _figures(run)
+    return float(figures.get("valid", figures.get("train", -math.inf)))
 
 
 def _figures(run: Run) -> dict[str, Any]:

@@ -26,6 +26,7 @@ COMMANDS = {
     "sample": "sample run --num 2 --out new.png",
     "analogies": "analogies classes --num 2 --out new.png",
     "complete": "complete run --mask center --num 2 --out new.png",
+    "attack": "attack run --num 1 --num_steps 2 --out new.png",
     "report": "report run",
     "to-arviz": "to-arviz run --num_samples 2 --num_chains 1 --num_data 2 --out new.nc",
     "check": "check vae --latent_dim 2 --hidden [4]",

@@ -21,6 +21,7 @@ from pyrovae import objectives
 from pyrovae.core.parameters import parameters
 from pyrovae.core.program import inputs
 from pyrovae.core.trace import trace_pair
+from pyrovae.data import DataSpec, KeySpec
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
 
@@ -408,6 +409,21 @@ def compared_by_features():
 
 
 BITS = dict.fromkeys(("rebar", "relax", "arm", "gumbel-kl"), lambda: tiny_pair(num_classes=2, scale=0.3))
+
+
+def moved_images():
+    data = pv.data.load("digits", binarization="none", transforms=["affine:source=true"])
+    pair = pv.pairs.flow_field_vae(data.spec, latent_dim=2, hidden=[8])
+    return SimpleNamespace(model=pair.model, guide=pair.guide, batch={key: data.test[:6][key] for key in ("x", "source")})
+
+
+def clamped_groups():
+    keys = {"x": KeySpec((3, 4, 4), "binary"), "varied": KeySpec((3,), "binary")}
+    pair = pv.pairs.clamped_dc_ign(DataSpec("toy", keys=keys), rest_dim=1, channels=[2], hidden=6)
+    x = (torch.rand(6, 3, 4, 4) > 0.7).float()
+    return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": x, "varied": torch.eye(3).repeat(2, 1)})
+
+
 OWN = {
     "vq": codewords,
     "s2": labelled_codes,
@@ -415,6 +431,8 @@ OWN = {
     "fivo": walk_in_steps,
     "smoothed": smoothed_bits,
     "feature-elbo": compared_by_features,
+    "smoothness": moved_images,
+    "clamped": clamped_groups,
 }
 MAKES = {**BITS, **OWN, "semisupervised": exact.labelled_mixture}
 TOLD = {"tc": {"data_size": 1000}, "s2": {"factors": {"y": 3}}}  # which fit tells them
@@ -437,6 +455,10 @@ def test_every_objective_trains_through_fit_and_through_svi(name, tmp_path):
     if len(loss.moves) > 1:
         with pytest.raises(ContractError, match="made of several updates, and SVI makes one"):
             svi.step(**batch)
+    elif name in ("smoothness", "clamped"):  # of programs that others are wrapped around, no method is known
+        with pytest.raises(ContractError, match=r"has no (flow|varies)\("):
+            svi.step(**batch)
+        assert math.isfinite(loss.loss(pair.model, pair.guide, **batch))
     elif name in ("fivo", "feature-elbo"):  # of programs that others are wrapped around, no step or part is known
         pair.model.train(False)  # in training Pyro warns of parameters that stand still
         with pytest.raises(ContractError, match=r"give a pair of step modules, unroll\(model, guide\)|needs a model with a"):

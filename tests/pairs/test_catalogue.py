@@ -152,7 +152,7 @@ def test_it_reconstructs_and_generates(fitted):
         return
     *places, dims = pv.posterior(pair, one)[fitted.site].shape[2:]
     if places or pair.recipe["name"] in BITS:  # codes, which lie in no space to walk in
-        assert pv.sample(pair, 4)[fitted.site].shape == (4, *places, dims)
+        assert pv.sample(pair, 4, like=one)[fitted.site].shape == (4, *places, dims)
         return
     by_steps = fitted.in_steps and not hasattr(pair.model.own, "last")
     shown = shape[1:] if by_steps else shape  # pictures of a latent are of its own step
