@@ -5,6 +5,7 @@ from pyrovae.nets.codes import Dictionary, TiedDecoder, TiedEncoder
 from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder, GridDecoder, GridEncoder
 from pyrovae.nets.counts import Log1p, as_float, float_zeros
 from pyrovae.nets.factor_analysis import FactorAnalysis
+from pyrovae.nets.grids import GridAbove, GridJoin, GridUp, GuidedMaskedConv, TwoGridDecoder
 from pyrovae.nets.gyroplanes import Gyroplanes
 from pyrovae.nets.ladder import Ladder, NormalizedMLP
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
@@ -23,8 +24,12 @@ __all__ = [
     "Dictionary",
     "JointMLP",
     "FactorAnalysis",
+    "GridAbove",
     "GridDecoder",
     "GridEncoder",
+    "GridJoin",
+    "GridUp",
+    "GuidedMaskedConv",
     "Gyroplanes",
     "LSTMCell",
     "Ladder",
@@ -36,6 +41,7 @@ __all__ = [
     "RowFeatures",
     "TiedDecoder",
     "TiedEncoder",
+    "TwoGridDecoder",
     "as_float",
     "float_zeros",
     "loc_and_scale",
