@@ -2,11 +2,13 @@
 
 The linear network of the papers, 784-200-784: 200 bits, logistic regressions both ways. Published, for Larochelle's fixed
 binarization and far longer training: Concrete 107.3 (Maddison et al. 2017, Table 1), ARM 107.2, REBAR 107.7, RELAX up to
-113.6, NVIL 113.1 (Yin and Zhou 2019, Table 2). Two further networks, 784-200-200-200-784 of one layer of bits and two layers
-of 200 bits, by five estimators each, and the lower half of an image given the upper one by two layers of bits, drawn from the
-prior in training too (Jang et al. 2017, Table 1; ARM has 57.9 there, but moves one layer at a time, which ours does not). VIMCO's
-figures for the further networks are of Maddison et al., K = 5. Here x is binarized once by draws, every cell has the same seconds of the
+113.6, NVIL 113.1 (Yin and Zhou 2019, Table 2). Here x is binarized once by draws, every cell has the same seconds of the
 processor, and log p(x) is by importance sampling of the hard pair, whatever trained it.
+
+Two further networks, 784-200-200-200-784 of one layer of bits and two layers of 200 bits, by five estimators each; published
+beside VIMCO is Maddison et al., K = 5. "Structured output" is the lower half of an image given the upper one by two layers of
+bits, drawn from the prior in training too (Jang et al. 2017, Table 1). ARM has 57.9 there, and moves one layer after the
+other, which ours does not.
 """
 
 from __future__ import annotations

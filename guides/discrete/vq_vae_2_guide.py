@@ -13,9 +13,9 @@ __all__ = ["VQVAE2Guide"]
 
 
 class VQVAE2Guide(nn.Module):
-    """q(z2 | x) q(z1 | x, z2), each all mass on the codewords nearest to what its encoder gives.
+    """q(z1, z2 | x) = 1 at the codewords nearest to what the encoders give, and 0 elsewhere.
 
-        z2 nearest to top(encoder(x)),   z1 nearest to bottom(encoder(x), z2)
+        q(z1, z2 | x) = 1[z2 = nearest(top(encoder(x)))] 1[z1 = nearest(bottom(encoder(x), z2))]
 
     Sites: ``z2``, (P2, D), of the top grid; ``z1``, (P1, D), of the bottom one.
 

@@ -16,7 +16,7 @@ __all__ = ["ConditionalSBN"]
 class ConditionalSBN(nn.Module):
     """p(x, z | c) = p(z_L | c) p(z_L-1 | z_L) ... p(z_1 | z_2) p(x | z_1), x scored where it is not given.
 
-        z_L | c ~ Bernoulli(sigmoid(f(c))),   z_l | z_l+1 ~ Bernoulli(sigmoid(f_l(2 z_l+1 - 1))),   x | z_1 by decoder(2 z_1 - 1)
+        z_L | c ~ Bernoulli(sigmoid(f(c))),   z_l | z_l+1 ~ Bernoulli(sigmoid(f_l(2 z_l+1 - 1))),   x | z_1 by the decoder
 
     Sites: ``zL``, ..., ``z1``, (n,) each; ``x``, the shape of a datum.
 
