@@ -105,8 +105,9 @@ class NVIL(ELBO):
         path = log_weight + (score - score.detach())  # E[grad log q] = 0
         if self.networks is None:
             return Terms(bound, (path + log_weight.detach() * score).mean(0))
-        networks = [self.networks] if isinstance(self.networks, Baselines) else list(self.networks)
-        surrogate, state = path.mean(0), {}
+        networks = [self.networks] if isinstance(self.networks, Baselines) else list(self.networks.children())
+        surrogate = path.mean(0)
+        state: dict[Tensor, Tensor] = {}
         for name, own in zip(traced.sampled, networks, strict=True):
             reached = log_weight.detach() - traced.total(own.left_out(traced)).detach()
             signal, loss, moved = own(own.inputs(traced), reached, self.decay, self.normalize)
