@@ -4,6 +4,8 @@ A categorical VAE of 3 bits and 6 pixels with random parameters, a batch of 8. E
 parameters many times, one draw each; what it learns beside the pair (baselines, control variates) is trained first, the pair
 standing still. Bias is the length of (mean - exact) over that of the exact gradient, z the largest deviation of a mean in its
 standard errors, and the deviation that of all parameters together, over that of the plain score function.
+
+Beside them a sigmoid belief network of two layers of 3 bits: the score function with a baseline for each layer and without.
 """
 
 from __future__ import annotations
@@ -34,13 +36,23 @@ ESTIMATORS = {
     "concrete, T = 0.5": "elbo:estimator=concrete",
     "enumerate": "elbo:estimator=enumerate",
 }
+TWO_LAYERS = {
+    "two layers: score": "nvil:baseline=none",
+    "two layers: score, averages": "nvil:baseline=average,normalize=false",
+    "two layers: score, baselines": "nvil:normalize=false",
+    "two layers: score, baselines, normalized": "nvil",
+    "two layers: straight-through": "elbo:estimator=straight-through",
+}
 
 
-def made(seed: int) -> tuple[pv.Pair, Tensor]:
+def made(seed: int, layers: int = 1) -> tuple[pv.Pair, Tensor]:
     """The pair, and a batch."""
     torch.manual_seed(seed)
     spec = pv.data.DataSpec("toy", (6,), "binary")
-    pair = pv.pairs.categorical_vae(spec, num_variables=3, num_classes=2, hidden=[8])
+    if layers > 1:
+        pair = pv.pairs.sbn(spec, latent_dim=3, num_layers=layers)
+    else:
+        pair = pv.pairs.categorical_vae(spec, num_variables=3, num_classes=2, hidden=[8])
     with torch.no_grad():
         for parameter in [*pair.model.parameters(), *pair.guide.parameters()]:
             parameter.copy_(0.7 * torch.randn_like(parameter))
@@ -78,12 +90,12 @@ def prepare(objective: Objective, given: Given, steps: int) -> None:
 
 def cell(name: str, seed: int, draws: int, steps: int) -> Row:
     """Bias and deviation of one estimator."""
-    pair, x = made(seed)
+    pair, x = made(seed, 2 if name in TWO_LAYERS else 1)
     guide = list(pair.guide.parameters())
     given = Given(pair.model, pair.guide, [{"x": x}], params={"pair": [*pair.model.parameters(), *guide]})
     exact = pv.objectives.get("elbo:estimator=enumerate")
     truth = flat(as_updates(next(exact.updates(given)))[0].loss, guide)
-    objective = pv.objectives.get(ESTIMATORS[name])
+    objective = pv.objectives.get({**ESTIMATORS, **TWO_LAYERS}[name])
     prepare(objective, given, steps)
     torch.manual_seed(seed + 1)
     found = torch.stack([flat(as_updates(next(objective.updates(given)))[0].loss, guide) for _ in range(draws)])
@@ -105,10 +117,11 @@ def run(job: Job) -> None:
 
 def tables(rows: Sequence[Row]) -> dict[str, str]:
     """An estimator a line; of several seeds each."""
-    scores = {row["seed"]: row["deviation"] for row in rows if row["estimator"] == "score"}
+    scores = {(row["estimator"], row["seed"]): row["deviation"] for row in rows}
     lines = []
     for row in rows:
-        ratio = row["deviation"] / scores[row["seed"]] if row["seed"] in scores else float("nan")
+        of = ("two layers: score" if row["estimator"] in TWO_LAYERS else "score"), row["seed"]
+        ratio = row["deviation"] / scores[of] if of in scores else float("nan")
         noise = row["deviation"] / row["exact"] / row["draws"] ** 0.5
         figures = [f"{100 * row['bias']:.1f}%", f"{100 * noise:.1f}%", f"{row['z']:.1f}", f"{ratio:.3f}"]
         lines.append([row["estimator"], row["seed"], *figures])
@@ -129,6 +142,6 @@ ENTRY = Entry(
         "seeds": SEEDS,
         "draws": Option("of each gradient", 3000),
         "steps": Option("for what is learned beside the pair", 500),
-        "estimators": Option("which", list(ESTIMATORS), str, tuple(ESTIMATORS)),
+        "estimators": Option("which", [*ESTIMATORS, *TWO_LAYERS], str, (*ESTIMATORS, *TWO_LAYERS)),
     },
 )

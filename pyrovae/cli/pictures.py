@@ -21,6 +21,7 @@ from pyrovae.files import read_json, require_writable, write_whole
 from pyrovae.generate.ancestral import sample
 from pyrovae.generate.classes import analogies, class_samples
 from pyrovae.generate.completion import HIDDEN, complete, conditional_samples, known_part
+from pyrovae.generate.films import chain_film
 from pyrovae.generate.reconstruction import shown_values
 from pyrovae.report.page import write_report
 from pyrovae.train import Run
@@ -33,7 +34,13 @@ def draw_samples(args: list[str]) -> int:
     parser = run_parser("sample", draw_samples.__doc__ or "")
     parser.add_argument("--num", type=int, default=64, help="how many")
     parser.add_argument(
-        "--out", type=str, default="samples.png", help="a picture (.png), the arrays of all sites (.npz), or music (.mid)"
+        "--out",
+        type=str,
+        default="samples.png",
+        help="a picture (.png), arrays (.npz), music (.mid) or a film (.gif)",
+    )
+    parser.add_argument(
+        "--frames", type=int | None, default=None, help="of a film along the prior's Gibbs chains, by default 50"
     )
     parser.add_argument(
         "--by_site", type=str | None, default=None, help="--num styles, each at every value of a discrete site, as in y"
@@ -48,8 +55,8 @@ def draw_samples(args: list[str]) -> int:
     parser.add_argument("--mean", type=bool, default=True, help="E[x | z] (usual in pictures) in place of a draw of x")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     options = parse(parser, args)
-    if not options.out.endswith((".png", ".npz", ".mid")):
-        raise OptionError(f"out is {options.out!r}; expected a name that ends in .png or .npz, or .mid for music.")
+    film = options.out.endswith(".gif")
+    _refuse_form(options, film)
     require_writable(options.out)
     if in_steps(options):
         say(f"{save_steps(options)} samples in {options.out}")
@@ -59,12 +66,21 @@ def draw_samples(args: list[str]) -> int:
     like = _like(run)
     if options.by_site and options.given:
         raise OptionError("by_site draws every value of a site; leave out one of --by_site and --given.")
+    if film:
+        return _draw_film(run, options, like)
     if options.by_site:
         drawn = {"x": class_samples(run, options.num, like=like, site=options.by_site).flatten(0, 1)}
     else:
         drawn = sample(
             run, options.num, given=options.given, like=like, mean=options.mean and not options.out.endswith(".mid")
         )
+    _save_draws(options, drawn)
+    say(f"{len(next(iter(drawn.values())))} samples in {options.out}")
+    return 0
+
+
+def _save_draws(options: Any, drawn: dict[str, torch.Tensor]) -> None:
+    """Write draws in the form that the name of the file asks for."""
     if options.out.endswith(".mid"):
         save_midi(options.out, drawn["x"])
     elif options.out.endswith(".npz"):
@@ -75,7 +91,23 @@ def draw_samples(args: list[str]) -> int:
         x = drawn["x"] if "x" in drawn else list(drawn.values())[-1]
         columns = options.num if options.by_site else None
         plots.save(plots.image_grid(x, columns, vmin=min(0.0, float(x.min())), vmax=max(1.0, float(x.max()))), options.out)
-    say(f"{len(next(iter(drawn.values())))} samples in {options.out}")
+
+
+def _refuse_form(options: Any, film: bool) -> None:
+    """OptionError for a name of no known form, and for options that a film, or what is none, has no use for."""
+    if not options.out.endswith((".png", ".npz", ".mid", ".gif")):
+        raise OptionError(f"out is {options.out!r}; expected a name that ends in .png, .npz, .gif (a film) or .mid (music).")
+    if options.frames is not None and not film:
+        raise OptionError(f"frames is {options.frames!r}, and {options.out} is no film; leave it out, or let out end in .gif.")
+    if film and (options.by_site or options.given or not options.mean or in_steps(options)):
+        raise OptionError("a film shows E[x | z] along the prior's chains: leave out by_site, given, mean and num_steps.")
+
+
+def _draw_film(run: Run, options: Any, like: dict[str, torch.Tensor] | None) -> int:
+    """Write the film that draw_samples is asked for."""
+    frames = 50 if options.frames is None else options.frames
+    plots.save_film(chain_film(run, options.num, frames, seed=options.seed, like=like), options.out)
+    say(f"{options.num} chains of {frames} frames in {options.out}")
     return 0
 
 

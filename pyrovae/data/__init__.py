@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrovae.data.conditions import holes, low_resolution, quadrants
+from pyrovae.data.conditions import halves, holes, low_resolution, quadrants
 from pyrovae.data.corruption import corrupt
 from pyrovae.data.dataset import Data
 from pyrovae.data.domains import unpaired
@@ -44,6 +44,7 @@ __all__ = [
     "corrupt",
     "few_labels",
     "groups",
+    "halves",
     "holes",
     "library_size",
     "load",

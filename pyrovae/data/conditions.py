@@ -13,7 +13,7 @@ from pyrovae.data.split import Uniform
 from pyrovae.data.transforms import append, enter, require_images
 from pyrovae.errors import OptionError
 
-__all__ = ["holes", "low_resolution", "quadrants"]
+__all__ = ["halves", "holes", "low_resolution", "quadrants"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,41 @@ def quadrants(data: Data, *, given: int = 1) -> Data:
     if given not in (1, 2, 3):
         raise OptionError(f"given is {given!r}; expected 1, 2 or 3 quadrants.")
     return append(data, _Quadrants(given))
+
+
+HALVES = {"upper": (-2, 0), "lower": (-2, 1), "left": (-1, 0), "right": (-1, 1)}
+
+
+@dataclass(frozen=True)
+class _Half:
+    """c = x in one half, 0 in the other; of an odd side the first half is the smaller."""
+
+    name: str
+    keys: tuple[str, ...] = ("c", "given")
+
+    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
+        x = batch["x"].to(torch.float32)
+        axis, second = HALVES[self.name]
+        middle = x.shape[axis] // 2
+        given = torch.full_like(x, float(second))
+        given.narrow(axis, 0, middle).fill_(1.0 - second)
+        return {**batch, "c": x * given, "given": given}
+
+
+@enter("halves")
+def halves(data: Data, *, given: str = "upper") -> Data:
+    """A condition of structured output: ``c``, (B, *shape), is x in one half and 0 in the other; ``given`` is 1 there.
+
+    Args:
+        data: images.
+        given: 'upper', 'lower', 'left' or 'right'.
+
+    References: Raiko, Berglund, Alain and Dinh, Techniques for Learning Binary Stochastic Feedforward Neural Networks, 2015.
+    """
+    require_images(data)
+    if given not in HALVES:
+        raise OptionError(f"given is {given!r}; expected one of {', '.join(HALVES)}.")
+    return append(data, _Half(given))
 
 
 @dataclass(frozen=True)

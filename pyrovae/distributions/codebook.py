@@ -153,15 +153,17 @@ class Quantized(TorchDistribution):
 class CodebookPrior(TorchDistribution):
     """Codewords at P places, (*batch_shape, P, D): drawn uniformly, or each place given those before it.
 
-        log p(z) = -P Q log K,   or   sum_p log softmax(f_p(i_1, ..., i_p-1))[i_p],   a mass in nats, (*batch_shape)
+        log p(z | c) = -P Q log K,   or   sum_p log softmax(f_p(i_1, ..., i_p-1, c))[i_p],   a mass in nats, (*batch_shape)
 
     Args:
         codebook: the codewords.
         num_places: P.
         batch_shape: of independent draws.
         network: f, causal from one-hot numbers of codewords, (..., P, K), to (..., P, K), of one quantizer; None for uniform.
+        context: c of each datum, (*batch_shape, C), that the network takes too, as the codewords of a level above; or None.
 
-    References: van den Oord et al., Neural Discrete Representation Learning, 2017, Section 3.3.
+    References: van den Oord et al., Neural Discrete Representation Learning, 2017, Section 3.3; Razavi, van den Oord and
+    Vinyals, Generating Diverse High-Fidelity Images with VQ-VAE-2, 2019, Section 3.2 (context).
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}
@@ -173,23 +175,27 @@ class CodebookPrior(TorchDistribution):
         num_places: int,
         batch_shape: torch.Size = torch.Size(),  # noqa: B008 - Pyro's signature
         network: nn.Module | None = None,
+        context: Tensor | None = None,
     ) -> None:
-        self.codebook, self.num_places, self.network = codebook, num_places, network
+        self.codebook, self.num_places, self.network, self.context = codebook, num_places, network, context
         if network is not None and len(codebook.codes) > 1:
             raise OptionError(
                 f"the codebook has {len(codebook.codes)} quantizers, whose sums do not tell their numbers, so a network of "
                 "places cannot score them; take num_quantizers=1, or the uniform prior."
             )
         event = torch.Size([num_places, codebook.codes.shape[-1]])
-        super().__init__(torch.Size(batch_shape), event, validate_args=False)
+        own = torch.Size() if context is None else context.shape[:-1]
+        super().__init__(torch.broadcast_shapes(batch_shape, own), event, validate_args=False)
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> CodebookPrior:
         """The same distribution with this batch shape."""
-        return CodebookPrior(self.codebook, self.num_places, torch.Size(batch_shape), self.network)
+        context = None if self.context is None else self.context.expand(*batch_shape, self.context.shape[-1])
+        return CodebookPrior(self.codebook, self.num_places, torch.Size(batch_shape), self.network, context)
 
     def numbers(self, network: nn.Module, batch_shape: torch.Size = torch.Size()) -> TorchDistribution:  # noqa: B008
         """The distribution of the codewords' numbers, (*batch_shape, P)."""
-        return AutoregressiveCategorical(network, (self.num_places,)).expand(batch_shape)
+        fn = AutoregressiveCategorical(network, (self.num_places,), self.context)
+        return fn.expand(torch.broadcast_shapes(batch_shape, fn.batch_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The log mass of codewords, (*batch_shape)."""

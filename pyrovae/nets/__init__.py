@@ -7,6 +7,7 @@ from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder, GridDecoder, Gr
 from pyrovae.nets.counts import Log1p, as_float, float_zeros
 from pyrovae.nets.discriminator import Classifier, Discriminator
 from pyrovae.nets.factor_analysis import FactorAnalysis
+from pyrovae.nets.grids import GridAbove, GridJoin, GridUp, GuidedMaskedConv, TwoGridDecoder
 from pyrovae.nets.gyroplanes import Gyroplanes
 from pyrovae.nets.ladder import Ladder, NormalizedMLP
 from pyrovae.nets.local import LocalMap
@@ -35,8 +36,12 @@ __all__ = [
     "JointMLP",
     "FactorAnalysis",
     "GatedTransition",
+    "GridAbove",
     "GridDecoder",
     "GridEncoder",
+    "GridJoin",
+    "GridUp",
+    "GuidedMaskedConv",
     "Gyroplanes",
     "LSTMCell",
     "Ladder",
@@ -55,6 +60,7 @@ __all__ = [
     "TopicProduct",
     "affine_flow",
     "affine_matrix",
+    "TwoGridDecoder",
     "as_float",
     "codes_that_vary",
     "filterbank",

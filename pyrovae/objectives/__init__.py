@@ -20,7 +20,7 @@ from pyrovae.objectives.constrained import Constrained
 from pyrovae.objectives.control import Control
 from pyrovae.objectives.control_variates import ARM, REBAR, RELAX
 from pyrovae.objectives.covariance import DIP
-from pyrovae.objectives.discrete import NVIL, RWS, VIMCO, WakeSleep
+from pyrovae.objectives.discrete import RWS, VIMCO, WakeSleep
 from pyrovae.objectives.elbo import ELBO, Enum, MeanField
 from pyrovae.objectives.energy import Energy
 from pyrovae.objectives.factor_labels import S2
@@ -28,6 +28,7 @@ from pyrovae.objectives.filtering import FIVO
 from pyrovae.objectives.gumbel_kl import GumbelKL
 from pyrovae.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, DReG, Renyi
 from pyrovae.objectives.nested import Nested
+from pyrovae.objectives.nvil import NVIL
 from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.quantization import VQ

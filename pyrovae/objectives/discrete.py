@@ -1,12 +1,11 @@
-"""Objectives for latents without reparameterization: VIMCO, NVIL and REINFORCE, reweighted wake-sleep, wake-sleep."""
+"""Objectives for latents without reparameterization: VIMCO, reweighted wake-sleep, wake-sleep."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyrovae.core.joint import draw_once, refuse_reader
 from pyrovae.core.keys import drawn_keys, write_values
@@ -15,11 +14,10 @@ from pyrovae.core.sites import Site, sample_sites
 from pyrovae.core.trace import PairTrace, latents_trace, run_program, trace_pair
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives import bounds
-from pyrovae.objectives.elbo import ELBO
 from pyrovae.objectives.importance import normalized_weights, sampled_score
 from pyrovae.objectives.objective import Given, Objective, Terms, Update, Updates
 
-__all__ = ["NVIL", "RWS", "VIMCO", "WakeSleep"]
+__all__ = ["RWS", "VIMCO", "WakeSleep"]
 
 
 class VIMCO(Objective):
@@ -47,105 +45,6 @@ class VIMCO(Objective):
             return Terms(bound, bound)
         signal = (bound - bounds.leave_one_out(log_weight)).detach()
         return Terms(bound, bound + (signal * score).sum(0))
-
-
-class NVIL(ELBO):
-    """The ELBO with score-function gradient, its signal centred by baselines: "none" is REINFORCE.
-
-        signal = log w - c - C(x), divided by max(1, its running standard deviation)
-
-    c is a running average, C(x) a network of the data trained to predict the signal. They change no expectation. The value is
-    a lower bound on log p(x), in nats per datum, (B,).
-
-    Args:
-        num_particles: K, over which the mean is taken.
-        baseline: "none", "average" (c) or "network" (c and C).
-        hidden: size of C's hidden layer.
-        decay: of the running averages.
-
-    References: Mnih and Gregor, Neural Variational Inference and Learning in Belief Networks, 2014, Section 2.3.
-    """
-
-    weights_kl = False
-    takes_guide_factors = False
-    weights: dict[str, float] = {}  # none of the ELBO's
-
-    def __init__(self, num_particles: int = 1, baseline: str = "network", hidden: int = 100, decay: float = 0.8) -> None:
-        super().__init__(num_particles)
-        if baseline not in ("none", "average", "network"):
-            raise OptionError(f"baseline is {baseline!r}; expected 'none', 'average' or 'network'.")
-        if not 0 <= decay < 1:
-            raise OptionError(f"decay is {decay!r}; expected a number from 0 up to 1.")
-        self.require("hidden", hidden, at_least=1)
-        self.baseline, self.hidden, self.decay = baseline, hidden, decay
-
-    @property
-    def lacks_networks(self) -> bool:
-        """Whether the baselines are not made yet."""
-        return self.baseline != "none" and self.networks is None
-
-    def build(self, traced: PairTrace) -> None:
-        """Make the baselines for data of this shape, once."""
-        if not self.lacks_networks:
-            return
-        x = traced.data
-        self.networks = Baselines(math.prod(x.shape[1:]), self.hidden if self.baseline == "network" else None).to(x.device)
-
-    def trace(self, given: Given, batch: int = 0) -> PairTrace:
-        """The pair's trace of K particles; refuses one that the estimator does not serve."""
-        traced = super().trace(given, batch)
-        self.require_score(traced)
-        return traced
-
-    def require_score(self, traced: PairTrace) -> Tensor:
-        """Sum of log q of the sampled sites, (K, B); ContractError where there are none."""
-        score = sampled_score(traced, self)
-        if score is None:
-            raise ContractError("no latent site is drawn without reparameterization, so nvil has nothing to do: use 'elbo'.")
-        return score
-
-    def terms(self, traced: PairTrace, schedule: Mapping[str, Tensor] = {}) -> Terms:
-        """The bound and what is differentiated, (B,) each, in nats per datum."""
-        self.build(traced)
-        score = self.require_score(traced)
-        log_weight = traced.log_weight
-        bound = bounds.elbo(log_weight)
-        path = log_weight + (score - score.detach())  # E[grad log q] = 0
-        if self.networks is None:
-            return Terms(bound, (path + log_weight.detach() * score).mean(0))
-        signal, loss, state = self.networks(traced.data, log_weight.detach(), self.decay)
-        return Terms(bound, (path + signal * score).mean(0) - loss, state)
-
-
-class Baselines(nn.Module):
-    """c, C(x), and the running variance of the centred signal."""
-
-    mean: Tensor
-    variance: Tensor
-    count: Tensor
-
-    def __init__(self, data_dim: int, hidden: int | None) -> None:
-        super().__init__()
-        layers = None if hidden is None else (nn.Linear(data_dim, hidden), nn.Tanh(), nn.Linear(hidden, 1))
-        self.network = None if layers is None else nn.Sequential(*layers)
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("variance", torch.zeros(()))
-        self.register_buffer("count", torch.zeros(()))
-
-    def forward(self, x: Tensor, signal: Tensor, decay: float) -> tuple[Tensor, Tensor, dict[Tensor, Tensor]]:
-        """The centred, scaled signal (K, B) without gradient, the loss (B,) of the network, and the averages' new values."""
-        predicted = 0.0 if self.network is None else self.network(x.flatten(1)).squeeze(-1)
-        # averages from before this batch: a draw must not meet its own signal in its baseline
-        unbias = (1 - decay**self.count).clamp_min(1e-8)
-        residual = signal - self.mean / unbias - predicted
-        centred = residual.detach()
-        scale = (self.variance / unbias).sqrt().clamp_min(1.0)
-        state = {
-            self.mean: self.mean.lerp(signal.mean(), 1 - decay),
-            self.variance: self.variance.lerp(centred.var(unbiased=False), 1 - decay),
-            self.count: self.count + 1,
-        }
-        return centred / scale, residual.square().mean(0), state
 
 
 class RWS(Objective):

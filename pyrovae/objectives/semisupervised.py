@@ -15,9 +15,10 @@ from pyrovae.core.trace import PairTrace
 from pyrovae.data.labelled import LabelledSplit
 from pyrovae.effects.labels import TREATMENTS, Labelled, LabelledGuide, leading_labels
 from pyrovae.errors import ContractError, OptionError, nearest
-from pyrovae.objectives.discrete import NVIL, VIMCO
+from pyrovae.objectives.discrete import VIMCO
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.importance import IWAE
+from pyrovae.objectives.nvil import NVIL
 from pyrovae.objectives.objective import Given, Objective, Terms
 from pyrovae.objectives.wrapper import Wrapper, base_objective
 

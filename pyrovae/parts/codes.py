@@ -11,7 +11,7 @@ from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.distributions import Codebook
 from pyrovae.errors import OptionError, UnusedOptionError
-from pyrovae.nets import CausalRNN, MaskedConv
+from pyrovae.nets import CausalRNN, GuidedMaskedConv, MaskedConv
 from pyrovae.parts.options import Options
 
 __all__ = ["CodePrior", "Codewords"]
@@ -46,7 +46,7 @@ class CodePrior(Options):
 
     Attributes:
         prior: 'uniform'; or 'recurrent' or 'convolution' (of places of a grid), each place given those before it, learned in a
-            second stage in which the rest stands still.
+            second stage in which the rest stands still. Of two grids the lower one's places are also given all of the upper.
         prior_hidden: size of an LSTM's state, or channels of the masked convolutions; 64 by default.
     """
 
@@ -80,4 +80,20 @@ class CodePrior(Options):
         network = self.network(model.codebook.codes.shape[1], places)
         second = models.VQVAE(model.decoder, model.likelihood, model.codebook, model.num_places, network)
         still = guides.VQVAEGuide(guide.encoder, guide.codebook, guide.num_places, still=True)
+        return Pair(second, still, "elbo", stages=(first,))
+
+    def second_stage_of_two(self, first: Pair, grids: tuple[tuple[int, int], tuple[int, int]]) -> Pair:
+        """The pair of the learned priors of two grids, the bottom one's codewords given the top one's."""
+        model, guide = first.model, first.guide
+        assert isinstance(model, models.VQVAE2) and isinstance(guide, guides.VQVAE2Guide)
+        books, hidden = list(model.codebooks), self.prior_hidden or 64
+        _, num_codes, size = books[0].codes.shape
+        below: nn.Module
+        if self.prior == "recurrent":
+            below = CausalRNN(num_codes, hidden, num_codes, context_dim=size * model.num_places[1])
+        else:
+            below = GuidedMaskedConv(grids[0], hidden, num_codes, size)
+        priors = below, self.network(num_codes, grids[1])
+        second = models.VQVAE2(model.decoder, model.likelihood, books, model.num_places, priors)
+        still = guides.VQVAE2Guide(guide.encoder, guide.top, guide.bottom, books, guide.num_places, still=True)
         return Pair(second, still, "elbo", stages=(first,))

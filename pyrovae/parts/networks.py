@@ -15,6 +15,7 @@ from pyrovae.nets import (
     ACTIVATIONS,
     ConvDecoder,
     ConvEncoder,
+    GridAbove,
     GridDecoder,
     GridEncoder,
     JointMLP,
@@ -161,6 +162,10 @@ class Grid(Networks):
     def encoder(self, code_dim: int) -> GridEncoder:
         """From x to so many numbers at each place."""
         return GridEncoder(self.spec.shape, self.channels, code_dim, self.activation)
+
+    def above(self, grid: tuple[int, int], features: int, code_dim: int) -> GridAbove:
+        """From so many features at each place of a grid, (..., P F), to numbers at each place of one half as high and wide."""
+        return GridAbove(grid, features, self.channels[-1:], code_dim, self.activation)
 
     def decoder(self, code_dim: int) -> tuple[GridDecoder, Likelihood]:
         """From so many numbers at each place to x, with its likelihood (:meth:`Networks.start`)."""

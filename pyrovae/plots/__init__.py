@@ -3,6 +3,7 @@
 from pyrovae.plots.attacks import attacks
 from pyrovae.plots.curves import estimates, gap_bars, learning_curves
 from pyrovae.plots.figures import BLUE, DPI, GREY, ORANGE, png, save
+from pyrovae.plots.films import gif, save_film
 from pyrovae.plots.images import analogies, completions, image_grid, manifold, reconstructions, traversals
 from pyrovae.plots.latents import code_bars, kl_bars, latent_scatter, posterior_histograms
 from pyrovae.plots.rolls import piano_rolls
@@ -18,6 +19,7 @@ __all__ = [
     "completions",
     "estimates",
     "gap_bars",
+    "gif",
     "image_grid",
     "kl_bars",
     "latent_scatter",
@@ -28,5 +30,6 @@ __all__ = [
     "posterior_histograms",
     "reconstructions",
     "save",
+    "save_film",
     "traversals",
 ]
