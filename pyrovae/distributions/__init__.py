@@ -20,6 +20,7 @@ from pyrovae.distributions.hyperbolic import BallPrior, WrappedNormal
 from pyrovae.distributions.hyperspherical import SpherePrior, UniformSphere, VonMisesFisher, onto_sphere
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
 from pyrovae.distributions.ordinal import Ordinal
+from pyrovae.distributions.planar import PetalsPrior, SwissRoll, SwissRollPrior
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
 from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
@@ -52,11 +53,14 @@ __all__ = [
     "NegativeBinomial",
     "Ordinal",
     "Poisson",
+    "PetalsPrior",
     "PseudoInputs",
     "Quantized",
     "RankOnePrecisionGaussian",
     "SpherePrior",
     "StudentT",
+    "SwissRoll",
+    "SwissRollPrior",
     "UniformSphere",
     "VampPrior",
     "VonMisesFisher",
