@@ -37,7 +37,7 @@ LABELLED = {"x": X, "y": torch.arange(6)}
 Z = {"y": torch.arange(3), "z": torch.zeros(3, 2)}
 AIS = {"num_chains": 1, "num_distributions": 2, "pilot_chains": 2, "num_leapfrog": 1}
 
-SGD = {"objective": "enum", "backend": "graph", "optimizer": "SGD", "lr": 0.0}
+SGD = {"objective": "enum", "backend": "graph", "matmul": "mkl", "optimizer": "SGD", "lr": 0.0}
 
 VERBS = {
     "compile_step": lambda pair: pv.compile_step(pair, {"x": X}, **SGD)({"x": X}),

@@ -61,7 +61,9 @@ def run_cells(cells: Sequence[Cell], seeds: Sequence[int], how: How, jobs: int, 
         return
     agenda = Agenda(cells, seeds)
     running: dict[Future, Key] = {}
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([run_cell.__module__])  # imported once for all of them
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         while agenda.left:
             while len(running) < jobs and (key := agenda.next()) is not None:
                 running[pool.submit(run_cell, agenda.left[key], key[1], how)] = key

@@ -38,13 +38,15 @@ def measure(row: Row, given: Any, pythons: dict[str, str]) -> dict[str, Any]:
         Path(folder, "benchmarks").symlink_to(ROOT / "benchmarks")  # alone: each interpreter has a pyrovae of its own
         batches = f"{folder}/batches.npy"
         np.save(batches, torch.stack(prepared(row, given.data, min(100, steps))).numpy())
-        workers = {name: Worker(python, WORKER, Path(folder)) for name, python in pythons.items()}
+        workers = {
+            python: Worker(python, WORKER, Path(folder)) for python in {*pythons.values()}
+        }  # one, measured against itself
         try:
             made, matmul = {}, None if given.matmul == "choose" else given.matmul
-            for name, worker in workers.items():
+            for name, python in pythons.items():
                 about = {"row": row.to_json(), "batches": batches, "threads": given.threads or 1}
-                made[name] = worker.ask("load", **about, backend=given.backend, matmul=matmul)
-            turns = {name: partial(_turn, worker) for name, worker in workers.items()}
+                made[name] = workers[python].ask("load", **about, backend=given.backend, matmul=matmul)
+            turns = {name: partial(_turn, workers[python]) for name, python in pythons.items()}
             times = alternate(turns, steps, given.rounds)
         finally:
             for worker in workers.values():

@@ -32,6 +32,7 @@ from benchmarks.lab import markdown
 from benchmarks.lab.entry import Entry, Job, Option, Spend
 from benchmarks.lab.records import Row
 from benchmarks.lab.worker import Worker
+from benchmarks.speed import row as turns
 from benchmarks.speed.peers import interpreters, options
 from benchmarks.studies.evidence import FULL, SMOKE, trained
 from pyrovae.compile.matmul import MATMULS, matmul_backend
@@ -147,7 +148,7 @@ def rounds(some: dict[str, Contender], blocks: Sequence[Tensor], job: Job) -> di
     names = list(some)
     for i, block in enumerate(blocks):
         for name in names[i % len(names) :] + names[: i % len(names)]:
-            time.sleep(0.2)  # threads of the last one fall asleep
+            time.sleep(turns.PAUSE)
             took, value = some[name](block)
             found[name].append((1000 * took / len(value), value))
             job.say(f"block {i}: {name} {found[name][-1][0]:.2f} ms an image, {value.mean():.3f} nats")

@@ -203,7 +203,7 @@ def attacked(pair: pv.Pair, x: Tensor, norm: float) -> Tensor:
     """Changes d of x, |d| = norm, that move the reconstruction far: the best of 100 steps of ascent along the gradient."""
     before = reconstruction(pair, x).detach()
     change = torch.randn_like(x)
-    for _ in range(100):
+    for _ in range(example.choose(100, 30)):
         change = (norm * torch.nn.functional.normalize(change, dim=1)).requires_grad_()
         moved = (reconstruction(pair, x + change) - before).square().sum()
         (gradient,) = torch.autograd.grad(moved, change)

@@ -49,7 +49,7 @@ ring = torch.stack([circle.cos(), circle.sin()], 1)
 
 def describe(pair: pv.Pair) -> dict[str, object]:
     """What the pair is worth on unseen frames."""
-    evaluation = pv.evaluate(pair, data.test, num_samples=1000)
+    evaluation = pv.evaluate(pair, data.test, num_samples=example.choose(1000, 200))
     ais = pv.log_evidence(pair, data.test, method="ais", **chains)
     figures, means = evaluation.to_json(), posterior_moments(pair, data.test)["z"].mean
     return {
@@ -66,7 +66,7 @@ def describe(pair: pv.Pair) -> dict[str, object]:
 
 pair = pv.pairs.vae(data.spec, latent_dim=2, likelihood="gaussian", hidden=example.choose((200, 200), (50,)))
 quiet = {"progress": False, "compile": False, "validate": False}
-epochs = example.choose(400, 20)
+epochs = example.choose(400, 12)
 pv.fit(pair, data, "meanfield", epochs=epochs, **quiet)
 longer, drawn_in = copy.deepcopy(pair), copy.deepcopy(pair)
 pv.fit(longer, data, "meanfield", epochs=epochs, seed=1, **quiet)

@@ -148,7 +148,7 @@ ends at the posterior, for every sigma.
 def trained(sigma: float) -> tuple[Guide, list[tuple[float, float]]]:
     """The guide that ascent on the ELBO finds, and its way in the plane of (a along w, s)."""
     torch.manual_seed(1)
-    guide, way, steps = Guide(torch.tensor([-0.1, 0.3]), 1.2), [], example.choose(2000, 400)
+    guide, way, steps = Guide(torch.tensor([-0.1, 0.3]), 1.2), [], example.choose(2000, 200)
     batches, unit = data(sigma, 20_000), W / W.norm()
     optimizer = torch.optim.Adam(guide.parameters(), lr=0.05, betas=(0.9, 0.95))
     objective = pv.objectives.get("elbo", num_particles=4)
@@ -204,7 +204,8 @@ def surface() -> Figure:
     """L(a, s) at one sigma with the way of training; data, posterior means and noise; the terms over sigma."""
     figure, (left, middle, right) = panels(10.8, 3.4, 3)
     x, unit = data(SIGMA, example.choose(2000, 300)), W / W.norm()
-    along, scales = torch.linspace(-0.4, 1.4, 60), torch.logspace(-1.2, 0.4, 60)
+    side = example.choose(60, 15)
+    along, scales = torch.linspace(-0.4, 1.4, side), torch.logspace(-1.2, 0.4, side)
     values = torch.tensor([[bound(v * unit, u, x, SIGMA) for v in along] for u in scales])
     top = float(Model(SIGMA).log_evidence(x).mean())
     levels = [top - gap for gap in (10, 5, 2, 1, 0.5, 0.2, 0.05)]

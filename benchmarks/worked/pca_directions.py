@@ -149,7 +149,7 @@ def trained(name: str, num_train: int, latent_dim: int, hidden: int, epochs: int
     for which, make in makers.items():
         torch.manual_seed(0)
         pair, objective = make(), "energy" if which == "autoencoder" else "meanfield"
-        settings = {"epochs": epochs, "batch_size": batch_size, "lr": 2e-3, "compile": name == "mnist"}
+        settings = {"epochs": epochs, "batch_size": batch_size, "lr": example.choose(2e-3, 5e-3), "compile": name == "mnist"}
         pv.fit(pair, data, objective, validate=False, progress=False, **settings)
         moments = posterior_moments(pair, x)["z"]
         used = active_units(moments.mean)
@@ -157,7 +157,7 @@ def trained(name: str, num_train: int, latent_dim: int, hidden: int, epochs: int
     return kept
 
 
-kept = {"digits": trained("digits", 1297, 6, 64, example.choose(200, 40), 50)}
+kept = {"digits": trained("digits", 1297, 6, 64, example.choose(200, 25), example.choose(50, 100))}
 if not example.smoke:
     kept["mnist"] = trained("mnist", 20000, 10, 200, 50, 100)
 found = {

@@ -62,10 +62,20 @@ def trained(name: str, latent_dim: int) -> pv.Pair:
     torch.manual_seed(0)
     pair = makers[name](latent_dim)
     objective = "meanfield" if name == "VAE" else pair.objective
-    epochs = example.choose(10, 20)
+    epochs = example.choose(10, 15)
     falling = {"scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": epochs}}
-    batch_size = example.choose(200, 50)
-    pv.fit(pair, data, objective, epochs=epochs, batch_size=batch_size, lr=2e-3, validate=False, progress=False, **falling)
+    batch_size = example.choose(200, 100)
+    pv.fit(
+        pair,
+        data,
+        objective,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=example.choose(2e-3, 6e-3),
+        validate=False,
+        progress=False,
+        **falling,
+    )
     return pair
 
 

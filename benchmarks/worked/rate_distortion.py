@@ -49,7 +49,7 @@ log_p, active = [], []
 for beta in betas:
     torch.manual_seed(1)
     pairs[beta] = pair = pv.pairs.vae(data.spec, latent_dim=example.choose(20, 5), hidden=(200,), activation="relu")
-    settings = {"epochs": example.choose(10, 15), "batch_size": example.choose(200, 50), "lr": 2e-3}
+    settings = {"epochs": example.choose(10, 15), "batch_size": example.choose(200, 100), "lr": example.choose(2e-3, 5e-3)}
     pv.fit(pair, data, {"name": "meanfield", "beta": beta}, validate=False, progress=False, compile=False, **settings)
     for part, x in parts.items():
         evaluation = pv.evaluate(pair, x, num_samples=example.choose(100, 50))

@@ -139,11 +139,20 @@ $$L = E_q\left[\log \frac{p(x, z)}{q(z \mid x)}\right] = \log p(x) - KL(q(z \mid
 def trained(sigma: float) -> Encoder:
     """The encoder of the model with this sigma, trained on draws of it."""
     torch.manual_seed(1)
-    encoder, steps = Encoder(), example.choose(3000, 300)
+    encoder, steps = Encoder(), example.choose(3000, 150)
     falling = {"scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": steps}, "scheduler_interval": "step"}
     quiet = {"validate": False, "progress": False, "compile": False}
     objective = {"name": "elbo", "num_particles": 4}
-    pv.fit((Model(sigma), encoder), data(sigma, 20_000), objective, steps=steps, lr=5e-3, batch_size=250, **falling, **quiet)
+    pv.fit(
+        (Model(sigma), encoder),
+        data(sigma, 20_000),
+        objective,
+        steps=steps,
+        lr=example.choose(5e-3, 1e-2),
+        batch_size=250,
+        **falling,
+        **quiet,
+    )
     return encoder
 
 
@@ -166,7 +175,7 @@ def compare(model: Model, guide: object, x: Tensor, num_samples: int) -> dict[st
 
 
 model, encoder = Model(SIGMA), trained(SIGMA)
-x = data(SIGMA, example.choose(1000, 100))
+x = data(SIGMA, example.choose(1000, 50))
 for num in (100, 1000, 10_000):
     example.tell(**{f"prior, {num}": compare(model, prior, x, num)})
 for num in (100, 1000):
@@ -180,7 +189,7 @@ k-hat says so.
 """
 
 # %%
-side = example.choose(60, 12)
+side = example.choose(60, 8)
 line = (torch.arange(side) + 0.5) * 6 / side - 3
 plane = torch.cartesian_prod(line, line)
 estimates = {f"prior, K = {num:,}": (prior, num) for num in (100, 1000, 10_000)} | {"encoder, K = 100": (encoder, 100)}
@@ -253,7 +262,7 @@ rows: dict[str, list[float]] = {"prior, K = 100": [], "prior, K = 10,000": [], "
 gaps = []
 for sigma in sigmas:
     guide = encoder if sigma == SIGMA else trained(sigma)
-    x = data(sigma, example.choose(500, 100))
+    x = data(sigma, example.choose(500, 50))
     for name, curve in rows.items():
         proposal, num = (prior if name.startswith("prior") else guide), int(name.split()[-1].replace(",", ""))
         found = compare(Model(sigma), proposal, x, num)

@@ -39,8 +39,8 @@ def names() -> tuple[str, ...]:
     """The names that :func:`load` knows.
 
     >>> names()
-    ('binary-mnist', 'digits', 'dsprites', 'dsprites-packed', 'frey-faces', 'jsb', 'mnist', 'mnist-60k', 'rooms', 's32', 'xys',
-     'xys-uneven')
+    ('20news', 'binary-mnist', 'digits', 'dsprites', 'dsprites-packed', 'frey-faces', 'jsb', 'mnist', 'mnist-60k', 'rooms',
+     's32', 'xys', 'xys-uneven')
     """
     return tuple(sorted(NAMED))
 
@@ -128,7 +128,8 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
         kinds = dict(named.kinds) | ({} if named.levels is None else {"x": f"levels:{named.levels}"})
         how = replace(how, binarization=binarization, kinds=kinds, sizes=named.sizes, known=True)
         source = {"name": name, "root": root, "binarization": binarization, "seed": how.seed}
-        return assemble(name, named.read(root), name, how, source)
+        data = assemble(name, named.read(root), name, how, source)
+        return data if named.words is None else _with_words(data, named.words(root))
     if not (name.endswith(tuple(FORMATS)) or os.sep in name or Path(name).exists()):
         raise nearest("data set", name, NAMED)
     path = Path(name).expanduser().resolve()
@@ -136,6 +137,13 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
     if how.kinds:
         source["kinds"] = {key: f"{each.kind}:{each.size}" if each.size else each.kind for key, each in how.kinds.items()}
     return assemble(path.stem, read_path(path), str(path), how, source)
+
+
+def _with_words(data: Data, words: tuple[str, ...]) -> Data:
+    """The data with the names of what x counts."""
+    x = replace(data.spec.keys["x"], labels=words)
+    parts = {part: split.with_(spec=split.spec.with_keys({"x": x})) for part, split in data.parts().items()}
+    return replace(data, **parts, spec=data.spec.with_keys({"x": x}))
 
 
 @public()

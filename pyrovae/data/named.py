@@ -1,4 +1,4 @@
-"""The named data sets: digits, MNIST, binary MNIST, Frey faces, chorales, sprites and rooms of known factors."""
+"""The named data sets: digits, MNIST, binary MNIST, Frey faces, chorales, newsgroups, sprites and rooms of known factors."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from pyrovae.data.factors import Factors
 from pyrovae.data.files import read_npz
+from pyrovae.data.newsgroups import news_words, read_news
 from pyrovae.data.polyphonic import read_jsb
 from pyrovae.data.remote import find
 from pyrovae.data.rooms import Rooms
@@ -41,7 +42,7 @@ class Named:
     """A named set: ``read(root)`` gives its raw parts, one part "" where no split is published.
 
     ``sizes`` are the rows of valid and test for such a set; ``binarization`` is the default, the first of
-    ``allowed``; ``kinds`` are those of keys beside x.
+    ``allowed``; ``kinds`` are those of keys beside x; ``words(root)`` says what is counted.
     """
 
     about: str
@@ -50,6 +51,7 @@ class Named:
     allowed: tuple[str, ...]
     sizes: tuple[int, int] | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
+    words: Callable[[Root], tuple[str, ...]] | None = None
 
     @property
     def binarization(self) -> str:
@@ -229,6 +231,13 @@ NAMED: Registry[Named] = Registry(
             read_jsb,
             None,
             ("none",),
+        ),
+        "20news": Named(
+            "18,745 posts to 20 newsgroups as counts of 1,995 words, split by date, valid the last tenth of train",
+            read_news,
+            None,
+            ("none",),
+            words=news_words,
         ),
         "dsprites": drawn(
             "737,280 white sprites, 64x64 binary, of 5 factors, each drawn when a batch is made of it",

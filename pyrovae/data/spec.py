@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -41,7 +42,7 @@ class KeySpec:
         kind: as above.
         dtype: of the batch: "float32" or "int64" by the kind, unless another is told.
         size: how many grey levels, classes or words there are; of binary data, the grey levels that they are drawn from.
-        labels: what the user calls the classes or words 0..size-1, where not by these numbers.
+        labels: what the user calls the classes or words 0..size-1, where not by these numbers; of counts, what is counted.
         columns: the columns of a DataFrame side by side in this key, by name.
         changes: of a column, what was done to the user's values, in its order: {"name": "log1p"}, or {"name": "standardize",
             "loc": ..., "scale": ...} (:mod:`pyrovae.data.tables`).
@@ -71,8 +72,10 @@ class KeySpec:
             )
         if self.labels is not None:
             object.__setattr__(self, "labels", tuple(self.labels))
-            if len(self.labels) != self.size:
-                raise DataError(f"{len(self.labels)} labels came for {self.size} classes; expected one for each.")
+            expected = math.prod(self.shape) if self.kind == "count" else self.size
+            if len(self.labels) != expected:
+                of = "counts" if self.kind == "count" else "classes"
+                raise DataError(f"{len(self.labels)} labels came for {expected} {of}; expected one for each.")
 
     def zeros(self, rows: int, device: torch.device | str = "cpu") -> Tensor:
         """(rows, *shape) zeros of the key's dtype."""

@@ -10,7 +10,7 @@ from pyrovae.distributions.codebook import Codebook, CodebookPrior, Quantized
 from pyrovae.distributions.colours import ColourMixture
 from pyrovae.distributions.columns import Columns
 from pyrovae.distributions.continuous import Beta, Gamma, LogNormal, StudentT
-from pyrovae.distributions.counts import Multinomial, NegativeBinomial, Poisson
+from pyrovae.distributions.counts import BagOfWords, Multinomial, NegativeBinomial, Poisson
 from pyrovae.distributions.density import is_density, is_point, mask_distribution
 from pyrovae.distributions.energies import Flat, GreyBernoulli
 from pyrovae.distributions.exemplars import ExemplarPrior, Exemplars
@@ -30,6 +30,7 @@ __all__ = [
     "AutoregressiveBernoulli",
     "AutoregressiveCategorical",
     "AutoregressiveGaussian",
+    "BagOfWords",
     "BallPrior",
     "Beta",
     "BoltzmannMachine",

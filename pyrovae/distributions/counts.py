@@ -13,7 +13,7 @@ from torch.distributions.utils import broadcast_all
 
 from pyrovae.distributions.saddle_point import deviance, stirling_error
 
-__all__ = ["Multinomial", "NegativeBinomial", "Poisson"]
+__all__ = ["BagOfWords", "Multinomial", "NegativeBinomial", "Poisson"]
 
 
 def _smallest(mean: Tensor) -> float:
@@ -164,3 +164,31 @@ class Multinomial(TorchDistribution):
     def mean(self) -> Tensor:
         """total p, (*batch_shape, D)."""
         return self.total.unsqueeze(-1) * self.logits.exp()
+
+
+class BagOfWords(Multinomial):
+    """The words of a document in their order, each drawn by itself; ``log_prob`` is in nats, (*batch_shape).
+
+        log p(words | n) = sum_v x_v log p_v,   p = softmax(logits),   x_v how often word v is among the n
+
+    It is the mass of one sequence of n words, of which n! / prod_v x_v! have these counts: without the coefficient of
+    :class:`Multinomial`, as every published perplexity is. Draws are of counts.
+
+    Args:
+        logits: (..., V).
+        total: of draws and of the mean, (...); a value is scored given its own total.
+
+    >>> fn = BagOfWords(torch.zeros(2), torch.tensor(2.0))
+    >>> float(fn.log_prob(torch.tensor([1.0, 1.0])).exp())
+    0.25
+    """
+
+    def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> BagOfWords:
+        """The same distribution with this batch shape."""
+        return super().expand(batch_shape, self._get_checked_instance(BagOfWords, _instance))  # type: ignore[return-value]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log p(words | their number), in nats, (*batch_shape)."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return (value * self.logits).sum(-1)

@@ -8,6 +8,7 @@ from pyrovae.evaluation.latents import active_units, kl_per_dim, posterior_momen
 from pyrovae.evaluation.reconstruction import ReconstructionError, reconstruction_error
 from pyrovae.evaluation.summary import Evaluation, evaluate
 from pyrovae.evaluation.tables import impute_table, log_evidence_table, reconstruct_table, sample_table
+from pyrovae.evaluation.topics import Perplexity, npmi, perplexity, top_words, unigram
 
 __all__ = [
     "AggregatePosterior",
@@ -15,6 +16,7 @@ __all__ = [
     "Disentanglement",
     "Evaluation",
     "ReconstructionError",
+    "Perplexity",
     "active_units",
     "aggregate_posterior",
     "classify",
@@ -24,8 +26,12 @@ __all__ = [
     "impute_table",
     "kl_per_dim",
     "log_evidence_table",
+    "npmi",
+    "perplexity",
     "posterior_moments",
     "reconstruct_table",
     "reconstruction_error",
     "sample_table",
+    "top_words",
+    "unigram",
 ]

@@ -20,12 +20,14 @@ from pyrovae.core.step_plan import Plan
 from pyrovae.core.steps import StepModel, plain_name
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import Data, Split, Stream
+from pyrovae.distributions.likelihoods import BagOfWords
 from pyrovae.effects.labels import Labelled
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.evaluation.classification import Classification, classify
 from pyrovae.evaluation.features import classify_features
 from pyrovae.evaluation.latents import SiteKL, active_units, kl_per_dim, posterior_moments
 from pyrovae.evaluation.reconstruction import ReconstructionError, reconstruction_error
+from pyrovae.evaluation.topics import Perplexity, perplexity, unigram
 from pyrovae.evidence import Evidence, log_evidence
 from pyrovae.evidence.evidence import mean_and_error
 
@@ -47,6 +49,7 @@ class Evaluation:
         quantity: what the evidence is of: log p(x), log p(x | c) of what a condition leaves open, log p(x_observed).
         reconstruction: errors of reconstruction, where there is no evidence.
         steps: of each datum, (N,), of a pair in steps or data with ``lengths``: figures a step are totals over totals.
+        words: perplexities of documents as bags of words, of the pair and of the frequencies of its training data.
         reason: why there is no evidence, or of a model whose guide is a point no ELBO beside it.
     """
 
@@ -59,6 +62,7 @@ class Evaluation:
     reconstruction: ReconstructionError | None = None
     reason: str | None = None
     steps: torch.Tensor | None = None
+    words: dict[str, Perplexity] = field(default_factory=dict)
 
     @property
     def elbo(self) -> tuple[float, float]:
@@ -94,6 +98,7 @@ class Evaluation:
             },
             "quantity": self.quantity,
             **self._per_step(),
+            **{f"perplexity_{name.replace(' ', '_')}": found.to_json() for name, found in self.words.items()},
             **({} if self.joint is None else {"log_joint": self.joint.mean, "log_joint_stderr": self.joint.mean_stderr}),
             **classified,
         }
@@ -110,6 +115,7 @@ class Evaluation:
             told = self._per_step()
             figures = ", ".join(f"{name.removesuffix('_per_step')} {value:.4f}" for name, value in told.items())
             lines.append(f"nats a step, {int(self.steps.sum()):,} steps: {figures}")
+        lines += [f"perplexity of the {name}: {found}" for name, found in self.words.items()]
         lines += self._latent_lines()
         if self.joint is not None:
             lines.append(self._line(self.joint, "log p(x, y)"))
@@ -215,7 +221,21 @@ def evaluate(
                 joint = log_evidence(known, split, num_samples=num_samples, **shared)
     active = {site: active_units(mean) for site, (mean, _) in moments.items() if site != "y"}
     quantity = _quantity(pair)
-    return Evaluation(evidence, active, kl, joint, classification, quantity, reconstruction, reason, _steps(pair, split))
+    words = _words(source, pair, split, evidence)
+    steps = _steps(pair, split)
+    return Evaluation(evidence, active, kl, joint, classification, quantity, reconstruction, reason, steps, words)
+
+
+def _words(source: Any, pair: Pair, split: Split | Stream, evidence: Evidence | None) -> dict[str, Perplexity]:
+    """Perplexities of the pair, and of its training data's frequencies; empty where x is no bag of words."""
+    parts = (part for owner in modules(pair.model) for part in owner.modules())
+    if evidence is None or not isinstance(split, Split) or not any(isinstance(part, BagOfWords) for part in parts):
+        return {}
+    found = {"pair": perplexity(evidence, torch.cat([batch[split.spec.main].sum(-1).cpu() for batch in split.batches(1000)]))}
+    own = getattr(source, "data", None)
+    return found | (
+        {"training frequencies": unigram(own.train, split)} if isinstance(own, Data) and isinstance(own.train, Split) else {}
+    )
 
 
 def _steps(pair: Pair, split: Split | Stream) -> torch.Tensor | None:

@@ -10,6 +10,7 @@ from pyrovae.nets.ladder import Ladder, NormalizedMLP
 from pyrovae.nets.mlp import ACTIVATIONS, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
 from pyrovae.nets.recurrent import LSTMCell
 from pyrovae.nets.rows import RowFeatures
+from pyrovae.nets.topics import TopicMixture, TopicProduct
 
 __all__ = [
     "ACTIVATIONS",
@@ -36,6 +37,8 @@ __all__ = [
     "RowFeatures",
     "TiedDecoder",
     "TiedEncoder",
+    "TopicMixture",
+    "TopicProduct",
     "as_float",
     "float_zeros",
     "loc_and_scale",

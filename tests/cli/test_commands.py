@@ -74,8 +74,10 @@ def here(tmp_path_factory):
     np.save(folder / "empty.npy", x[:0])
     np.save(folder / "grey.npy", rng.random((100, 8, 8)).astype("float32"))
     (folder / "torn.npz").write_bytes((folder / "my.npz").read_bytes()[:500])
-    done = pyrovae("train vae --latent_dim 2 --hidden [20] --epochs 3 --out runs/vae", folder)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        line = "train vae --latent_dim 2 --hidden [20] --epochs 3 --progress false --out runs/vae"
+        assert main(line.split()) == 0
     return folder
 
 

@@ -25,7 +25,8 @@ DRAWN = {"dsprites", "dsprites-packed", "s32", "xys", "xys-uneven", "rooms"}
 
 
 def test_names_and_descriptions():
-    assert set(names()) == set(DATASETS) == {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "jsb", *DRAWN}
+    read = {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "jsb", "20news"}
+    assert set(names()) == set(DATASETS) == {*read, *DRAWN}
     assert "binarization: dynamic" in DATASETS["mnist"]
 
 
@@ -158,3 +159,31 @@ def test_damaged_or_missing_chorales_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(DataError, match="jsb-chorales.npz is not on this machine and is published in no form"):
         load("jsb")
+
+
+def newsgroups(folder, **changed):
+    """Ten documents to train on and one to test, of three words, in the form of the real file."""
+    arrays = {"vocabulary": np.array(["ape", "bee", "cat"])}
+    for part, rows in (("train", 10), ("test", 1)):
+        counts = {"indices": np.uint16([0, 2] * rows), "counts": np.uint16([1, 7] * rows), "indptr": 2 * np.arange(rows + 1)}
+        arrays |= {f"{part}_{name}": value for name, value in counts.items()}
+    (folder / "20News").mkdir(parents=True)
+    kept = {key: value for key, value in {**arrays, **changed}.items() if value is not None}
+    np.savez(folder / "20News" / "20news-1995.npz", **kept)
+
+
+def test_newsgroups_are_counts_of_named_words(tmp_path):
+    newsgroups(tmp_path)
+    data = load("20news", root=tmp_path)
+    assert [len(part) for part in data.parts().values()] == [9, 1, 1]
+    assert data.spec.keys["x"].labels == data.test.spec.keys["x"].labels == ("ape", "bee", "cat")
+    assert data.valid[:]["x"].tolist() == [[1, 0, 7]] and data.spec.kind == "count"
+    assert DataSpec.from_json(json.loads(json.dumps(data.spec.to_json()))) == data.spec
+
+
+def test_damaged_newsgroups_are_refused(tmp_path):
+    newsgroups(tmp_path / "lacks", test_indptr=None)
+    newsgroups(tmp_path / "short", train_counts=np.uint16([1]))
+    for folder, message in (("lacks", "lacks test_indptr; expected"), ("short", "20 indices and 1 counts of train")):
+        with pytest.raises(DataError, match=message):
+            load("20news", root=tmp_path / folder)

@@ -129,6 +129,8 @@ def test_chains_broken_off_within_a_batch_continue_to_the_same_numbers(method, c
 
     monkeypatch.setattr(ais, "transition", counted)
     monkeypatch.setattr("pyrovae.evidence.keeper.SAVE_EVERY_SECONDS", 0.0)
+    for name, few in (("WARMUP_TRANSITIONS", 4), ("MIN_PILOT_TEMPERATURES", 6)):
+        monkeypatch.setattr(annealing, name, few)
     whole, pilot = estimate(), annealing.WARMUP_TRANSITIONS + annealing.MIN_PILOT_TEMPERATURES + 1
     for stop in (counts[0] - 2, pilot + 1):  # with two transitions to go; with one
         most = stop

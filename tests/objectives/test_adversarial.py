@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import fits
 import pytest
 import torch
 from fits import state
+from forked import run_script
 from steppers import step_of
 
 import pyrovae as pv
@@ -186,9 +184,7 @@ def test_a_killed_run_resumes_bitwise(digits, tmp_path):
         pair.guide.register_forward_pre_hook(called)
         quiet(pair, digits, epochs=3, out={str(tmp_path / "killed")!r}, checkpoint_seconds=0)
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=environment, timeout=120, check=False)
-    assert done.returncode == -9
+    assert run_script(textwrap.dedent(script)) == -9
     before = load_state(tmp_path / "killed" / "checkpoint.safetensors")
     assert 0 < before["step"] < 21 and before["optimizers"].keys() == set(UPDATES)
     pv.resume(tmp_path / "killed", progress=False)
@@ -204,33 +200,31 @@ def test_a_killed_run_resumes_bitwise(digits, tmp_path):
 
 
 def test_two_processes_move_all_three_groups_alike(digits, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        textwrap.dedent(f"""
-            import json, sys
-            sys.path[:0] = {PATHS!r}
-            import torch
-            from lightning_fabric import Fabric
-            import pyrovae as pv
-            from test_adversarial import quiet, state, tiny
+    script = f"""
+        import json, os, sys
+        sys.path[:0] = {PATHS!r}
+        os.chdir({str(tmp_path)!r})
+        import torch
+        from lightning_fabric import Fabric
+        import pyrovae as pv
+        from test_adversarial import quiet, state, tiny
 
+        def train(fabric):
             torch.set_num_threads(1)
-            fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
-            fabric.launch()
             digits = pv.data.load("digits")
             pair = tiny(digits)
             run = quiet(pair, digits, epochs=4, batch_size=100, lr=5e-3, fabric=fabric, out="run")
             sums = torch.stack([p.double().sum() for p in state(pair).values()])
             every = fabric.all_gather(sums)
             if fabric.global_rank == 0:
-                print(json.dumps({{"same": bool(torch.equal(every[0], every[1])), "history": run.records}}), flush=True)
+                told = {{"same": bool(torch.equal(every[0], every[1])), "history": run.records}}
+                open("told.json", "w").write(json.dumps(told))
             fabric.barrier()
-            torch.distributed.destroy_process_group()
-        """)
-    )
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+
+        Fabric(accelerator="cpu", devices=2, strategy="ddp_fork").launch(train)
+    """
+    assert run_script(textwrap.dedent(script)) == 0
+    told = json.loads((tmp_path / "told.json").read_text())
     assert told["same"]
     alone = quiet(tiny(digits), digits, epochs=4, batch_size=100, lr=5e-3)
     for one, row in zip(alone.records, told["history"], strict=True):  # the noise of the prior differs

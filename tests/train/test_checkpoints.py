@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import csv
-import os
 import resource
 import signal
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pyro.infer
 import pytest
 import torch
 from fits import assert_same, comparable, quiet, small, state
+from forked import run_script
 
 import pyrovae as pv
 from pyrovae.errors import OptionError, RunError
@@ -22,8 +20,7 @@ from pyrovae.files import load_state, read_json, save_state, write_json
 
 SCRIPT = textwrap.dedent("""
     import os, signal, sys
-    sys.path.insert(0, sys.argv[1])
-    import torch
+    sys.path.insert(0, {tests!r})
     from fits import RESUMED, quiet, small
     import pyrovae as pv
 
@@ -32,22 +29,14 @@ SCRIPT = textwrap.dedent("""
             if step == 11:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    torch.set_num_threads(1)
     data = pv.data.load("digits")
-    quiet(small(data), data, **RESUMED, callbacks=[Killed()], out=sys.argv[2])
+    quiet(small(data), data, **RESUMED, callbacks=[Killed()], out={out!r})
 """)
 
 
 def test_a_killed_run_resumes_bitwise(whole, tmp_path):
     killed, tests = tmp_path / "killed", str(Path(__file__).parent.parent)
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, tests, str(killed)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert run_script(SCRIPT.format(tests=tests, out=str(killed))) == -signal.SIGKILL
     assert load_state(killed / "checkpoint.safetensors")["step"] == 10  # within the fourth epoch
     run = pv.resume(killed, callbacks=[], progress=False)
     assert run.stopped == "finished" and len(run.history) == 6

@@ -6,6 +6,7 @@ P (``num_params``) is how many numbers the decoder must give per dimension of x.
 from __future__ import annotations
 
 from pyrovae.distributions.likelihoods.counts import (
+    BagOfWords,
     Multinomial,
     NegativeBinomial,
     Poisson,
@@ -28,6 +29,7 @@ from pyrovae.registry import Registry, parse_choice
 
 __all__ = [
     "LIKELIHOODS",
+    "BagOfWords",
     "Bernoulli",
     "BernoulliGrey",
     "Beta",
@@ -71,6 +73,7 @@ LIKELIHOODS: Registry[type[Likelihood]] = Registry(
         "zero-inflated-poisson": ZeroInflatedPoisson,
         "zero-inflated-negative-binomial": ZeroInflatedNegativeBinomial,
         "multinomial": Multinomial,
+        "bag-of-words": BagOfWords,
     },
     given=1,
 )

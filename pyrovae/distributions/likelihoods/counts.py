@@ -11,7 +11,7 @@ from pyrovae.distributions import counts
 from pyrovae.distributions.likelihoods.likelihood import Likelihood, Scale, Spread, log_mean, positive
 from pyrovae.errors import OptionError
 
-__all__ = ["Multinomial", "NegativeBinomial", "Poisson", "ZeroInflatedNegativeBinomial", "ZeroInflatedPoisson"]
+__all__ = ["BagOfWords", "Multinomial", "NegativeBinomial", "Poisson", "ZeroInflatedNegativeBinomial", "ZeroInflatedPoisson"]
 
 START_OF_GATE = -2.0  # logit of the share of extra zeros
 
@@ -122,3 +122,16 @@ class Multinomial(Likelihood):
         """The h, (P, *shape), whose distribution has about this mean."""
         self.total.fill_(float(mean.sum().round()))
         return log_mean(mean).unsqueeze(0)
+
+
+class BagOfWords(Multinomial):
+    """Words given their number: p(words) = prod_v softmax(h)_v^x_v (:class:`~pyrovae.distributions.BagOfWords`).
+
+    It has no multinomial coefficient, which :class:`Multinomial` has: log p is of the words in their order, as published.
+    """
+
+    quantity = "log p(words | their number)"
+
+    def forward(self, h: Tensor) -> TorchDistribution:
+        """p(x | h), h the parameters side by side, (..., P, *shape)."""
+        return counts.BagOfWords(h.squeeze(-2), self.total)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from fits import assert_same, comparable
+from forked import run_script
 
 import pyrovae as pv
 from pyrovae.core.step_run import trace_steps
@@ -61,8 +59,7 @@ def test_data_without_steps_are_refused():
 
 SCRIPT = textwrap.dedent("""
     import os, signal, sys
-    sys.path[:0] = sys.argv[1:3]
-    import torch
+    sys.path[:0] = {paths!r}
     import test_vrnn
     import pyrovae as pv
 
@@ -71,8 +68,7 @@ SCRIPT = textwrap.dedent("""
             if step == 4:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    torch.set_num_threads(1)
-    test_vrnn.train(sys.argv[3], [Killed()])
+    test_vrnn.train({out!r}, [Killed()])
 """)
 
 
@@ -87,9 +83,7 @@ def train(out, callbacks=()):
 
 def test_a_run_by_fivo_that_is_killed_resumes_bitwise(tmp_path):
     train(tmp_path / "whole")
-    here = Path(__file__).parent
-    words = [sys.executable, "-c", SCRIPT, str(here), str(here.parents[1]), str(tmp_path / "killed")]
-    done = subprocess.run(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    paths = [str(Path(__file__).parents[i]) for i in (0, 2)]
+    assert run_script(SCRIPT.format(paths=paths, out=str(tmp_path / "killed"))) == -signal.SIGKILL
     pv.resume(tmp_path / "killed", callbacks=[], progress=False)
     assert_same(comparable(tmp_path / "killed"), comparable(tmp_path / "whole"))

@@ -1,0 +1,1 @@
+"""Generative models of documents and sentences."""
