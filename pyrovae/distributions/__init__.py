@@ -21,6 +21,7 @@ from pyrovae.distributions.hyperspherical import SpherePrior, UniformSphere, Von
 from pyrovae.distributions.implicit import Implicit, is_implicit
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
 from pyrovae.distributions.ordinal import Ordinal
+from pyrovae.distributions.planar import PetalsPrior, SwissRoll, SwissRollPrior
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
 from pyrovae.distributions.smoothed import RelaxedRBM, SmoothedBernoulli, SmoothedBits
@@ -69,6 +70,7 @@ __all__ = [
     "Ordinal",
     "Poisson",
     "Power",
+    "PetalsPrior",
     "PseudoInputs",
     "Quantized",
     "RelaxedRBM",
@@ -80,6 +82,8 @@ __all__ = [
     "SpherePrior",
     "StudentT",
     "UniformExponential",
+    "SwissRoll",
+    "SwissRollPrior",
     "UniformSphere",
     "VampPrior",
     "VonMisesFisher",

@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.errors import ContractError
+from pyrovae.objectives.discrepancy import mmd, mmd_null
 from pyrovae.objectives.objective import Given, Objective, Update, Updates
 
 __all__ = ["AAE", "discriminator", "sliced_wasserstein", "sliced_wasserstein_null"]
@@ -30,7 +31,8 @@ class AAE(Objective):
 
     Logged beside the losses: ``accuracy`` of the discriminator, ``logit_prior`` and ``logit_code`` (mean D of both), and at
     each epoch's end ``code_distance``, the sliced Wasserstein distance of codes to the prior, with ``code_distance_null``, the
-    95% quantile that it has where the codes are draws of the prior.
+    95% quantile that it has where the codes are draws of the prior; ``code_mmd`` and ``code_mmd_null`` are the same of the
+    squared maximum mean discrepancy, by inverse multiquadratics. Neither asks the discriminator.
 
     Args:
         hidden: width of the two hidden layers of D, of rectified units.
@@ -108,11 +110,15 @@ class AAE(Objective):
         return logits.squeeze(-1)
 
     def epoch_figures(self, given: Given) -> dict[str, Tensor]:
-        """The sliced Wasserstein distance of codes to the prior, and the 95% quantile of that of the prior to itself."""
+        """The distances of codes to the prior, and the 95% quantiles of those of the prior to itself."""
         latents = self.trace(given).latents
         codes, prior = codes_of(latents)[0], [self.prior_codes(given, list(latents))[0] for _ in range(3)]
         distances = {"code_distance": sliced_wasserstein(codes, prior[0])}
-        return {**distances, "code_distance_null": sliced_wasserstein_null(torch.cat(prior[1:]))}
+        distances["code_distance_null"] = sliced_wasserstein_null(torch.cat(prior[1:]))
+        if len(codes) > 1:
+            distances["code_mmd"] = mmd(codes, prior[0])
+            distances["code_mmd_null"] = mmd_null(torch.cat(prior[1:]))
+        return distances
 
 
 def sliced_wasserstein(one: Tensor, other: Tensor, num_projections: int = 50) -> Tensor:

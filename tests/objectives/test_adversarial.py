@@ -282,3 +282,23 @@ def test_the_sliced_distance_is_that_of_one_dimension_and_its_null_is_not_exceed
     below = [float(sliced_wasserstein(torch.randn(400, 3), torch.randn(400, 3)) < null) for _ in range(100)]
     assert 0.85 <= sum(below) / 100 <= 1.0
     assert sliced_wasserstein(one, 1.3 * other) > null
+
+
+# ------------------------------------------------------------------------------------------------ priors, distances
+@pytest.mark.parametrize("options", [{"prior": "petals"}, {"prior": "swiss-roll"}])
+def test_each_prior_trains_and_its_distance_is_measured_by_its_own_draws(digits, options):
+    run = quiet(tiny(digits, **options), digits, epochs=2, batch_size=100)
+    last = run.records[-1]
+    assert {"code_distance", "code_distance_null", "code_mmd", "code_mmd_null"} <= last.keys()
+    assert last["code_mmd"] > last["code_mmd_null"] > 0  # after two epochs the codes are no draws of it
+
+
+def test_priors_that_make_no_sense_are_refused(digits):
+    with pytest.raises(OptionError, match="no prior of aae is called 'petal'"):
+        tiny(digits, prior="petal")
+    with pytest.raises(OptionError, match="lies in the plane, and latent_dim is 3"):
+        pv.pairs.aae(digits.spec, latent_dim=3, prior="petals")
+    with pytest.raises(OptionError, match="is of prior='swiss-roll'"):
+        tiny(digits, prior="petals", blur=0.1)
+    with pytest.raises(OptionError, match="blur is -1"):
+        tiny(digits, prior="swiss-roll", blur=-1.0)
