@@ -39,8 +39,8 @@ def names() -> tuple[str, ...]:
     """The names that :func:`load` knows.
 
     >>> names()
-    ('20news', 'binary-mnist', 'bouncing-ball', 'digits', 'dsprites', 'dsprites-packed', 'frey-faces', 'jsb', 'mnist',
-     'mnist-60k', 'muse-data', 'nottingham', 'piano-midi', 'rooms', 's32', 'xys', 'xys-uneven')
+    ('20news', 'binary-mnist', 'bouncing-ball', 'digits', 'dsprites', 'dsprites-packed', 'faces', 'frey-faces', 'frey-pairs',
+     'jsb', 'mnist', 'mnist-60k', 'muse-data', 'nottingham', 'piano-midi', 'rooms', 's32', 'xys', 'xys-uneven')
     """
     return tuple(sorted(NAMED))
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import math
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +13,7 @@ import numpy as np
 from pyrovae.data.balls import read_balls
 from pyrovae.data.faces import Faces
 from pyrovae.data.factors import Factors
-from pyrovae.data.files import read_npz
+from pyrovae.data.foreign import read_amat, read_idx, read_member, read_packed
 from pyrovae.data.newsgroups import news_words, read_news
 from pyrovae.data.polyphonic import read_jsb, read_music
 from pyrovae.data.remote import find
@@ -102,23 +99,6 @@ def read_mnist_whole(root: Root) -> Parts:
     return {"train": train, "test": parts["test"]}
 
 
-def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array of a known shape from an IDX file, gzipped or not."""
-    try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is no whole gzip file ({error}); download it again.") from error
-    start = 4 + 4 * len(shape)
-    head = np.frombuffer(raw[:start], dtype=">u4").tolist() if len(raw) >= start else []
-    if head != [0x0800 + len(shape), *shape] or len(raw) != start + math.prod(shape):
-        raise DataError(
-            f"{path} has {len(raw)} bytes and the IDX header {head}; expected uint8 of shape {shape}, "
-            f"{start + math.prod(shape)} bytes: download it again."
-        )
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape).copy()
-
-
 def read_binary_mnist(root: Root) -> Parts:
     """Larochelle and Murray's fixed binarization of MNIST, without labels."""
     parts = {}
@@ -130,31 +110,12 @@ def read_binary_mnist(root: Root) -> Parts:
     return parts
 
 
-def read_packed(path: Path, rows: int) -> np.ndarray:
-    """(rows, 784) of 0/1 from the key ``packed`` (rows, 98) of a .npz file."""
-    return np.unpackbits(_member(path, "packed", (rows, 98)), axis=1)
-
-
-def read_amat(path: Path, rows: int) -> np.ndarray:
-    """(rows, 784) of 0/1 from a text of digits and white space."""
-    raw = np.frombuffer(path.read_bytes(), np.uint8)
-    digits = (raw == ord("0")) | (raw == ord("1"))
-    others = raw[~digits]
-    if digits.sum() != rows * 784 or not np.isin(others, np.frombuffer(b" \t\r\n", np.uint8)).all():
-        raise DataError(
-            f"{path} holds {int(digits.sum()):,} digits 0 or 1 and {len(others):,} other characters; "
-            f"expected {rows:,} lines "
-            "of 784 digits: download it again."
-        )
-    return raw[digits] - np.uint8(ord("0"))
-
-
 def read_frey_faces(root: Root) -> Parts:
     """1,965 frames of 28x20 pixels of a video of Brendan Frey's face."""
     path = find("FreyFaces", ("frey_faces.npz", "frey_rawface.mat"), root, verify_frey)
     if path.suffix == ".mat":
         return {"": {"x": read_frey_mat(path)}}
-    return {"": {"x": _member(path, "images", (FREY_ROWS, 28, 20))}}
+    return {"": {"x": read_member(path, "images", (FREY_ROWS, 28, 20))}}
 
 
 def read_frey_pairs(root: Root) -> Parts:
@@ -196,16 +157,6 @@ def verify_frey(path: Path) -> None:
     found = hashlib.sha256(read_frey_mat(path).tobytes()).hexdigest()
     if found != FREY_CONTENT:
         raise DataError(f"{path} holds images of sha256 {found}; expected {FREY_CONTENT}: download it again.")
-
-
-def _member(path: Path, key: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array of a known key and shape from a .npz file."""
-    arrays = read_npz(path, map_members=False)
-    found = arrays.get(key)
-    if found is None or found.shape != shape or found.dtype != np.uint8:
-        came = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in arrays.items()) or "no array"
-        raise DataError(f"{path} holds {came}; expected {key} uint8 {shape}: copy the file again.")
-    return found
 
 
 NAMED: Registry[Named] = Registry(

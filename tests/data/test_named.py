@@ -21,12 +21,12 @@ def test_spec_round_trips_through_json():
     assert DataSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
-DRAWN = {"dsprites", "dsprites-packed", "s32", "xys", "xys-uneven", "rooms", "bouncing-ball"}
+DRAWN = {"dsprites", "dsprites-packed", "s32", "xys", "xys-uneven", "rooms", "bouncing-ball", "faces"}
 MUSIC = {"jsb", "nottingham", "piano-midi", "muse-data"}
 
 
 def test_names_and_descriptions():
-    read = {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "20news", *MUSIC}
+    read = {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "frey-pairs", "20news", *MUSIC}
     assert set(names()) == set(DATASETS) == {*read, *DRAWN}
     assert "binarization: dynamic" in DATASETS["mnist"]
 
