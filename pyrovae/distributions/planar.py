@@ -109,7 +109,7 @@ class SwissRoll(TorchDistribution):
 
 
 class SwissRollPrior(nn.Module):
-    """Called without arguments, a :class:`SwissRoll` on the device of the model.
+    """Called without arguments, a :class:`SwissRoll` on the device of the model; its ``log_prob`` is in nats, (*batch_shape).
 
     Args:
         blur: standard deviation of the blur.

@@ -61,6 +61,7 @@ class Discriminator(Layered):
         hidden: of the dense layers after them.
         layer: whose output is :meth:`features`, counted from 1 through the convolutions and on; 0 for x itself.
 
+    >>> import torch
     >>> network = Discriminator((8, 8), [4], [10], layer=1)
     >>> network(torch.zeros(5, 3, 8, 8)).shape, network.features(torch.zeros(3, 8, 8)).shape
     (torch.Size([5, 3]), torch.Size([3, 64]))
@@ -100,6 +101,7 @@ class Classifier(Layered):
     Attributes:
         feature_dims: how many features each convolution has.
 
+    >>> import torch
     >>> network = Classifier((8, 8), [4, 6], [10], 3)
     >>> network(torch.zeros(5, 8, 8)).shape, [h.shape[-1] for h in network.features(torch.zeros(5, 8, 8))]
     (torch.Size([5, 3]), [64, 24])

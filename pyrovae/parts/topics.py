@@ -1,15 +1,21 @@
-"""Networks of topic models."""
+"""Topic models of a decoder, and their guides."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, Literal
 
 from torch import nn
 
+from pyrovae import guides, models
+from pyrovae.core.pair import Pair
 from pyrovae.nets import ACTIVATIONS, Log1p
 from pyrovae.parts.networks import Dense
 
-__all__ = ["topic_encoder"]
+__all__ = ["TopicPrior", "topic_encoder", "topic_pair"]
+
+TopicPrior = Literal["laplace", "dirichlet"]
 
 DROPOUT = 0.2
 
@@ -21,3 +27,14 @@ def topic_encoder(dense: Dense, out_features: int, batch_norm: bool) -> nn.Modul
     activation = ACTIVATIONS[str(dense.activation)]()
     first = replace(dense, hidden=tuple(before)).encoder(width)
     return nn.Sequential(Log1p(), first, activation, nn.Dropout(DROPOUT), nn.Linear(width, out_features), *last)
+
+
+def topic_pair(
+    make: Callable[..., Any], num_topics: int, concentration: float, prior: TopicPrior, batch_norm: bool, dense: Dense
+) -> Pair:
+    """A topic model of this decoder, and its guide: a Gaussian in the basis of the softmax, or a Dirichlet."""
+    decoder, likelihood = dense.start(lambda num_params: make(num_topics, dense.spec.shape[0]))
+    model = models.LDAVAE(decoder, likelihood, num_topics, concentration, prior)
+    if prior == "dirichlet":
+        return model, guides.DirichletShares(topic_encoder(dense, num_topics, batch_norm))
+    return model, guides.DiagonalGaussian(topic_encoder(dense, 2 * num_topics, batch_norm))

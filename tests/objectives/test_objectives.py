@@ -202,7 +202,9 @@ def test_subsampling_scales_the_finished_bound_where_pyro_scales_the_weights():
 def test_scale_multiplies_the_loss():
     pair = exact.sigmoid_decoder(1)
     scaled = [lambda x, p=p: poutine.scale(p, scale=7.0)(x) for p in (pair.model, pair.guide)]
-    apart = {"nvil", "wake-sleep", "semisupervised", "s2", "aae", "fivo", "vq"}  # of several updates, labels, steps, codewords
+    # of several updates, labels, steps, codewords, and of parts that a model must have
+    apart = {"nvil", "wake-sleep", "semisupervised", "s2", "aae", "fivo", "vq"}
+    apart |= {"smoothed", "smoothness", "clamped", "feature-elbo"}
     for name in set(objectives.OBJECTIVES) - apart:
         objective = objectives.get(name, **({"data_size": 1000} if name == "tc" else {}))
         if len(objective.moves) > 1:  # which has no one loss

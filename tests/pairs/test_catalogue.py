@@ -135,7 +135,7 @@ def test_its_bound_rises_and_is_estimated(fitted):
     joint = (
         fitted.row[0] in ("discrete-vae", "rbm-vae", "s-vae", "kalman-vae")
         or options.get("num_classes", 0) > 2
-        or "hyperspherical" in options.values()
+        or {"hyperspherical", "dirichlet"} & {str(value) for value in options.values()}
     )
     if not analytic or joint:
         assert dims is None and kl > -0.1  # no product over dimensions

@@ -104,13 +104,14 @@ class Multinomial(Likelihood):
     """
 
     kinds = ("count",)
+    name = "multinomial"
     quantity = "log p(x | its total)"
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(shape)
         if len(shape) != 1:
             raise OptionError(
-                f"likelihood 'multinomial' takes x of shape (D,), one count for each thing; x is {tuple(shape)}."
+                f"likelihood {self.name!r} takes x of shape (D,), one count for each thing; x is {tuple(shape)}."
             )
         self.register_buffer("total", torch.tensor(1.0))
 
@@ -130,6 +131,7 @@ class BagOfWords(Multinomial):
     It has no multinomial coefficient, which :class:`Multinomial` has: log p is of the words in their order, as published.
     """
 
+    name = "bag-of-words"
     quantity = "log p(words | their number)"
 
     def forward(self, h: Tensor) -> TorchDistribution:

@@ -8,13 +8,10 @@ from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
 from pyrovae.pairs.catalogue import recipe
-from pyrovae.pairs.needs import ROWS
 from pyrovae.pairs.tiny import tiny
 from pyrovae.parts import Dense
 
 __all__ = ["nvdm"]
-
-WORDS = "bag-of-words"
 
 
 @recipe(
@@ -22,14 +19,13 @@ WORDS = "bag-of-words"
     "Neural Variational Inference for Text Processing",
     2016,
     kinds=["count"],
-    needs=[ROWS],
     tiny=[tiny("counts", latent_dim=3, hidden=[20]), tiny("counts", latent_dim=3, hidden=[20], likelihood="multinomial")],
 )
 def nvdm(
     spec: DataSpec,
     *,
     latent_dim: int = 50,
-    dense: Dense = Dense(hidden=(500,), activation="tanh", likelihood=WORDS),
+    dense: Dense = Dense(hidden=(500,), activation="tanh", likelihood="bag-of-words"),
 ) -> Pair:
     """A VAE of documents whose words are softmax(R h + b), h ~ N(0, I_d): its decoder is one layer, whatever ``hidden``.
 

@@ -13,9 +13,9 @@ LEAST = 1e-2  # a smaller concentration draws shares that are 0 in float32
 
 
 class DirichletShares(nn.Module):
-    """q(theta | x) = Dirichlet(theta; softplus(encoder(x)) + .01), whose draws have implicit gradients.
+    """q(z | x) = Dirichlet(z; softplus(encoder(x)) + .01), whose draws have implicit gradients.
 
-    Site: ``theta``, (K,).
+    Site: ``z``, (K,), shares.
 
     Args:
         encoder: x to (..., K).
@@ -31,4 +31,4 @@ class DirichletShares(nn.Module):
         """Run the guide, q, on a batch of B documents."""
         concentration = softplus(self.encoder(x)) + LEAST
         with pyro.plate("data", x.shape[0], dim=-1):
-            pyro.sample("theta", dist.Dirichlet(concentration))
+            pyro.sample("z", dist.Dirichlet(concentration))

@@ -9,17 +9,17 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-__all__ = ["TopicModel"]
+__all__ = ["LDAVAE"]
 
 
-class TopicModel(nn.Module):
+class LDAVAE(nn.Module):
     """p(words, theta) = p(theta) p(words | decoder(theta)), theta the shares of K topics, on the simplex.
 
     theta ~ Dirichlet(alpha), or its Laplace approximation in the basis of the softmax,
 
         z ~ N(mu, diag S),   theta = softmax(z),   mu_k = 0,   S_kk = (1 - 1/K) / alpha     (all K alphas alike)
 
-    Sites: ``z``, (K,), or ``theta``, (K,), where the prior is the Dirichlet itself; ``x``, counts of V words.
+    Sites: ``z``, (K,), which is theta itself where the prior is the Dirichlet; ``x``, counts of V words.
 
     Args:
         decoder: shares (..., K) to the parameters of the likelihood, (..., P, V).
@@ -47,7 +47,7 @@ class TopicModel(nn.Module):
         """Run the model, p, on a batch of B documents."""
         with pyro.plate("data", x.shape[0], dim=-1):
             if self.prior == "dirichlet":
-                theta = pyro.sample("theta", dist.Dirichlet(self.alpha))
+                theta = pyro.sample("z", dist.Dirichlet(self.alpha))
             else:
                 scale = ((1 - 1 / len(self.alpha)) / self.alpha).sqrt()
                 theta = pyro.sample("z", dist.Normal(torch.zeros_like(scale), scale).to_event(1)).softmax(-1)

@@ -67,7 +67,7 @@ def test_log_p_of_lda_under_a_dirichlet_is_that_of_quadrature():
     theta = torch.stack([share, 1 - share], -1)
     topics = pair.model.decoder.topics().exp()
     by_hand = (X[None] * (theta @ topics).log()[:, None]).sum(-1)
-    fn = words_given(pair, {"theta": theta[:, None].expand(2000, 3, 2)})
+    fn = words_given(pair, {"z": theta[:, None].expand(2000, 3, 2)})
     torch.testing.assert_close(fn.log_prob(X), by_hand, atol=1e-4, rtol=1e-4)
     density = Dirichlet(torch.full((2,), 2.0)).log_prob(theta)
     exact = (by_hand + density[:, None]).logsumexp(0) - math.log(2000)
@@ -92,6 +92,20 @@ def test_a_product_of_experts_weighs_logits_and_a_mixture_probabilities():
     half = mixture.topics().exp()
     torch.testing.assert_close(mixture(theta)[0, 0].exp(), 0.25 * half[0] + 0.75 * half[1])
     torch.testing.assert_close(half.sum(-1), torch.ones(2))
+
+
+def test_batch_norm_of_words_shifts_and_does_not_scale():
+    """In training by the batch's own moments, in evaluation by their averages: documents do not see each other there."""
+    pair = sharp(pv.pairs.prod_lda(SPEC, num_topics=2, hidden=[4]))
+    decoder, theta = pair.model.decoder, torch.rand(2, 30, 2).softmax(-1)
+    decoder.norm.weight.data.fill_(1.0)
+    h = theta @ decoder.weight
+    flat = h.flatten(0, -2)
+    by_hand = (h - flat.mean(0)) / (flat.var(0, unbiased=False) + 1e-5).sqrt() + decoder.norm.bias
+    torch.testing.assert_close(decoder.train()(theta).squeeze(-2), by_hand, rtol=1e-4, atol=1e-4)
+    assert not decoder.norm.weight.requires_grad
+    one, all_of_them = decoder.eval()(theta[:1, :1]), decoder(theta)[:1, :1]
+    torch.testing.assert_close(one, all_of_them)
 
 
 def test_both_perplexities_and_that_of_frequencies():
