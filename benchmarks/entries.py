@@ -40,6 +40,7 @@ from benchmarks.tables import (
     rainforth,
     semisupervised,
     sequences,
+    topics,
     vampprior,
     vrnn,
 )
@@ -64,6 +65,7 @@ TABLES = (
     codewords,
     disentanglement,
     content_style,
+    topics,
     hierarchies,
     adversarial_avb,
     adversarial_warp,
