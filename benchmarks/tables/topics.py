@@ -1,8 +1,8 @@
 """Topic models of 20 Newsgroups: perplexity by both definitions, and whether a topic's first words occur together.
 
 1,995 words, split by date. Perplexities are by the ELBO of one draw and by importance sampling, L_K, both upper bounds; beside
-them stands that of word frequencies, add one. NPMI is of the ten first words of each topic on test documents. Published for NVDM
-with 50 topics and another list of 2,000 words: 836, by the mean of each document's nats a word (Miao et al. 2016).
+them stands that of word frequencies, add one. NPMI is of the ten first words of each topic on test documents. Published for
+NVDM with 50 topics and another list of 2,000 words: 836, by the mean of each document's nats a word (Miao et al. 2016).
 """
 
 from __future__ import annotations
