@@ -9,7 +9,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from pyrovae.distributions import SmoothedBernoulli, Smoothing
+from pyrovae.distributions import KnownBits, SmoothedBernoulli, Smoothing
 from pyrovae.nets import loc_and_scale
 
 __all__ = ["GroupedBits"]
@@ -47,7 +47,7 @@ class GroupedBits(nn.Module):
                 zeta = pyro.sample(f"zeta{number}", q_zeta)
                 posterior.append(q_zeta.posterior_logits(zeta))
                 before.append(2 * zeta - 1)
-            pyro.sample("z", dist.Bernoulli(logits=torch.cat(posterior, -1)).to_event(1))
+            pyro.sample("z", KnownBits(logits=torch.cat(posterior, -1)).to_event(1))
             seen = [torch.cat(before, -1)]
             for number, layer in enumerate(self.layers, 1):
                 seen.append(pyro.sample(f"y{number}", dist.Normal(*loc_and_scale(layer(x, *seen))).to_event(1)))

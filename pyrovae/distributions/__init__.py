@@ -24,7 +24,7 @@ from pyrovae.distributions.ordinal import Ordinal
 from pyrovae.distributions.planar import PetalsPrior, SwissRoll, SwissRollPrior
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
-from pyrovae.distributions.smoothed import RelaxedRBM, SmoothedBernoulli, SmoothedBits
+from pyrovae.distributions.smoothed import KnownBits, RelaxedRBM, SmoothedBernoulli, SmoothedBits
 from pyrovae.distributions.smoothing import (
     SMOOTHINGS,
     Exponential,
@@ -70,6 +70,7 @@ __all__ = [
     "Ordinal",
     "Poisson",
     "Power",
+    "KnownBits",
     "PetalsPrior",
     "PseudoInputs",
     "Quantized",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
@@ -12,13 +13,32 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn.functional import logsigmoid, softplus
 
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
-from pyrovae.distributions.smoothing import GaussianIntegral, Smoothing
+from pyrovae.distributions.smoothing import SURE, GaussianIntegral, Smoothing
 from pyrovae.errors import OptionError
 
-__all__ = ["RelaxedRBM", "SmoothedBernoulli", "SmoothedBits"]
+__all__ = ["KnownBits", "RelaxedRBM", "SmoothedBernoulli", "SmoothedBits"]
 
 NONE = torch.Size()
 Shape = torch.Size | list[int] | tuple[int, ...]  # as torch.distributions takes them
+
+
+class KnownBits(dist.Bernoulli):
+    """A Bernoulli whose bits are certain where their logits say so; ``log_prob`` in nats, (*batch_shape).
+
+        z = 1 where logit >= 80, z = 0 where logit <= -80, else z ~ Bernoulli(sigmoid(logit))
+
+    ``torch.bernoulli`` draws a 1 about once in 2^25 times, however small its probability: among the bits that a spike tells,
+    one such draw has no density in the model, and a bound of minus infinity.
+
+    >>> KnownBits(logits=torch.tensor([-80.0, 80.0])).sample()
+    tensor([0., 1.])
+    """
+
+    def sample(self, sample_shape: Shape = NONE) -> Tensor:
+        """Draws, (*sample_shape, *batch_shape)."""
+        logits = self.logits
+        drawn = super().sample(torch.Size(sample_shape))
+        return torch.where(logits >= SURE, 1.0, torch.where(logits <= -SURE, 0.0, drawn))
 
 
 class SmoothedBits(TorchDistribution):

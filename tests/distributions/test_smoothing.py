@@ -8,7 +8,7 @@ import pytest
 import torch
 from quadrature import points_of
 
-from pyrovae.distributions import RBM, SMOOTHINGS, BoltzmannMachine, RelaxedRBM, SmoothedBernoulli, SmoothedBits
+from pyrovae.distributions import RBM, SMOOTHINGS, BoltzmannMachine, KnownBits, RelaxedRBM, SmoothedBernoulli, SmoothedBits
 from pyrovae.errors import OptionError
 
 NAMES = list(SMOOTHINGS)
@@ -156,3 +156,11 @@ def test_weights_beyond_beta_are_refused():
     made = machine((3, 2))
     with pytest.raises(OptionError, match=r"beta is 0.1; expected more than [\d.]+, to which the weights"):
         RelaxedRBM(made, 0.1).log_prob(torch.zeros(5))
+
+
+def test_bits_that_a_spike_tells_do_not_depend_on_a_draw(monkeypatch):
+    """torch.bernoulli draws a 1 about once in 2^25, however small its probability: here always, and always the wrong one."""
+    monkeypatch.setattr(torch, "bernoulli", lambda probs, *args, **kwargs: (probs < 0.5).to(probs.dtype))
+    fn = KnownBits(logits=torch.tensor([-80.0, 80.0, 1.0])).expand((4, 3))
+    assert isinstance(fn, KnownBits) and fn.sample().tolist() == [[0.0, 1.0, 0.0]] * 4
+    assert fn.sample((2,)).shape == (2, 4, 3) and torch.isfinite(fn.log_prob(fn.sample())).all()
