@@ -17,8 +17,10 @@ class TopicMixture(nn.Module):
 
     References: Blei, Ng and Jordan, Latent Dirichlet Allocation, 2003, Eq. (1); Srivastava and Sutton, 2017, Section 3.
 
-    >>> TopicMixture(3, 5)(torch.eye(3)).exp().sum(-1).flatten().tolist()
-    [1.0, 1.0, 1.0]
+    >>> TopicMixture(3, 5)(torch.eye(3)).exp().sum(-1).detach().round(decimals=4)
+    tensor([[1.],
+            [1.],
+            [1.]])
     """
 
     def __init__(self, num_topics: int, num_words: int, batch_norm: bool = True) -> None:
