@@ -27,7 +27,7 @@ from pyrovae.evaluation.classification import Classification, classify
 from pyrovae.evaluation.features import classify_features
 from pyrovae.evaluation.latents import SiteKL, active_units, kl_per_dim, posterior_moments
 from pyrovae.evaluation.reconstruction import ReconstructionError, reconstruction_error
-from pyrovae.evaluation.topics import Perplexity, perplexity, unigram
+from pyrovae.evaluation.topics import Perplexity, of_documents, unigram
 from pyrovae.evidence import Evidence, log_evidence
 from pyrovae.evidence.evidence import mean_and_error
 
@@ -231,7 +231,10 @@ def _words(source: Any, pair: Pair, split: Split | Stream, evidence: Evidence | 
     parts = (part for owner in modules(pair.model) for part in owner.modules())
     if evidence is None or not isinstance(split, Split) or not any(isinstance(part, BagOfWords) for part in parts):
         return {}
-    found = {"pair": perplexity(evidence, torch.cat([batch[split.spec.main].sum(-1).cpu() for batch in split.batches(1000)]))}
+    counts = torch.cat([batch[split.spec.main].sum(-1).cpu() for batch in split.batches(1000)])
+    if not bool((counts > 0).any()):
+        return {}
+    found = {"pair": of_documents(evidence.value, counts)}
     own = getattr(source, "data", None)
     return found | (
         {"training frequencies": unigram(own.train, split)} if isinstance(own, Data) and isinstance(own.train, Split) else {}

@@ -14,7 +14,6 @@ from pyrovae.calls import public
 from pyrovae.core.pair import PairLike, as_pair, open_run
 from pyrovae.data import DataSpec, Split
 from pyrovae.errors import ContractError, DataError, OptionError
-from pyrovae.nets import TopicMixture, TopicProduct
 
 __all__ = ["Perplexity", "npmi", "perplexity", "top_words", "unigram"]
 
@@ -87,14 +86,20 @@ def unigram(train: Split, test: Split) -> Perplexity:
 
     Args:
         train: documents as counts, (V,) each.
-        test: those that are scored.
+        test: those that are scored; documents without a word are left out.
     """
     found = torch.ones(train.spec.shape, dtype=torch.double)
     for part in _counts(train):
         found += part.sum(0)
     log_p = (found / found.sum()).log()
     scored = [(part @ log_p, part.sum(-1)) for part in _counts(test)]
-    return perplexity(*(torch.cat(values) for values in zip(*scored, strict=True)))
+    return of_documents(*(torch.cat(values) for values in zip(*scored, strict=True)))
+
+
+def of_documents(log_p: Tensor, words: Tensor) -> Perplexity:
+    """Perplexity of those documents, (N,), that have words; the others have log p = 0, and count in neither definition."""
+    some = words > 0
+    return perplexity(log_p.cpu()[some], words[some])
 
 
 def _counts(documents: Split | Tensor) -> Iterator[Tensor]:
@@ -132,8 +137,9 @@ def top_words(pair: PairLike, num: int = 10, spec: DataSpec | None = None) -> li
 def topics_of(model: Any) -> Tensor:
     """(K, V), larger for a word that is more of the topic."""
     decoder = getattr(model, "decoder", None)
-    if isinstance(decoder, (TopicMixture, TopicProduct)) or hasattr(decoder, "topics"):
-        return decoder.topics().detach()  # type: ignore[union-attr]
+    if decoder is not None and hasattr(decoder, "topics"):
+        weights: Tensor = decoder.topics().detach()
+        return weights
     layers = list(getattr(decoder, "mlp", []))
     if len(layers) == 1 and isinstance(layers[0], torch.nn.Linear):
         return layers[0].weight.detach().T

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pyrovae.objectives.adversarial import sliced_wasserstein, sliced_wasserstein_null
+from pyrovae.objectives.adversarial import codes_of, sliced_wasserstein, sliced_wasserstein_null
+from pyrovae.objectives.objective import Given, Objective
 
-__all__ = ["distance_figures"]
+__all__ = ["code_figures", "distance_figures"]
 
 
 def distance_figures(name: str, sample: Tensor, draw: Callable[[], Tensor]) -> dict[str, Tensor]:
@@ -24,3 +25,14 @@ def distance_figures(name: str, sample: Tensor, draw: Callable[[], Tensor]) -> d
     """
     first, *others = (draw() for _ in range(3))
     return {name: sliced_wasserstein(sample, first), f"{name}_null": sliced_wasserstein_null(torch.cat(others))}
+
+
+def code_figures(objective: Objective, given: Given) -> dict[str, Tensor]:
+    """``code_distance`` of codes, all latent sites side by side, to draws of the model's prior, and its null."""
+    latents = objective.trace(given).latents
+
+    def draw() -> Tensor:
+        sites = objective.prior(given)
+        return codes_of({name: sites[name]["value"] for name in latents})[0]
+
+    return distance_figures("code_distance", codes_of(latents)[0], draw)

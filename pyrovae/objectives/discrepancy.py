@@ -35,11 +35,14 @@ def kernel(one: Tensor, other: Tensor, kind: str = "imq", width: float | None = 
     if width is not None and not 0 < width < float("inf"):
         raise OptionError(f"width is {width!r}; expected a number above 0.")
     dim = one.shape[-1]
-    squares = (one.unsqueeze(1) - other.unsqueeze(0)).square().sum(-1)
+    squares = torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist").square()
     if kind == "gaussian":
         return torch.exp(-squares / (2 * (dim if width is None else width**2)))
     base = 2 * dim * (1.0 if width is None else width) ** 2
-    return torch.stack([s * base / (s * base + squares) for s in SCALES]).sum(0)
+    total = torch.zeros_like(squares)
+    for s in SCALES:  # one after another: all at once would hold seven matrices
+        total = total + s * base / (s * base + squares)
+    return total
 
 
 def of_gram(gram: Tensor, size: int) -> Tensor:

@@ -15,8 +15,7 @@ from pyrovae.core.sites import site_masks
 from pyrovae.core.trace import PairTrace
 from pyrovae.errors import ContractError, OptionError, UnusedOptionError
 from pyrovae.nets import Discriminator
-from pyrovae.objectives.adversarial import codes_of
-from pyrovae.objectives.checks import distance_figures
+from pyrovae.objectives.checks import code_figures
 from pyrovae.objectives.elbo import MeanField
 from pyrovae.objectives.objective import Given, Objective, Update, Updates, refuse_sampled
 
@@ -203,13 +202,7 @@ class VAEGAN(ImageObjective):
 
     def epoch_figures(self, given: Given) -> dict[str, Tensor]:
         """The sliced Wasserstein distance of codes to the prior, and the 95% quantile of that of the prior to itself."""
-        latents = self.trace(given).latents
-
-        def draw() -> Tensor:
-            sites = self.prior(given)
-            return codes_of({name: sites[name]["value"] for name in latents})[0]
-
-        return distance_figures("code_distance", codes_of(latents)[0], draw)
+        return code_figures(self, given)
 
 
 class FeatureELBO(ImageObjective):

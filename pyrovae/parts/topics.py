@@ -10,6 +10,8 @@ from torch import nn
 
 from pyrovae import guides, models
 from pyrovae.core.pair import Pair
+from pyrovae.distributions.likelihoods import Multinomial
+from pyrovae.errors import OptionError
 from pyrovae.nets import ACTIVATIONS, Log1p
 from pyrovae.parts.networks import Dense
 
@@ -32,8 +34,19 @@ def topic_encoder(dense: Dense, out_features: int, batch_norm: bool) -> nn.Modul
 def topic_pair(
     make: Callable[..., Any], num_topics: int, concentration: float, prior: TopicPrior, batch_norm: bool, dense: Dense
 ) -> Pair:
-    """A topic model of this decoder, and its guide: a Gaussian in the basis of the softmax, or a Dirichlet."""
+    """A topic model of this decoder, and its guide: a Gaussian in the basis of the softmax, or a Dirichlet.
+
+    Raises:
+        OptionError: a likelihood that does not score words given their number, or no hidden layer.
+    """
+    if not dense.hidden:
+        raise OptionError(f"hidden is {dense.hidden!r}; the encoder of a topic model needs one layer at least, as in [100].")
     decoder, likelihood = dense.start(lambda num_params: make(num_topics, dense.spec.shape[0]))
+    if not isinstance(likelihood, Multinomial):
+        raise OptionError(
+            f"likelihood {dense.likelihood!r} scores each count by itself, and topics are shares of words: use "
+            "'bag-of-words', or 'multinomial' with its coefficient."
+        )
     model = models.LDAVAE(decoder, likelihood, num_topics, concentration, prior)
     if prior == "dirichlet":
         return model, guides.DirichletShares(topic_encoder(dense, num_topics, batch_norm))

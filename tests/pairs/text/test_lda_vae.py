@@ -142,3 +142,23 @@ def test_topics_are_named_by_the_words_of_the_data():
         top_words(pv.pairs.vae(DataSpec("digits", (2, 2), "binary"), latent_dim=2, hidden=[3]))
     with pytest.raises(DataError, match="4 labels came for 5 counts"):
         KeySpec((5,), "count", labels=WORDS[:4])
+
+
+def test_a_topic_model_refuses_what_scores_no_words_and_an_encoder_without_layers():
+    for recipe in (pv.pairs.lda_vae, pv.pairs.prod_lda):
+        with pytest.raises(OptionError, match="likelihood 'poisson' scores each count by itself"):
+            recipe(SPEC, num_topics=2, hidden=[4], likelihood="poisson")
+        with pytest.raises(OptionError, match="one layer at least"):
+            recipe(SPEC, num_topics=2, hidden=[])
+
+
+def test_a_document_without_a_word_counts_in_no_perplexity():
+    pair = pv.pairs.nvdm(SPEC, latent_dim=1, hidden=[4])
+    empty = torch.cat([X, torch.zeros_like(X[:1])])
+    found = pv.evaluate(pair, {"x": empty}, num_samples=20, seed=0)
+    assert found.evidence.value[-1] == 0 and found.words["pair"].num_words == int(X.sum())
+    some = perplexity(found.evidence.value[:-1], X)
+    assert found.words["pair"].corpus == pytest.approx(some.corpus)
+    assert not pv.evaluate(pair, {"x": torch.zeros_like(X)}, num_samples=2).words
+    train, test = (pv.data.as_split({"x": rows}) for rows in (X, empty))
+    assert unigram(train, test).document == pytest.approx(unigram(train, train).document)
