@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +127,7 @@ def attack(
     (torch.Size([3, 4]), True)
     """
     pair = as_pair(pair)
-    _require(kind, cost, classifier, {"num_samples": num_samples, "num_steps": num_steps})
+    _require(kind, cost, classifier)
     batch, goal = as_batch(pair, data), as_batch(pair, target)
     if batch_size(goal) == 1:
         goal = {key: value.expand(batch_size(batch), *value.shape[1:]) for key, value in goal.items()}
@@ -152,14 +151,11 @@ def attack(
     return Attack(batch[key], goal[key], eta, before, after, clean, reconstruction, aim)
 
 
-def _require(kind: str, cost: Any, classifier: Any, whole: Mapping[str, Any]) -> None:
+def _require(kind: str, cost: float, classifier: Any) -> None:
     if kind not in KINDS:
         raise nearest("kind of attack", kind, KINDS)
-    if isinstance(cost, bool) or not isinstance(cost, (int, float)) or not math.isfinite(cost) or cost < 0:
+    if cost < 0:
         raise OptionError(f"cost is {cost!r}; expected a number of at least 0.")
-    for name, value in whole.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise OptionError(f"{name} is {value!r}; expected a whole number of at least 1.")
     if (kind == "classifier") != (classifier is not None):
         raise OptionError(
             "classifier goes with kind='classifier': give both, as in attack(pair, x, target, 'classifier', "

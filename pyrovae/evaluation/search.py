@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,10 +83,7 @@ def best_codes(
     (torch.Size([7, 2]), True)
     """
     pair = as_pair(pair)
-    for name, value in (("num_restarts", num_restarts), ("num_steps", num_steps)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise OptionError(f"{name} is {value!r}; expected a whole number of at least 1.")
-    if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not math.isfinite(lr) or lr <= 0:
+    if lr <= 0:
         raise OptionError(f"lr is {lr!r}; expected a positive number.")
     batch = as_batch(pair, data)
     with inference(pair, seed=seed):

@@ -13,7 +13,7 @@ from pyrovae.core.inference import inference
 from pyrovae.core.pair import PairLike, as_pair
 from pyrovae.core.program import template
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine
-from pyrovae.errors import ContractError, OptionError
+from pyrovae.errors import ContractError
 from pyrovae.generate.decoding import decode
 from pyrovae.generate.given import example_sites
 
@@ -52,9 +52,6 @@ def chain_film(
     >>> chain_film(pair, num=2, frames=3).shape
     torch.Size([3, 2, 4, 4])
     """
-    for name, value in (("num", num), ("frames", frames), ("sweeps", sweeps)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise OptionError(f"{name} is {value!r}; expected a whole number of at least 1.")
     pair = as_pair(pair)
     with inference(pair, seed=seed):
         sites = example_sites(pair.model, template(pair.model, 1, like))
