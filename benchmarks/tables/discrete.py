@@ -21,12 +21,14 @@ import functools
 from collections.abc import Sequence
 
 import torch
+from matplotlib.figure import Figure
 
 import pyrovae as pv
 from benchmarks.lab import markdown
 from benchmarks.lab.entry import SEEDS, Entry, Job, Option, Spend
 from benchmarks.lab.records import Row, finished
 from benchmarks.studies.defaults import Deadline
+from pyrovae.plots.figures import BLUE, GREY, new_figure
 
 __all__ = ["ENTRY"]
 
@@ -72,6 +74,7 @@ OBJECTIVES = {
     "nvil": "nvil",
     "vimco, K = 5": "vimco:num_particles=5",
     "rws, K = 5": "rws:num_particles=5",
+    "wake-sleep": "wake-sleep",
     "rebar": "rebar",
     "relax": "relax",
     "arm": "arm",
@@ -79,12 +82,21 @@ OBJECTIVES = {
     "concrete, K = 5": "iwae:estimator=concrete,temperature=0.67,num_particles=5",
     "straight-through": "elbo:estimator=straight-through",
     "gumbel-straight-through": "elbo:estimator=gumbel-straight-through,temperature=0.67",
+    "gumbel-straight-through, annealed": "elbo:estimator=gumbel-straight-through,temperature=1",
     "gumbel-kl": "gumbel-kl:temperature=0.67",
+    "gumbel-kl, annealed": "gumbel-kl:temperature=1",
     "smoothed": "smoothed",
     "iwae, K = 1": "iwae:num_particles=1",
     "iwae, K = 5": "iwae:num_particles=5",
 }
-AT_ONCE = ("rebar", "relax", "arm", "gumbel-kl")  # which move all bits at once, and do not serve two layers
+ANNEALED = {"temperature": "exponential:start=1,end=0.5,epochs=20"}
+AT_ONCE = (
+    "rebar",
+    "relax",
+    "arm",
+    "gumbel-kl",
+    "gumbel-kl, annealed",
+)  # which move all bits at once, and do not serve two layers
 PUBLISHED = {
     ("linear", "concrete"): 107.3,
     ("linear", "concrete, K = 5"): 104.9,
@@ -92,6 +104,7 @@ PUBLISHED = {
     ("linear", "rebar"): 107.7,
     ("linear", "relax"): 113.6,
     ("linear", "nvil"): 113.1,
+    ("20 of 10, linear", "gumbel-kl, annealed"): 101.5,
     ("nonlinear", "concrete"): 99.6,
     ("nonlinear", "arm"): 98.4,
     ("nonlinear", "rebar"): 101.4,
@@ -118,6 +131,8 @@ def cell(network: str, name: str, seed: int, options: argparse.Namespace) -> Row
         sizes = {**sizes, SIZES[recipe]: options.bits}
     pair = pv.pairs.get(recipe).build(data.spec, **sizes)
     settings = {"batch_size": 100, "lr": options.lr, "seed": seed, "progress": False, "compile": not options.eager}
+    if name.endswith(", annealed"):
+        settings["schedule"] = ANNEALED
     deadline = Deadline(options.seconds)
     run = finished(pv.fit(pair, data, OBJECTIVES[name], epochs=options.epochs, callbacks=[deadline], **settings))
     found = pv.log_evidence(run, data.test, num_samples=options.samples, seed=0)
@@ -161,10 +176,33 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
         published = PUBLISHED.get((row["network"], row["objective"]), "") if row["data"] == "mnist" else ""
         figures = [f"{-row['log_p']:.2f}", f"{row['log_p_stderr']:.2f}", f"{-row['elbo']:.2f}"]
         lines.append(
-            [row["network"], row["objective"], row["seed"], f"{row['seconds']:g}", row["epochs"], *figures, published]
+            [
+                row["network"],
+                row["objective"],
+                row["seed"],
+                f"{row['seconds']:g}",
+                row["epochs"],
+                row["samples"],
+                *figures,
+                published,
+            ]
         )
-    heads = ["network", "trained by", "seed", "CPU s", "epochs", "-log p(x)", "+-", "-ELBO", "published (fixed, to the end)"]
+    heads = ["network", "trained by", "seed", "CPU s", "epochs", "draws"]
+    heads += ["-log p(x)", "+-", "-ELBO", "published (fixed, to the end)"]
     return {"discrete": markdown.table(heads, lines)}
+
+
+def figures(rows: Sequence[Row]) -> dict[str, Figure]:
+    """-log p(x) of the linear network by the Concrete relaxation, where cells of several lengths are recorded."""
+    chosen = [row for row in rows if (row["network"], row["objective"], row["samples"]) == ("linear", "concrete", 1000)]
+    if len({row["seconds"] for row in chosen}) < 2:
+        return {}
+    figure, axes = new_figure(5, 3)
+    axes.plot(*zip(*sorted((row["epochs"], -row["log_p"]) for row in chosen), strict=True), "o-", color=BLUE, label="concrete")
+    axes.axhline(PUBLISHED["linear", "concrete"], color=GREY, label="published (Maddison et al. 2017)")
+    axes.set(xlabel="epochs", ylabel="-log p(x), nats", xscale="log")
+    axes.legend(fontsize=7, frameon=False)
+    return {"discrete-concrete": figure}
 
 
 SMOKE = {"data": "digits", "seconds": 0.0, "epochs": 1, "samples": 3, "bits": 4, "eager": True}
@@ -181,6 +219,7 @@ ENTRY = Entry(
     },
     run=run,
     tables=tables,
+    figures=figures,
     options={
         "seeds": SEEDS,
         "networks": Option("which", list(NETWORKS), str, tuple(NETWORKS)),
