@@ -22,7 +22,7 @@ setup(
     python_requires=">=3.10",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"pyrovae": ["py.typed"], "pyrovae.objectives": ["README.md"], "pyrovae.report": ["page.html.jinja"]},
+    package_data={"pyrovae": ["py.typed", "__init__.pyi"], "pyrovae.objectives": ["README.md"], "pyrovae.report": ["page.html.jinja"]},
     install_requires=[
         "torch>=2.4",
         "pyro-ppl>=1.9.1",
@@ -38,6 +38,7 @@ setup(
         "PyYAML>=6.0.1",
         "jinja2>=3.1",
         "pooch>=1.8",
+        "lazy_loader>=0.3",
         "tqdm>=4.65",
         "zuko>=1.3",
     ],

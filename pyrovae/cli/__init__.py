@@ -13,13 +13,25 @@ from importlib.metadata import version
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from pyrovae.cli.commands import COMMANDS
-from pyrovae.cli.options import Shown
-from pyrovae.cli.saying import say
+from pyrovae.cli.saying import Shown, say
 from pyrovae.errors import PyrovaeError, nearest
 
 __all__ = ["main"]
 
+COMMANDS = {  # what each does, said without importing it
+    "train": "Train a pair: pyrovae train vae --data binary-mnist --epochs 50 --out runs/vae",
+    "resume": "Continue a run exactly: pyrovae resume runs/vae --epochs 100",
+    "evaluate": "ELBO and log p(x) of the test data, active units: pyrovae evaluate runs/vae --method ais --num_chains 16",
+    "gaps": "What the guide's family loses, and what its encoder: pyrovae gaps runs/vae --max_rows 100",
+    "sample": "Draw from the model: pyrovae sample runs/vae --num 64 --out samples.png",
+    "analogies": "Every class in the style of test images: pyrovae analogies runs/m2 --num 10 --out analogies.png",
+    "complete": "Complete images: pyrovae complete runs/vae --mask lower-half --out completions.png",
+    "attack": "Adversarial examples of a run: pyrovae attack runs/vae --kind latent --num 6 --out attack.png",
+    "report": "Write pictures and one self-contained report.html: pyrovae report runs/vae",
+    "to-arviz": "Write an ArviZ InferenceData as netCDF: pyrovae to-arviz runs/vae --out vae.nc",
+    "check": "Does a pair keep the contract? pyrovae check my_pair.py:build --data my.npz",
+    "list": "Pairs by family, data sets, their transforms, objectives and the rest: pyrovae list, or pyrovae list --json",
+}
 EXIT_INTERRUPTED, EXIT_TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
@@ -77,10 +89,12 @@ def _run(args: list[str]) -> int:
         return 0
     if args[0] not in COMMANDS:
         raise nearest("command", args[0], COMMANDS)
-    return COMMANDS[args[0]](args[1:]) or 0
+    from pyrovae.cli import commands  # seconds of torch, which no other use of this module waits for
+
+    return commands.COMMANDS[args[0]](args[1:]) or 0
 
 
 def _usage() -> str:
     lines = ["usage: pyrovae COMMAND ... [--debug]", "", "Variational autoencoders as pairs of Pyro programs.", ""]
-    lines += [f"  {name:10s}{(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    lines += [f"  {name:10s}{line}" for name, line in COMMANDS.items()]
     return "\n".join([*lines, "", "pyrovae COMMAND --help explains each."])

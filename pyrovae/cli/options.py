@@ -19,7 +19,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyrovae import data as data_sets
 from pyrovae import pairs
-from pyrovae.cli.saying import say
+from pyrovae.cli.saying import Shown, say
 from pyrovae.core.pair import Pair
 from pyrovae.data.paths import FORMATS
 from pyrovae.data.spec import COLUMN_KINDS, KINDS
@@ -29,7 +29,7 @@ from pyrovae.files import read_regular
 from pyrovae.runs.builders import load_builder, takes_spec
 from pyrovae.runs.user_file import build_pair
 
-__all__ = ["Builder", "Shown", "add_data", "argument_help", "load_data", "make_parser", "method_options", "pair_of", "parse"]
+__all__ = ["Builder", "add_data", "argument_help", "load_data", "make_parser", "method_options", "pair_of", "parse"]
 
 
 def parse(parser: ArgumentParser, args: list[str]) -> Namespace:
@@ -52,10 +52,6 @@ def parse(parser: ArgumentParser, args: list[str]) -> Namespace:
             hint = f"; did you mean {match[0]}?" if match else "."
             message = f"{parser.prog} has no option {unknown[0]}{hint} (--help lists them)"
         raise OptionError(message) from error
-
-
-class Shown(Exception):
-    """Help, or a configuration, was asked for, and is printed."""
 
 
 def _refuse_configurations(args: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["say"]
+__all__ = ["Shown", "say"]
 
 
 def say(text: object, end: str = "\n") -> None:
@@ -14,3 +14,7 @@ def say(text: object, end: str = "\n") -> None:
         print(text, end=end, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Shown(Exception):
+    """Help, or a configuration, was asked for, and is printed."""
