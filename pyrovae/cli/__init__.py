@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from pyrovae.cli.saying import Shown, say
+from pyrovae.cli.saying import Shown, say, show_as
 from pyrovae.errors import PyrovaeError, nearest
 
 __all__ = ["main"]
@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it did what was asked, 2 on bad input, 130 when interrupted, 143 when terminated."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
+    show_as("text")
     args = [arg for arg in args if arg != "--debug"]
     try:
         with _log_shown():
@@ -95,6 +96,11 @@ def _run(args: list[str]) -> int:
 
 
 def _usage() -> str:
-    lines = ["usage: pyrovae COMMAND ... [--debug]", "", "Variational autoencoders as pairs of Pyro programs.", ""]
+    lines = [
+        "usage: pyrovae COMMAND ... [--quiet | --json] [--debug]",
+        "",
+        "Variational autoencoders as pairs of Pyro programs.",
+        "",
+    ]
     lines += [f"  {name:10s}{line}" for name, line in COMMANDS.items()]
     return "\n".join([*lines, "", "pyrovae COMMAND --help explains each."])

@@ -62,7 +62,7 @@ def attack_run(args: list[str]) -> int:
     try:
         write_json(found, figures)
     finally:  # what cannot be written is at least said
-        say(f"{made} in {options.out}")
+        say(f"{made} in {options.out}", result={"out": options.out, **figures})
     return 0
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -17,7 +17,7 @@ from pyrovae.cli.attacks import attack_run
 from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, method_options, pair_of, parse
 from pyrovae.cli.pictures import draw_analogies, draw_completions, draw_samples, report_run
 from pyrovae.cli.run_options import load_run, own_pair, run_parser, set_threads
-from pyrovae.cli.saying import say
+from pyrovae.cli.saying import say, shows_progress
 from pyrovae.core.contract import check
 from pyrovae.core.pair import Pair
 from pyrovae.data import Data, DataSpec, Split, Stream
@@ -71,7 +71,8 @@ def _train(args: list[str]) -> int:
     stage_options = {} if options.stage_epochs is None else {"epochs": options.stage_epochs}
     if builder.own:
         remember_file(builder.build)
-    settings = {name: options[name] for name in [*names, "progress"]} | {"stage_options": stage_options}
+    settings = {name: options[name] for name in names} | {"stage_options": stage_options}
+    settings["progress"] = options.progress and shows_progress()
 
     def build(spec: DataSpec) -> Pair:
         return builder.pair(options, spec)
@@ -80,7 +81,7 @@ def _train(args: list[str]) -> int:
         return _say_trained(fit_stages(build, data, **settings, out=out))
     first = settings.pop("seed")
     found = fit_seeds(build, data, seeds=range(first, first + options.seeds), out=out, **settings)
-    say(found)
+    say(found, result=[_figures_of(run) for run in found.runs])
     if found.unfinished:
         say(f"{found.runs[-1].stopped}; the same command continues in --out {out}")
         return EXIT_CODES[found.runs[-1].stopped]
@@ -119,8 +120,13 @@ def _new_folder(spec: str) -> str:
     return next(f for f in (f"runs/{stem}{n}" for n in ("", *(f"-{i}" for i in range(2, 10_000)))) if not os.path.exists(f))
 
 
+def _figures_of(run: Run) -> dict[str, Any]:
+    """Where a run lies, how it ended, and the last row of its history."""
+    return {"run": run.path, "stopped": run.stopped, "quantity": run.quantity, **(run.records[-1] if run.records else {})}
+
+
 def _say_trained(run: Run, own: str = "") -> int:
-    say(run)
+    say(run, result=_figures_of(run))
     again = f"{run.path}{own}"
     if run.unfinished:
         say(f"{run.stopped}; continue with: pyrovae resume {again}")
@@ -136,7 +142,8 @@ def _resume(args: list[str]) -> int:
     parser.add_argument("--steps", type=int | None, default=None, help="new total number of steps")
     options = parse(parser, args)
     set_threads(options.threads)
-    run = resume(options.run, epochs=options.epochs, steps=options.steps, pair=own_pair(options), data=options.data)
+    longer = {"epochs": options.epochs, "steps": options.steps, "progress": shows_progress()}
+    run = resume(options.run, pair=own_pair(options), data=options.data, **longer)
     return _say_trained(run, f" --pair {options.pair}" if options.pair else "")
 
 
@@ -178,12 +185,12 @@ def _evaluate(args: list[str]) -> int:
     if options.disentanglement:
         return _say_disentanglement(options, run, split, out)
     own = {name: options[name] for name in method_options() if options[name] is not None}
-    evaluation = evaluate(run, split, progress=True, **{name: options[name] for name in names}, **own)
+    evaluation = evaluate(run, split, progress=shows_progress(), **{name: options[name] for name in names}, **own)
     figures = {"split": options.split or "test", "weights": run.weights, "seed": options.seed, **evaluation.to_json()}
     try:
         write_json(out, figures)
     finally:  # what cannot be written is at least said
-        say(evaluation)
+        say(evaluation, result=figures)
     return 0
 
 
@@ -202,10 +209,11 @@ def _say_disentanglement(options: Namespace, run: Run, data: Data | Split | Stre
     """The table of disentanglement, printed and written beside the run."""
     chosen = {"None": None, "none": None, None: "boosting"}.get(options.importance, options.importance)
     found = disentanglement_scores(run, data, importance=chosen, seed=options.seed)
+    figures = {"split": options.split, "weights": run.weights, "seed": options.seed, **found.to_json()}
     try:
-        write_json(out, {"split": options.split, "weights": run.weights, "seed": options.seed, **found.to_json()})
+        write_json(out, figures)
     finally:  # what cannot be written is at least said
-        say(found)
+        say(found, result=figures)
     return 0
 
 
@@ -219,11 +227,12 @@ def _gaps(args: list[str]) -> int:
     run, out = load_run(options, weights=options.weights), Path(options.run) / "gaps.json"
     require_writable(out)
     names = [name for name in inspect.signature(gaps).parameters if name not in ("pair", "data", "progress", "ais")]
-    found = gaps(run, _split_of(options, run), progress=True, **{name: options[name] for name in names})
+    found = gaps(run, _split_of(options, run), progress=shows_progress(), **{name: options[name] for name in names})
+    figures = {"split": options.split or "test", "weights": run.weights, "seed": options.seed, **found.to_json()}
     try:
-        write_json(out, {"split": options.split or "test", "weights": run.weights, "seed": options.seed, **found.to_json()})
+        write_json(out, figures)
     finally:  # what cannot be written is at least said
-        say(found)
+        say(found, result=figures)
     return 0
 
 
@@ -236,7 +245,7 @@ def _to_arviz(args: list[str]) -> int:
     require_writable(options.out)
     names = [n for n in inspect.signature(to_arviz).parameters if n not in ("pair", "data")]
     write_netcdf(to_arviz(load_run(options), **{n: options[n] for n in names}), options.out)
-    say(options.out)
+    say(options.out, result={"out": options.out})
     return 0
 
 
@@ -253,20 +262,20 @@ def _check(args: list[str]) -> int:
     data = load_data(options)
     pair = builder.pair(options, data.spec)
     say(data)
-    say(check(pair, data))
+    report = check(pair, data)
+    say(report, result=asdict(report))
     return 0
 
 
 def _list(args: list[str]) -> int:
     """Pairs by family, data sets, their transforms, objectives and the rest: pyrovae list, or pyrovae list --json"""
     parser = make_parser("list", _list.__doc__ or "")
-    parser.add_argument("--json", action="store_true", help="as JSON, with all that is true of each pair")
     parser.add_argument("--markdown", action="store_true", help="the pairs as the tables of docs/catalogue.md")
     options = parse(parser, args)
-    if options.json:
-        say(json.dumps(listing.as_json(), indent=1))
+    if options.markdown:
+        say(listing.as_markdown(), end="")
     else:
-        say(listing.as_markdown() if options.markdown else listing.as_text(), end="" if options.markdown else "\n")
+        say(listing.as_text(), result=listing.as_json() if options.json else None)
     return 0
 
 

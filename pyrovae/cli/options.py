@@ -19,7 +19,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyrovae import data as data_sets
 from pyrovae import pairs
-from pyrovae.cli.saying import Shown, say
+from pyrovae.cli.saying import Shown, say, show_as
 from pyrovae.core.pair import Pair
 from pyrovae.data.paths import FORMATS
 from pyrovae.data.spec import COLUMN_KINDS, KINDS
@@ -37,7 +37,7 @@ def parse(parser: ArgumentParser, args: list[str]) -> Namespace:
     _refuse_configurations(args)
     try:
         with redirect_stdout(StringIO()) as shown:  # help and --print_config
-            return parser.parse_args(args)
+            options = parser.parse_args(args)
     except SystemExit as done:
         if done.code:
             raise OptionError(f"{parser.prog} cannot read its options (exit code {done.code}).") from done
@@ -52,6 +52,10 @@ def parse(parser: ArgumentParser, args: list[str]) -> Namespace:
             hint = f"; did you mean {match[0]}?" if match else "."
             message = f"{parser.prog} has no option {unknown[0]}{hint} (--help lists them)"
         raise OptionError(message) from error
+    if options.quiet and options.json:
+        raise OptionError("--quiet and --json are both given; --json says its one object: leave --quiet out.")
+    show_as("quiet" if options.quiet else "json" if options.json else "text")
+    return options
 
 
 def _refuse_configurations(args: list[str]) -> None:
@@ -93,6 +97,8 @@ def make_parser(command: str, doc: str) -> ArgumentParser:
     """A command's parser, with ``--config FILE``; its errors are exceptions."""
     parser = ArgumentParser(prog=f"pyrovae {command}", description=doc, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file of options")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+    parser.add_argument("--json", action="store_true", help="say what was found as one JSON object, and nothing else")
     return parser
 
 

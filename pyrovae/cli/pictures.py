@@ -59,7 +59,8 @@ def draw_samples(args: list[str]) -> int:
     _refuse_form(options, film)
     require_writable(options.out)
     if in_steps(options):
-        say(f"{save_steps(options)} samples in {options.out}")
+        num = save_steps(options)
+        say(f"{num} samples in {options.out}", result={"out": options.out, "samples": num})
         return 0
     run = load_run(options, with_data=False)
     torch.manual_seed(check_seed(options.seed))
@@ -75,7 +76,8 @@ def draw_samples(args: list[str]) -> int:
             run, options.num, given=options.given, like=like, mean=options.mean and not options.out.endswith(".mid")
         )
     _save_draws(options, drawn)
-    say(f"{len(next(iter(drawn.values())))} samples in {options.out}")
+    num = len(next(iter(drawn.values())))
+    say(f"{num} samples in {options.out}", result={"out": options.out, "samples": num})
     return 0
 
 
@@ -107,7 +109,7 @@ def _draw_film(run: Run, options: Any, like: dict[str, torch.Tensor] | None) -> 
     """Write the film that draw_samples is asked for."""
     frames = 50 if options.frames is None else options.frames
     plots.save_film(chain_film(run, options.num, frames, seed=options.seed, like=like), options.out)
-    say(f"{options.num} chains of {frames} frames in {options.out}")
+    say(f"{options.num} chains of {frames} frames in {options.out}", result={"out": options.out, "frames": frames})
     return 0
 
 
@@ -131,7 +133,7 @@ def draw_analogies(args: list[str]) -> int:
     rows = first_rows(run, options.num)
     pictures = analogies(run, rows)
     plots.save(plots.analogies(pictures, shown_values(run.pair, rows)), options.out)
-    say(f"{len(pictures)} images in every class in {options.out}")
+    say(f"{len(pictures)} images in every class in {options.out}", result={"out": options.out})
     return 0
 
 
@@ -167,7 +169,8 @@ def draw_completions(args: list[str]) -> int:
         draws = complete(run, rows, options.num_samples, options.num_steps)
     whole = options.mask is not None or "c" in rows
     plots.save(plots.completions(rows["x"], known, draws, seen, whole), options.out)
-    say(f"{options.num_samples} completions of {len(rows['x'])} images in {options.out}")
+    found = f"{options.num_samples} completions of {len(rows['x'])} images in {options.out}"
+    say(found, result={"out": options.out})
     return 0
 
 
@@ -177,5 +180,6 @@ def report_run(args: list[str]) -> int:
     require_writable(Path(options.run) / "report.html")
     run = load_run(options)
     files = {name: Path(options.run) / f"{name}.json" for name in ("evaluation", "disentanglement")}
-    say(write_report(run, **{name: read_json(file) for name, file in files.items() if file.exists()}))
+    page = write_report(run, **{name: read_json(file) for name, file in files.items() if file.exists()})
+    say(page, result={"out": page})
     return 0

@@ -81,6 +81,7 @@ class CompiledStep(GradientStep):
         batches = as_batches(batch, self.objective.num_batches)
         with parameter_scope(self.model, self.guide), evaluation_mode(self.model, self.guide):
             drawn_keys(self.model, batches[0], given=batches[0])  # by values, which cannot be looked at while tracing
+        log.info("compiling the step, once, before training goes on")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's, about what it uses itself

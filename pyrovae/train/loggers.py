@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import time
 from typing import Any
 
 import torch
@@ -73,11 +75,14 @@ class TensorBoard(Logger):
 
 
 class ProgressBar(Logger):
-    """A bar of all steps with the last bounds; where stderr is no terminal, a line for each epoch."""
+    """A bar of all steps with the last bounds and the best epoch; where stderr is no terminal, a line every ten seconds."""
+
+    every = 10.0  # seconds between two lines
 
     def on_fit_start(self, run: Run) -> None:
         """Show it where the run stands."""
         self.bar = tqdm(total=run.total_steps, initial=run.step, unit="step", disable=None, dynamic_ncols=True)
+        self._said, self._line = -math.inf, ""
 
     def on_step_end(self, run: Run, step: int, bound: torch.Tensor) -> None:
         """Move it on."""
@@ -86,20 +91,38 @@ class ProgressBar(Logger):
     def on_epoch_end(self, run: Run, metrics: dict[str, Any]) -> None:
         """Show the bounds."""
         shown = {part: f"{metrics[part]:.2f}" for part in ("train", "valid") if metrics.get(part) is not None}
-        self.bar.set_postfix(shown | {"epoch": metrics["epoch"]}, refresh=False)
+        valid = {row["epoch"]: row["valid"] for row in run.records if row.get("valid") is not None}
+        best = {"best epoch": max(valid, key=valid.__getitem__)} if valid else {}
+        self.bar.set_postfix(shown | best | {"epoch": metrics["epoch"]}, refresh=False)
         if self.bar.disable:
-            bounds = ", ".join(f"{part} {value}" for part, value in shown.items())
-            unit = "nats per datum" if run.config.get("bound") != "none" else "nats per datum (no bound on log p(x))"
-            tqdm.write(f"epoch {metrics['epoch']}: {bounds} {unit}, {metrics['seconds']:.1f} s")
+            self._line = self._text(run, metrics, shown, best)
+            if time.monotonic() - self._said >= self.every:
+                self._say()
 
     def on_fit_end(self, run: Run) -> None:
         """Take it down."""
+        self._say()
         self.bar.close()
 
     def on_exception(self, run: Run, error: BaseException) -> None:
         """Take it down."""
         if hasattr(self, "bar"):
+            self._say()
             self.bar.close()
+
+    def _text(self, run: Run, metrics: dict[str, Any], shown: dict[str, str], best: dict[str, int]) -> str:
+        """An epoch in a line: its bounds, which epoch was best, what an epoch takes, what is left."""
+        bounds = ", ".join(f"{part} {value}" for part, value in shown.items())
+        unit = "nats per datum" if run.config.get("bound") != "none" else "nats per datum (no bound on log p(x))"
+        left = (run.total_steps - run.step) / max(1, run.step) * sum(row["seconds"] for row in run.records)
+        which = f" (best: epoch {best['best epoch']})" if best else ""
+        return f"epoch {metrics['epoch']}: {bounds} {unit}{which}, {metrics['seconds']:.1f} s an epoch, {left:.0f} s left"
+
+    def _say(self) -> None:
+        """Print the line that was not."""
+        if self._line:
+            tqdm.write(self._line)
+        self._said, self._line = time.monotonic(), ""
 
 
 def loggers_of(settings: FitSettings, run: Run, progress: bool) -> list[Logger]:

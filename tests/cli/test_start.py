@@ -1,5 +1,6 @@
 """Before a command is named nothing large is imported, and what is promised then is what is found later."""
 
+import json
 import subprocess
 import sys
 
@@ -31,3 +32,22 @@ def test_an_interrupt_while_a_command_is_imported_is_one_line(monkeypatch, capsy
     monkeypatch.setattr(cli, "_run", interrupted)
     assert cli.main(["list"]) == 130
     assert capsys.readouterr().err == "pyrovae: interrupted.\n"
+
+
+def test_json_is_one_object_and_quiet_is_silent(tmp_path, capsys):
+    def said(*args, code=0):
+        assert cli.main(list(args)) == code
+        return capsys.readouterr()
+
+    run, out = str(tmp_path / "vae"), str(tmp_path / "draws.png")
+    train = ["train", "vae", "--data", "digits", "--latent_dim", "2", "--hidden", "[4]", "--steps", "2", "--out"]
+    trained = json.loads(said(*train, run, "--json").out)
+    assert trained["run"] == run and trained["step"] == 2 and trained["train"] < 0
+    few = ["--max_rows", "3", "--num_samples", "2", "--json"]
+    assert json.loads(said("evaluate", run, *few).out)["split"] == "test"
+    assert [site["name"] for site in json.loads(said("check", "vae", "--json").out)["sites"]] == ["z", "x"]
+    assert json.loads(said("sample", run, "--num", "2", "--out", out, "--json").out) == {"out": out, "samples": 2}
+    assert said("sample", run, "--num", "2", "--out", out, "--quiet").out == ""
+    assert said(*train, str(tmp_path / "other"), "--quiet").out == ""
+    assert "leave --quiet out" in said("check", "vae", "--json", "--quiet", code=2).err
+    assert "2 samples" in said("sample", run, "--num", "2", "--out", out).out  # and the next command speaks again
