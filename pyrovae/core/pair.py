@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pair:
     """A generative model p(x, z), an amortized guide q(z | x), and the objective that usually trains them.
 
@@ -43,6 +43,10 @@ class Pair:
     :mod:`pyrovae.pairs` made it, else None. ``stages`` are pairs that share modules with it and are trained before it, one
     after the other (:func:`pyrovae.fit_stages`); their parameters stand still in it. ``sites`` tells of observed sites which
     key of the batch they are given, as in ``{"obs": "x"}``, where their values do not show it.
+
+    >>> from pyrovae import data, pairs
+    >>> pairs.vae(data.DataSpec("toy", (4,), "real"), latent_dim=2, hidden=[3])
+    Pair(vae; model VAE, guide DiagonalGaussian, 57 parameters, objective elbo)
     """
 
     model: Program
@@ -94,6 +98,12 @@ class Pair:
             RunError: a tensor that only one of the two has, or of another shape or type, or not finite; nothing is copied.
         """
         load_tensors(self, state, "state_dict")
+
+    def __repr__(self) -> str:
+        made = "" if self.recipe is None else f"{self.recipe['name']}; "
+        programs = [f"{label} {describe(getattr(self, label))}" for label in ("model", "guide")]
+        num = sum(p.numel() for p in parameters(self.model, self.guide).values())
+        return f"Pair({made}{', '.join(programs)}, {num:,} parameters, objective {self.objective})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         given = (getattr(self, each.name) for each in fields(self))
