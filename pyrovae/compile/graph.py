@@ -43,7 +43,7 @@ HIDDEN_WRITERS = {aten.cudnn_batch_norm.default, aten.miopen_batch_norm.default}
 
 
 def make_graph(function: Function, inputs: Sequence[Tensor], decompositions: Any = None) -> fx.GraphModule:
-    """What ``make_fx`` makes of a function, in two thirds of its time: each operation's shapes are noted in one fake mode.
+    """What ``make_fx`` makes of a function, in about half of its time: each operation's shapes are noted in one fake mode.
 
     By itself it makes a fake mode for each operation, and each of them keeps the stack of calls that led to it.
     """
