@@ -46,7 +46,7 @@ SMOKE = {
     "data": "digits",
     "pair": {"latent_dim": 3, "hidden": [20]},
     "epochs": 2,
-    "cost": {"data": 5, "reference": 20, "samples": [10, 100], "steps": [5, 10]},
+    "cost": {"data": 5, "reference": 20, "samples": [10, 100], "steps": [5]},
     "table1": {"data": 5, "samples": [100], "prior": [10], "guide": [5]},
     "bdmc": {"data": 5, "prior": [10], "guide": [5]},
     "gaps": {"data": 5, "steps": 10, "chains": 4, "samples": 50},

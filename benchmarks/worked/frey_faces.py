@@ -18,6 +18,7 @@ $z = (F^{-1}(u), F^{-1}(v))$, F the normal cdf and u, v evenly spaced, show it i
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import torch
 from sklearn.decomposition import PCA
@@ -42,6 +43,8 @@ by how much. (`--budget smoke` takes the 8x8 digits, without binarization.)
 
 # %%
 data = pv.data.load(example.choose("frey-faces", "digits"), binarization="none")
+if example.smoke:
+    data = dataclasses.replace(data, test=data.test.subset(torch.arange(80)))
 chains = {"num_chains": 8, "num_distributions": example.choose(200, 25)}
 circle = torch.linspace(0, 6.29, 60)
 ring = torch.stack([circle.cos(), circle.sin()], 1)

@@ -149,14 +149,14 @@ def trained(sigma: float) -> tuple[Guide, list[tuple[float, float]]]:
     """The guide that ascent on the ELBO finds, and its way in the plane of (a along w, s)."""
     torch.manual_seed(1)
     guide, way, steps = Guide(torch.tensor([-0.1, 0.3]), 1.2), [], example.choose(2000, 200)
-    batches, unit = data(sigma, 20_000), W / W.norm()
+    model, batches, unit = Model(sigma), data(sigma, 20_000), W / W.norm()
     optimizer = torch.optim.Adam(guide.parameters(), lr=0.05, betas=(0.9, 0.95))
     objective = pv.objectives.get("elbo", num_particles=4)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         rows = torch.randint(len(batches), (250,))
         optimizer.zero_grad()
-        (objective.differentiable_loss(Model(sigma), guide, x=batches[rows]) / len(rows)).backward()
+        (objective.differentiable_loss(model, guide, x=batches[rows]) / len(rows)).backward()
         optimizer.step()
         scheduler.step()
         way.append((float(guide.a.detach() @ unit), float(guide.log_s.detach().exp())))

@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
 
-from pyrovae.compile.graph import first_line
+from pyrovae.compile.graph import first_line, make_graph
 from pyrovae.compile.pieces import LINEAR, ancestors, cut_out, is_sum, is_tuple, rows_of
 from pyrovae.core.step_plan import Over
 
@@ -37,7 +36,7 @@ def _over_steps(module: fx.GraphModule, dims: tuple[int | None, ...], given: Seq
     before = torch._C._functorch._is_vmap_fallback_enabled()
     torch._C._functorch._set_vmap_fallback_enabled(False)
     try:
-        return make_fx(torch.func.vmap(module, dims))(*given)
+        return make_graph(torch.func.vmap(module, dims), given)
     except RuntimeError as error:
         log.info("an operator of the step has no rule for all steps at once: %s", first_line(error))
     finally:
@@ -48,7 +47,7 @@ def _over_steps(module: fx.GraphModule, dims: tuple[int | None, ...], given: Seq
         made = [module(*(v if dim is None else v[t] for v, dim in zip(values, dims, strict=True))) for t in range(count)]
         return tuple(torch.stack(parts) for parts in zip(*made, strict=True))
 
-    return make_fx(run)(*given)
+    return make_graph(run, given)
 
 
 def _columns(values: dict[fx.Node, Any], nodes: Sequence[fx.Node], num_steps: int) -> list[tuple[Tensor, ...]]:

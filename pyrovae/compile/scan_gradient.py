@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 from torch.autograd.function import once_differentiable
-from torch.fx.experimental.proxy_tensor import make_fx
 
+from pyrovae.compile.graph import make_graph
 from pyrovae.compile.pieces import ancestors, cut_out, is_sum, is_tuple, source_of
 from pyrovae.compile.scan import CONST, EACH, MOVING, CannotSplit, Compiler, Scan
 from pyrovae.core.step_plan import Over
@@ -76,8 +76,9 @@ class DifferentiableScan:
 
         outs = joint(*examples)[:-count]
         tangents = [torch.zeros_like(out).contiguous() for out, d in zip(outs, self.differentiable, strict=True) if d]
-        module = make_fx(joint)(*examples, *tangents)
-        module = make_fx(torch.func.functionalize(module), CONSTANTS)(*examples, *tangents)
+        given = [*examples, *tangents]
+        module = make_graph(joint, given)
+        module = make_graph(torch.func.functionalize(module), given, CONSTANTS)
         module.graph.eliminate_dead_code()
         module = fx.GraphModule(module, fx_graph_cse(module.graph))
         if any(node.target is aten.copy_.default for node in module.graph.nodes):

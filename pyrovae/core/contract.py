@@ -28,6 +28,7 @@ from pyrovae.core.sites import Site, mask_scores, placement_message, sample_site
 from pyrovae.core.steps import StepModel
 from pyrovae.core.support import refuse_outside
 from pyrovae.core.trace import PairTrace, run_program
+from pyrovae.data.seeds import set_seed
 from pyrovae.distributions.density import is_factor
 from pyrovae.errors import ContractError, NonFiniteError, OptionError
 
@@ -229,7 +230,7 @@ def _check_padding(model: Program, guide: Program, batch: Batch, traced: PairTra
 def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor], masked: bool = False) -> dict[str, Tensor]:
     """The log density of each site at given latents; where a distribution scores its own draws only, at draws of one seed."""
     for given in (latents, None):
-        torch.manual_seed(0)  # the same dropout masks, and draws, whatever the data
+        set_seed(0)  # the same dropout masks, and draws, whatever the data
         sites = sample_sites(run_program(program, batch, given=given))
         try:
             scores = {name: place_or_score(site) for name, site in sites.items()}

@@ -15,7 +15,7 @@ from pyrovae.core.alone import alone
 from pyrovae.core.pair import Pair
 from pyrovae.core.parameters import parameter_scope, parameters
 from pyrovae.core.program import Program, modules
-from pyrovae.data.seeds import DRAWS, mix
+from pyrovae.data.seeds import DRAWS, mix, set_seed
 from pyrovae.errors import OptionError
 
 __all__ = [
@@ -152,7 +152,7 @@ def private_random(seed: int, device: torch.device | None = None) -> Iterator[No
     check_seed(seed)
     gpus = [device.index or 0] if device is not None and device.type == "cuda" else []
     with alone(), torch.random.fork_rng(devices=gpus):
-        torch.manual_seed(seed)
+        set_seed(seed)
         yield
 
 

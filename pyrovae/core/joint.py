@@ -24,6 +24,7 @@ from pyrovae.core.keys import Source, drawn_keys, write_values
 from pyrovae.core.program import Batch, Program, describe, innermost, modules
 from pyrovae.core.run import run_program
 from pyrovae.core.sites import Site, sample_sites
+from pyrovae.data.seeds import set_seed
 from pyrovae.distributions.density import is_density
 from pyrovae.errors import ContractError
 
@@ -61,7 +62,7 @@ def readers(
         for key in {source.key for source in sources.values()}:
             own = {name: source for name, source in sources.items() if source.key == key}
             for other in (write_values(few, own, drawn)[key], *_others(few[key])):
-                torch.manual_seed(0)
+                set_seed(0)
                 for name, site in draw_once(model, {**few, key: other}, drawn).items():
                     if name not in found and not _same(sites[name], site):
                         found[name] = key
@@ -72,7 +73,7 @@ def readers(
 def _aside(model: Program) -> Iterator[None]:
     """Evaluation mode, random numbers that begin at one seed and are nobody's, no gradient."""
     with torch.random.fork_rng(), torch.no_grad(), pyro.validation_enabled(False), evaluation_mode(model):
-        torch.manual_seed(0)
+        set_seed(0)
         yield
 
 
@@ -124,7 +125,7 @@ def _same(one: Site, other: Site) -> bool:
     """Whether two distributions score and draw alike."""
     draws = []
     for site in (one, other):
-        torch.manual_seed(0)
+        set_seed(0)
         try:
             scores = site["fn"].log_prob(one["value"])
         except NotImplementedError:

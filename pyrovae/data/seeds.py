@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from types import TracebackType
 
@@ -23,6 +24,7 @@ __all__ = [
     "generator",
     "mix",
     "noise",
+    "set_seed",
 ]
 
 # What a seed is for: draws for different ends never share a stream.
@@ -52,6 +54,22 @@ def generator(*numbers: int, device: torch.device | str = "cpu") -> torch.Genera
     # torch's CPU generator keeps 32 bits of the seed, so both halves are folded into those.
     seed = mix(*numbers)
     return torch.Generator(device=device).manual_seed((seed ^ (seed >> 32)) & 0xFFFFFFFF)
+
+
+@functools.cache
+def _has_accelerator() -> bool:
+    return any(place.is_available() for place in (torch.cuda, torch.backends.mps, torch.xpu, torch.mtia))
+
+
+def set_seed(seed: int) -> None:
+    """``torch.manual_seed(seed)``, which writes down the stack of calls for each kind of accelerator that the machine lacks.
+
+    That takes a millisecond or two, as long as a step of a small pair.
+    """
+    if _has_accelerator():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 def noise(shape: Iterable[int], levels: int | None, source: torch.Generator) -> Tensor:

@@ -25,7 +25,7 @@ from pyrovae.core.program import Batch
 from pyrovae.core.sites import sample_sites, site_masks
 from pyrovae.core.trace import latents_trace, run_program, trace_pair
 from pyrovae.data import as_split
-from pyrovae.data.seeds import mix
+from pyrovae.data.seeds import mix, set_seed
 from pyrovae.distributions.supports import inside
 from pyrovae.errors import ContractError, NonFiniteError, OptionError, PyrovaeError
 from pyrovae.evidence.ais import AIS, SMC
@@ -156,7 +156,7 @@ def stream(
             if number < len(parts):
                 admit.first += len(parts[number]["value"])
                 continue
-            torch.manual_seed(mix(seed, number) >> 1)  # a pure function of the two, so that resuming is exact
+            set_seed(mix(seed, number) >> 1)  # a pure function of the two, so that resuming is exact
             batch = _admitted(admit, batch, parts, method, seed)
             if checkpoint is not None:
                 state = {"identity": identity, "parts": parts, "products": code.products if code else {}}

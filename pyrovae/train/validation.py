@@ -12,6 +12,7 @@ import torch
 from pyrovae.compile import pyro_program
 from pyrovae.core.inference import evaluation_mode, precision_context
 from pyrovae.core.sites import ScaleOf
+from pyrovae.data.seeds import set_seed
 from pyrovae.errors import NonFiniteError
 from pyrovae.files import random_states, set_random_states
 from pyrovae.objectives import Given, Objective
@@ -87,7 +88,7 @@ class Validation:
         """Evaluation mode, the run's precision, no gradient, and random numbers that are the same each time."""
         t = self.training
         states = random_states()
-        torch.manual_seed(SEED_OFFSET + t.settings.seed)
+        set_seed(SEED_OFFSET + t.settings.seed)
         precision = precision_context(t.settings.precision, t.model, t.guide)
         try:
             with torch.no_grad(), evaluation_mode(t.model, t.guide), precision:

@@ -193,7 +193,7 @@ def trained_gap(make):
     torch.manual_seed(0)
     x = 2.09**0.5 * torch.randn(500, 1)
     q, quiet = make(), {"validate": False, "progress": False, "compile": False}
-    pv.fit((Sum(), q), x, "elbo:num_particles=4", epochs=60, lr=1e-2, seed=1, **quiet)
+    pv.fit((Sum(), q), x, "elbo:num_particles=4", epochs=25, lr=2e-2, seed=1, **quiet)
     return float((truth(x[:100]) - pv.log_evidence((Sum(), q), x[:100], num_samples=2000).elbo).mean())
 
 

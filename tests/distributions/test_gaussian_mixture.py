@@ -131,10 +131,13 @@ def test_two_modes_need_two_components():
     """x = |z| + noise: one Gaussian covers one mode and pays log 2, a mixture covers both."""
     x = torch.full((20, 1), 1.5)
     bounds, quiet = {}, {"validate": False, "progress": False, "compile": False}
+    falling = {"scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": 150}, "scheduler_interval": "step"}
     for components in (1, 2):
         loc = torch.tensor([1.0, -1.0])[:components]  # a component on each side, which the bound alone does not look for
-        guide = GaussianMixtureGuide(Free(torch.cat([torch.zeros(components), loc, torch.zeros(components)])), components)
-        pv.fit((Fold(), guide), {"x": x}, "elbo:num_particles=20", steps=600, lr=2e-2, **quiet)
+        guide = GaussianMixtureGuide(
+            Free(torch.cat([torch.zeros(components), loc, torch.full((components,), -1.5)])), components
+        )
+        pv.fit((Fold(), guide), {"x": x}, "elbo:num_particles=20", steps=150, lr=3e-2, **falling, **quiet)
         bounds[components] = -pv.objectives.get("elbo:num_particles=2500").loss(Fold(), guide, x=x) / len(x)
     grid = torch.linspace(-6, 6, 40_001)
     joint = dist.Normal(0.0, 1.0).log_prob(grid) + dist.Normal(grid.abs(), 0.1).log_prob(torch.tensor(1.5))
