@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -20,8 +21,6 @@ __all__ = ["figures", "packed", "tables"]
 
 def packed(images: Tensor) -> str:
     """Images in [0, 1] as bytes in a text."""
-    import torch
-
     values = (images.detach().clamp(0, 1) * 255).round().to(torch.uint8)
     return base64.b64encode(zlib.compress(values.numpy().tobytes(), 9)).decode()
 
@@ -76,15 +75,26 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------------ figures
 def figures(rows: Sequence[Row]) -> dict[str, Figure]:
     """Code maps with decoded sheets (picture 7), style sheets (picture 8), maps apart beside two of t-SNE."""
-    found = {}
-    if seen := of(rows, "maps"):
-        found["adversarial-aae-maps"] = map_figure(seen)
-    sheets = [row for row in [*of(rows, "style"), *of(rows, "cluster")] if "sheet" in row]
-    if sheets:
-        found["adversarial-aae-sheets"] = sheet_figure(sheets)
-    if apart := [*of(rows, "heads"), *of(rows, "tsne")]:
-        found["adversarial-aae-heads"] = apart_figure(apart)
+    makes: dict[str, Callable[[list[Row]], Figure]] = {"toy": path_figure, "maps": map_figure}
+    found = {f"adversarial-aae-{kind}": make(of(rows, kind)) for kind, make in makes.items() if of(rows, kind)}
+    for kind in ("style", "cluster"):
+        if sheets := [row for row in of(rows, kind) if "sheet" in row]:
+            found[f"adversarial-aae-{kind}"] = sheet_figure(sheets)
+    if apart := of(rows, "heads"):
+        found["adversarial-aae-heads"] = apart_figure([*apart, *of(rows, "tsne")])
     return found
+
+
+def path_figure(rows: Sequence[Row]) -> Figure:
+    """The variance of the toy's codes on its way to 1."""
+    figure, axis = new_figure(5, 3)
+    for row in rows:
+        steps = np.linspace(0, row["steps"], len(row["path"]) + 1)[1:]
+        axis.plot(steps, row["path"], linewidth=1, label=row["form"])
+    axis.axhline(1, color="0.7", linewidth=0.8)
+    axis.set(xlabel="steps", ylabel="variance of codes", yscale="log")
+    axis.legend(frameon=False)
+    return figure
 
 
 def scatter(axis: Any, row: Row) -> None:

@@ -12,7 +12,16 @@ from torch.distributions import constraints
 
 from pyrovae.errors import ContractError
 
-__all__ = ["MaskedPart", "is_density", "is_factor", "is_only_drawn", "is_point", "log_density", "mask_distribution", "unmasked"]
+__all__ = [
+    "MaskedPart",
+    "is_density",
+    "is_factor",
+    "is_only_drawn",
+    "is_point",
+    "log_density",
+    "mask_distribution",
+    "unmasked",
+]
 
 IMPROPER = (dist.ImproperUniform, dist.Unit)  # which score without a normalizer
 

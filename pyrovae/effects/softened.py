@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyrovae.core.program import Program, describe, inputs
 
-__all__ = ["Softened"]
+__all__ = ["OneHotDraws", "Softened"]
 
 
 class _Soften(Messenger):
@@ -28,6 +28,22 @@ class _Soften(Messenger):
         if isinstance(base, OneHotCategorical):
             msg["fn"] = dist.Delta(fn.mean, event_dim=fn.event_dim)
             msg["infer"] = {key: value for key, value in msg["infer"].items() if key != "enumerate"}
+
+
+class OneHotDraws(Messenger):
+    """Draws one-hot sites by comparisons: torch's own looks at the numbers that it drew, which no compiled step can do."""
+
+    def _pyro_sample(self, msg: Any) -> None:
+        fn = base = msg["fn"]
+        if msg["done"] or msg["is_observed"] or site_is_subsample(msg):
+            return
+        while isinstance(base, torch.distributions.Independent):
+            base = base.base_dist
+        if isinstance(base, OneHotCategorical):
+            logits = base.logits
+            drawn = torch.distributions.Categorical(logits=logits, validate_args=False).sample()
+            hot = drawn.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)
+            msg["value"], msg["done"] = hot.to(logits.dtype).reshape(fn.shape()), True
 
 
 class Softened:

@@ -52,8 +52,8 @@ class AAE(Objective):
         num_particles: K; codes are K draws a datum.
 
     Raises:
-        ContractError: a site without a differentiable draw; with ``num_classes`` no ``y``, several latent sites, or a prior
-            without parts.
+        ContractError: a site without a differentiable draw; with ``num_classes`` no ``y``, or several latent sites.
+        OptionError: with ``num_classes``, a prior without as many parts.
 
     References: Makhzani, Shlens, Jaitly, Goodfellow and Frey, Adversarial Autoencoders, 2016, Section 2 and Figure 3 (labels);
     Goodfellow et al., Generative Adversarial Nets, 2014, Section 3 (the loss of "deceive", which does not saturate).
@@ -70,9 +70,7 @@ class AAE(Objective):
         "deceive": {"name": "Adam", "betas": (0.5, 0.999)},
     }
 
-    def __init__(
-        self, hidden: int = 1000, num_classes: int | None = None, noise: float = 0.0, num_particles: int = 1
-    ) -> None:
+    def __init__(self, hidden: int = 1000, num_classes: int | None = None, noise: float = 0.0, num_particles: int = 1) -> None:
         super().__init__(num_particles)
         self.require("hidden", hidden, at_least=1)
         if num_classes is not None:
@@ -104,7 +102,9 @@ class AAE(Objective):
         if self.num_classes is not None:
             known_labels(given.batches[batch], repr(self))
             if len(traced.latents) > 1:
-                raise ContractError(f"num_classes of {self!r} is of one latent site; the pair has {', '.join(traced.latents)}.")
+                raise ContractError(
+                    f"num_classes of {self!r} is of one latent site; the pair has {', '.join(traced.latents)}."
+                )
         return self.admit(given, traced)
 
     def codes(self, given: Given) -> dict[str, Tensor]:
@@ -135,8 +135,8 @@ class AAE(Objective):
         traced = self.trace(given)
         names, likelihood = list(traced.latents), traced.total({n: traced.log_p[n] for n in traced.observed}).mean(0)
         yield Update("reconstruct", -likelihood.mean(), likelihood)
-        codes = self.codes(given)
-        fake, real = self.judged(codes, given), self.judged(self.draws(given, names), given)
+        real = self.judged(self.draws(given, names), given)
+        fake = self.judged(self.codes(given), given)
         losses, figures = [], {}
         for name in real:
             on_prior, on_codes = self.judge(real[name], name), self.judge(fake[name].detach(), name)

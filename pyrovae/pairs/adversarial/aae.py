@@ -11,6 +11,7 @@ from pyrovae.parts import AdversarialCodes, Dense
 
 __all__ = ["aae"]
 
+
 @recipe(
     "Makhzani, Shlens, Jaitly, Goodfellow and Frey",
     "Adversarial Autoencoders",

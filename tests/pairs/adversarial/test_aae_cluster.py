@@ -34,8 +34,7 @@ def test_a_cluster_takes_the_label_of_its_most_probable_datum():
     labelled = {"x": torch.tensor([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.1, 0.7, 0.2], [0.2, 0.2, 0.6]])}
     labelled["y"] = torch.tensor([1, 0, 0, 1])
     data = {"x": torch.tensor([[0.5, 0.2, 0.3], [0.3, 0.4, 0.3], [0.1, 0.8, 0.1]]), "y": torch.tensor([1, 0, 0])}
-    kinds = {"x": "real", "y": "category:2"}
-    found = pv.classify_clusters((Told(), Thirds()), pv.data.load(data, kinds=kinds), pv.data.load(labelled, kinds=kinds))
+    found = pv.classify_clusters((Told(), Thirds()), data, labelled)
     torch.testing.assert_close(found.probabilities, torch.tensor([[0.2, 0.8], [0.4, 0.6], [0.8, 0.2]]))
     assert found.correct.tolist() == [True, False, True]  # clusters 0 and 2 together outweigh 1 in the second
 
