@@ -120,7 +120,7 @@ def show(axis: Any, image: np.ndarray, title: str) -> None:
 
 
 def map_figure(rows: Sequence[Row]) -> Figure:
-    """Of each prior the codes of 2,000 test images, and below points of the prior decoded: a line a petal, a tenth of a roll."""
+    """Of each prior the codes of test images, and below points of the prior decoded: a line a petal, or a tenth of a roll."""
     figure, _ = new_figure(3 * len(rows), 5)
     figure.clear()
     axes = figure.subplots(2, len(rows), squeeze=False, gridspec_kw={"height_ratios": [2, 1]})

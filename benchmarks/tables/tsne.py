@@ -1,4 +1,4 @@
-"""Two other maps of images in the plane: t-SNE by scikit-learn, and a network trained to the same cost, as small as it can be."""
+"""Two other maps of images in the plane: t-SNE by scikit-learn, and a small network that is trained to the same cost."""
 
 from __future__ import annotations
 

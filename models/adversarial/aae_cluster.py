@@ -14,7 +14,8 @@ __all__ = ["AAECluster"]
 class AAECluster(nn.Module):
     """p(x, k, z) = Cat(k; 1/C) N(z; 0, I_d) p(x | decoder(z, k)).
 
-    Sites: ``k``, one-hot, (C,), not ``y``, since no label says which cluster is which; ``z``, (d,); ``x``, the shape of a datum.
+    Sites: ``k``, one-hot, (C,), and not ``y``, since no label says which cluster is which; ``z``, (d,); ``x``, the shape of a
+    datum.
 
     Args:
         decoder: (..., d) and (..., C) to the parameters of the likelihood, (..., P, *shape).

@@ -33,8 +33,8 @@ def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = 
     for name, site in traced.model_sites.items():
         if is_only_drawn(site["fn"]) and not site["is_observed"]:
             return (
-                f"latent site {name!r} of the model ({family_name(site)}) is only drawn from, without a density, so the pair has "
-                "no log p(x); give the distribution a log_prob, or train with 'aae', which asks for draws alone."
+                f"latent site {name!r} of the model ({family_name(site)}) is only drawn from, without a density, so the pair "
+                "has no log p(x); give the distribution a log_prob, or train with 'aae', which asks for draws alone."
             )
         if not is_density(site["fn"]) and not site["is_observed"]:
             return f"latent site {name!r} has no prior density in the model, so the pair has no log p(x); give it one."

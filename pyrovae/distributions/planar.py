@@ -169,8 +169,8 @@ def modes_of(prior: TorchDistribution, num_classes: int) -> TorchDistribution:
     if modes is None or modes.batch_shape[-1] != num_classes:
         came = f"a {type(prior).__name__} without modes" if modes is None else f"a mixture of {modes.batch_shape[-1]} modes"
         raise OptionError(
-            f"a prior that is told the class needs a part for each of {num_classes} classes, and came as {came}; use a mixture "
-            "of as many modes (MixtureSameFamily, PetalsPrior), or a SwissRoll."
+            f"a prior that is told the class needs a part for each of {num_classes} classes, and came as {came}; use a "
+            "mixture of as many modes (MixtureSameFamily, PetalsPrior), or a SwissRoll."
         )
     return modes
 

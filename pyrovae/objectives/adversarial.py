@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import PairTrace, run_program, trace_pair
 from pyrovae.distributions.planar import class_draws, classes_of
-from pyrovae.effects.softened import Softened
+from pyrovae.effects.softened import OneHotDraws, Softened
 from pyrovae.errors import ContractError
 from pyrovae.objectives.discrepancy import mmd, mmd_null
 from pyrovae.objectives.objective import Given, Objective, Update, Updates
@@ -114,7 +114,7 @@ class AAE(Objective):
 
     def draws(self, given: Given, names: Sequence[str]) -> dict[str, Tensor]:
         """As many draws of the model's prior, (K, B, *event) for each of these sites of its own."""
-        with torch.no_grad():
+        with torch.no_grad(), OneHotDraws():
             sites = self.prior(given)
             if self.num_classes is None:
                 return {name: sites[name]["value"] for name in names}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pyrovae.core.program import innermost
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import PairTrace, run_program
+from pyrovae.effects.softened import OneHotDraws
 from pyrovae.errors import ContractError
 from pyrovae.objectives.adversarial import AAE, codes_of, discriminator, known_labels, noisy
 from pyrovae.objectives.objective import Given, Update, Updates
@@ -105,7 +106,9 @@ class AAEClasses(AAE):
     def cross_entropy(self, given: Given) -> Tensor:
         """-log q(y_b | x_b) on average over the labelled rows, in nats, 0-d; 0 where there are none."""
         labels = known_labels(given.batch, repr(self))
-        logits = sample_sites(run_program(given.guide, given.batch, self.num_particles))["y"]["fn"].logits.log_softmax(-1)
+        with OneHotDraws():
+            sites = sample_sites(run_program(given.guide, given.batch, self.num_particles))
+        logits = sites["y"]["fn"].logits.log_softmax(-1)
         chosen = (logits * (labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=labels.device))).sum(-1)
         return -(chosen.mean(0) if chosen.dim() > 1 else chosen).sum() / (labels >= 0).sum().clamp_min(1)
 
