@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -72,9 +72,9 @@ def built(recipe: str, data: pv.data.Data, options: Options, seed: int, **own: A
     return pv.pairs.get(recipe).build(data.spec, hidden=[width, width], activation="relu", **adversary, **own)
 
 
-def codes_of(run: pv.Run, x: Tensor) -> Tensor:
+def codes_of(run: pv.Run, rows: Mapping[str, Tensor]) -> Tensor:
     """A draw of each datum's code, (N, d)."""
-    return pv.posterior(run, {"x": x}, num_samples=1)["z"][0]
+    return pv.posterior(run, {key: rows[key] for key in ("x", "y")}, num_samples=1)["z"][0]
 
 
 def nearness(codes: Tensor, prior: Callable[[int], Tensor], seed: int) -> Row:
@@ -124,8 +124,8 @@ def codes(name: str, seed: int, options: Options) -> Row:
     recipe, own = CODES[name]
     data = digits_of(options)
     run = train(built(recipe, data, options, seed, **own), data, options, seed, options.seconds)
-    x = data.test[:PAIRED]["x"]
-    z = codes_of(run, x)
+    test = data.test[:PAIRED]
+    x, z = test["x"], codes_of(run, test)
     error = float((pv.reconstruct(run, x) - x).square().flatten(1).sum(1).mean())
     return {"steps": run.step, "squared_error": error, **nearness(z, lambda n: torch.randn(n, z.shape[-1]), seed)}
 
@@ -137,7 +137,7 @@ def maps(name: str, seed: int, options: Options) -> Row:
     run = train(built("aae", data, options, seed, latent_dim=2, **own), data, options, seed, options.seconds)
     prior = {"petals": PetalsPrior(), "swiss-roll": SwissRollPrior()}.get(str(own.get("prior")))
     test = data.test[:SHOWN]
-    z = codes_of(run, test["x"])
+    z = codes_of(run, test)
 
     def draw(n: int) -> Tensor:
         return torch.randn(n, 2) if prior is None else prior().expand(torch.Size([n])).sample()
@@ -149,7 +149,7 @@ def maps(name: str, seed: int, options: Options) -> Row:
         whole = digits_of(options).train
         for word, rows in (("labelled", known.nonzero()[:5000, 0]), ("others", (~known).nonzero()[:5000, 0])):
             part = whole[rows]
-            right = classes_of(prior(), codes_of(run, part["x"]), data.spec.classes) == part["y"]
+            right = classes_of(prior(), codes_of(run, part), data.spec.classes) == part["y"]
             found[f"in_class of {word}"] = float(right.float().mean())
     model: Any = run.pair.model
     with torch.no_grad():
@@ -178,7 +178,7 @@ def style(_name: str, seed: int, options: Options) -> Row:
     rows, test = data.train[: options.rows], data.test[: options.rows]
     score = pv.classify_features(run, rows, test, "knn")
     shown = torch.cat([test["x"][:10].unsqueeze(1), pv.analogies(run, data.test[:10])], 1)
-    z = codes_of(run, test["x"][:PAIRED])
+    z = codes_of(run, data.test[:PAIRED])
     near = nearness(z, lambda n: torch.randn(n, 15), seed)
     return {"steps": run.step, "class_from_z": score.accuracy, **near, "sheet": packed(shown), "shape": list(data.spec.shape)}
 

@@ -151,7 +151,7 @@ class AAE(Objective):
     def judge(self, codes: Tensor, name: str = "") -> Tensor:
         """D, (K, B): above 0 where it takes codes for draws of the prior."""
         assert self.networks is not None
-        logits: Tensor = (self.networks[name] if name else self.networks)(codes)  # type: ignore[index,operator]
+        logits: Tensor = (self.networks[name] if name else self.networks)(codes)  # type: ignore[index]
         return logits.squeeze(-1)
 
     def epoch_figures(self, given: Given) -> dict[str, Tensor]:

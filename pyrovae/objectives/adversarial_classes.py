@@ -110,7 +110,8 @@ class AAEClasses(AAE):
             sites = sample_sites(run_program(given.guide, given.batch, self.num_particles))
         logits = sites["y"]["fn"].logits.log_softmax(-1)
         chosen = (logits * (labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=labels.device))).sum(-1)
-        return -(chosen.mean(0) if chosen.dim() > 1 else chosen).sum() / (labels >= 0).sum().clamp_min(1)
+        loss: Tensor = -(chosen.mean(0) if chosen.dim() > 1 else chosen).sum() / (labels >= 0).sum().clamp_min(1)
+        return loss
 
 
 def heads_of(given: Given) -> Tensor:

@@ -13,6 +13,7 @@ import pyrovae as pv
 from pyrovae import guides, models
 from pyrovae.core.inference import precision_context
 from pyrovae.core.parameters import parameters
+from pyrovae.core.program import inputs
 from pyrovae.core.steps import StepModel, plain_name
 from pyrovae.data.spec import GREY_KINDS
 from pyrovae.files import load_state
@@ -50,8 +51,10 @@ class Fitted:
         return isinstance(self.pair.model, StepModel)
 
     def rows(self, first, last):
-        """Test data without their labels."""
-        return {key: value[first:last] for key, value in self.data.test[:last].items() if key not in ("index", "y")}
+        """Test data without their labels, which only a model of a class that is seen is told."""
+        batch = self.data.test[:last]
+        left_out = {"index", "y"} - (inputs(self.pair.model, batch).keys() & {"y"})
+        return {key: value[first:last] for key, value in batch.items() if key not in left_out}
 
 
 def sites_of(row):
