@@ -60,6 +60,7 @@ class AAE(Objective):
     """
 
     bound = "none"
+    scores_guide = scores_latents = False
     moves: Mapping[str, Sequence[str]] = {
         "reconstruct": ("model", "guide"),
         "discriminate": ("objective",),

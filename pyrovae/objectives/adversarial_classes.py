@@ -49,6 +49,8 @@ class AAEClasses(AAE):
     References: Makhzani, Shlens, Jaitly, Goodfellow and Frey, Adversarial Autoencoders, 2016, Sections 5 to 7.
     """
 
+    moves = {**AAE.moves, "classify": ("guide",), "separate": (HEADS,)}
+
     def __init__(
         self,
         hidden: int = 1000,
@@ -61,11 +63,8 @@ class AAEClasses(AAE):
         if head_distance is not None:
             self.require_weight("head_distance", head_distance)
         self.classify, self.head_distance = classify, head_distance
-        self.moves = {
-            **AAE.moves,
-            **({"classify": ("guide",)} if classify else {}),
-            **({} if head_distance is None else {"separate": (HEADS,)}),
-        }
+        off = {"classify": not classify, "separate": head_distance is None}
+        self.moves = {update: groups for update, groups in type(self).moves.items() if not off.get(update)}
 
     @property
     def separable(self) -> bool:  # type: ignore[override]

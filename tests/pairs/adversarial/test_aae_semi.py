@@ -42,6 +42,9 @@ def test_the_model_gets_a_point_of_the_simplex_and_no_latent_site_is_scored(labe
     with torch.no_grad():  # the likelihood at those points alone
         scored = pair.model.likelihood(pair.model.decoder(traced.latents["z"], y)).log_prob(given.batch["x"])[0]
     torch.testing.assert_close(first.bound, scored)
+    assert not objective.scores_latents
+    with pytest.raises(ValueError, match="within the support"):
+        traced.log_p["y"]  # a point of the simplex has no mass, and says so
     report = pv.check(pair, labelled)  # which sees the pair as it is: y drawn, one-hot
     assert {site.name: site.distribution for site in report.sites}["y"] == "OneHotCategorical" and not report.is_density
 
