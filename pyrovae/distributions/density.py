@@ -46,7 +46,7 @@ def is_only_drawn(fn: TorchDistribution) -> bool:
     """
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
-    return type(fn).log_prob is torch.distributions.Distribution.log_prob
+    return getattr(type(fn), "log_prob", None) is torch.distributions.Distribution.log_prob
 
 
 def is_point(fn: TorchDistribution) -> bool:
