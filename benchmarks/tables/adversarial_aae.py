@@ -263,7 +263,8 @@ def run(job: Job) -> None:
             for name, cell in CELLS[kind].items():
                 if options.names and name not in options.names:
                     continue
-                shared = {key: getattr(options, key) for key in ("batch", "lr", "hidden", "small", "steps")}
+                shared = {key: getattr(options, key) for key in ("batch", "lr", "hidden", "small")}
+                shared["most_steps"] = options.steps
                 if kind in LONG:
                     shared |= {"batch": CAREFUL["batch_size"], "lr": CAREFUL["lr"]}
                 seconds = {"toy": options.toy_steps, "tsne": options.tsne_seconds}.get(
@@ -292,7 +293,7 @@ ENTRY = Entry(
         "seconds": Option("of the processor for training, after which the epoch at hand is the last", 540.0),
         "long": Option("the same of few labels, clusters and heads", 1680.0),
         "steps": Option("at most", None, int),
-        "toy_steps": Option("of the toy, whose rates fall from 0.003 along a cosine", 3000),
+        "toy_steps": Option("of the toy, whose rates fall from 0.003 along a cosine", 1500),
         "batch": Option("rows a step; of few labels, clusters and heads 128", 256),
         "lr": Option("learning rate of Adam; of few labels, clusters and heads 0.0003, but for discriminators", 1e-3),
         "hidden": Option("width of the dense networks", 512),
