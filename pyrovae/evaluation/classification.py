@@ -17,7 +17,7 @@ from pyrovae.core.program import describe
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import run_program
 from pyrovae.data import as_split
-from pyrovae.errors import ContractError, DataError
+from pyrovae.errors import ContractError, DataError, PyrovaeError
 
 __all__ = ["Classification", "calibration_error", "class_probabilities", "classify", "classify_clusters"]
 
@@ -200,8 +200,11 @@ def classify_clusters(
     torch.Size([250, 10])
     """
     pair, found = as_pair(pair), []
-    for part in (labelled, data):
-        split = as_split(part, known_spec(pair))
+    for name, part in (("labelled", labelled), ("data", data)):
+        try:
+            split = as_split(part, known_spec(pair))
+        except PyrovaeError as error:
+            raise type(error)(f"{name}: {error}") from error
         y = torch.cat([batch["y"].cpu() for batch in split.batches(batch_size) if "y" in batch] or [torch.zeros(0)])
         if not (known := y >= 0).any():
             raise DataError("the data have no labels y, by which clusters are named and counted.")
