@@ -207,7 +207,9 @@ def classify_clusters(
             raise type(error)(f"{name}: {error}") from error
         y = torch.cat([batch["y"].cpu() for batch in split.batches(batch_size) if "y" in batch] or [torch.zeros(0)])
         if not (known := y >= 0).any():
-            raise DataError("the data have no labels y, by which clusters are named and counted.")
+            raise DataError(
+                f"{name}: no labels y, by which clusters are named and counted; give data with y, -1 where unknown."
+            )
         own = class_probabilities(pair, split, num_samples, batch_size=batch_size, seed=seed, site=site)
         found.append((own[known], y[known].long()))
     (by, names), (probabilities, labels) = found

@@ -41,7 +41,7 @@ def test_a_cluster_takes_the_label_of_its_most_probable_datum():
 
 def test_what_clusters_cannot_be_named_by_is_refused(digits):
     pair = pv.pairs.aae_cluster(digits.spec, num_clusters=3, latent_dim=2, hidden=[8], discriminator_hidden=6)
-    with pytest.raises(DataError, match="no labels y, by which clusters are named"):
+    with pytest.raises(DataError, match="labelled: no labels y, by which clusters are named"):
         pv.classify_clusters(pair, digits.test, {"x": digits.valid["x"][:5]})
     with pytest.raises(ContractError, match="no latent site 'k', so it has no classifier"):
         pv.classify_clusters(pv.pairs.m2(digits.spec, hidden=[8]), digits.test, digits.valid)
