@@ -23,6 +23,7 @@ from benchmarks.studies import (
     source,
 )
 from benchmarks.tables import (
+    adversarial_aae,
     adversarial_avb,
     adversarial_warp,
     autoencoders,
@@ -67,6 +68,7 @@ TABLES = (
     content_style,
     topics,
     hierarchies,
+    adversarial_aae,
     adversarial_avb,
     adversarial_warp,
 )

@@ -55,6 +55,7 @@ VERBS = {
     "complete": lambda pair: pv.complete(pair, HOLES, num_steps=3),
     "classify": lambda pair: pv.classify(pair, LABELLED),
     "class_probabilities": lambda pair: class_probabilities(pair, X),
+    "classify_clusters": lambda pair: pv.classify_clusters(pair, LABELLED, LABELLED, site="y"),
     "classify_features": lambda pair: pv.classify_features(pair, LABELLED, LABELLED, "knn"),
     "analogies": lambda pair: pv.analogies(pair, X),
     "class_samples": lambda pair: pv.class_samples(pair, 2),

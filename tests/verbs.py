@@ -56,6 +56,9 @@ VERBS: dict[str, Verb] = {
     "check": verb(pv.check, "data", data=X),
     "class_samples": verb(pv.class_samples, num=2),
     "classify": verb(pv.classify, "data", data=LABELLED, num_samples=2),
+    "classify_clusters": verb(
+        pv.classify_clusters, ("data", "labelled"), data=LABELLED, labelled=LABELLED, num_samples=2, site="y"
+    ),
     "classify_features": verb(pv.classify_features, ("train", "test"), train=LABELLED, test=LABELLED, classifier="knn"),
     "complete": verb(pv.complete, "data", data=HOLES, num_steps=2),
     "compile_step": verb(pv.compile_step, "data", data={"x": X}, objective="enum", backend="graph"),

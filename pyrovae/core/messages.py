@@ -7,7 +7,7 @@ import torch
 from pyrovae.core.program import Program, describe
 from pyrovae.core.sites import family_name, sample_sites, site_masks, unobserved_parts
 from pyrovae.core.trace import PairTrace
-from pyrovae.distributions.density import is_density, is_factor
+from pyrovae.distributions.density import is_density, is_factor, is_only_drawn
 from pyrovae.distributions.implicit import is_implicit
 
 __all__ = ["masks_differ", "mismatch_message", "no_density", "observes_nothing"]
@@ -31,6 +31,11 @@ def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = 
                 "recipes do with relax=0.1, or train a VAE."
             )
     for name, site in traced.model_sites.items():
+        if is_only_drawn(site["fn"]) and not site["is_observed"]:
+            return (
+                f"latent site {name!r} of the model ({family_name(site)}) is only drawn from, without a density, so the pair "
+                "has no log p(x); give the distribution a log_prob, or train with 'aae', which asks for draws alone."
+            )
         if not is_density(site["fn"]) and not site["is_observed"]:
             return f"latent site {name!r} has no prior density in the model, so the pair has no log p(x); give it one."
         if is_factor(site["fn"]) and not latent_only:

@@ -8,6 +8,7 @@ from typing import Any
 import pyro.distributions as dist
 import torch
 from pyro import poutine
+from pyro.distributions.torch_distribution import ExpandedDistribution
 from pyro.distributions.util import is_identically_zero
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
@@ -97,7 +98,7 @@ def unobserved_parts(sites: Mapping[str, Site]) -> set[str]:
 def family_name(site: Site) -> str:
     """The name of the distribution that a site draws from, under what reshapes it."""
     fn = site["fn"]
-    while isinstance(fn, (torch.distributions.Independent, dist.MaskedDistribution)):
+    while isinstance(fn, (torch.distributions.Independent, dist.MaskedDistribution, ExpandedDistribution)):
         fn = fn.base_dist
     return type(fn).__name__
 

@@ -21,7 +21,7 @@ from pyrovae.distributions.hyperspherical import SpherePrior, UniformSphere, Von
 from pyrovae.distributions.implicit import Implicit, is_implicit
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
 from pyrovae.distributions.ordinal import Ordinal
-from pyrovae.distributions.planar import PetalsPrior, SwissRoll, SwissRollPrior
+from pyrovae.distributions.planar import PetalsPrior, SwissRoll, SwissRollPrior, class_draws, classes_of
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
 from pyrovae.distributions.smoothed import KnownBits, RelaxedRBM, SmoothedBernoulli, SmoothedBits
@@ -90,6 +90,8 @@ __all__ = [
     "VonMisesFisher",
     "WrappedNormal",
     "flows",
+    "class_draws",
+    "classes_of",
     "gaussian_kl",
     "is_density",
     "is_implicit",

@@ -12,7 +12,16 @@ from torch.distributions import constraints
 
 from pyrovae.errors import ContractError
 
-__all__ = ["MaskedPart", "is_density", "is_factor", "is_point", "log_density", "mask_distribution", "unmasked"]
+__all__ = [
+    "MaskedPart",
+    "is_density",
+    "is_factor",
+    "is_only_drawn",
+    "is_point",
+    "log_density",
+    "mask_distribution",
+    "unmasked",
+]
 
 IMPROPER = (dist.ImproperUniform, dist.Unit)  # which score without a normalizer
 
@@ -26,7 +35,18 @@ def is_density(fn: TorchDistribution) -> bool:
     """
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
-    return getattr(fn, "is_density", not is_point(fn) and not isinstance(fn, IMPROPER))
+    return getattr(fn, "is_density", not (is_point(fn) or isinstance(fn, IMPROPER) or is_only_drawn(fn)))
+
+
+def is_only_drawn(fn: TorchDistribution) -> bool:
+    """Whether a distribution has no ``log_prob`` of its own, as a sampler that somebody wrote as one.
+
+    >>> is_only_drawn(dist.Normal(0, 1))
+    False
+    """
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return getattr(type(fn), "log_prob", None) is torch.distributions.Distribution.log_prob
 
 
 def is_point(fn: TorchDistribution) -> bool:
@@ -80,7 +100,9 @@ class MaskedPart(dist.MaskedDistribution):
 
 
 def log_density(fn: TorchDistribution, value: Tensor) -> Tensor:
-    """``fn.log_prob(value)``; NotImplementedError where it scores only draws of its own."""
+    """``fn.log_prob(value)``, 0 of what is only drawn; NotImplementedError where it scores only draws of its own."""
+    if is_only_drawn(fn):
+        return value.new_zeros(torch.broadcast_shapes(value.shape[: value.dim() - fn.event_dim], fn.batch_shape))
     try:
         scores: Tensor = fn.log_prob(value)
     except KeyError as error:  # Pyro's transforms without an inverse look for the draw in a cache

@@ -14,7 +14,7 @@ from torch.distributions import constraints
 from pyrovae.distributions.gaussian_mixture import GaussianMixture
 from pyrovae.errors import OptionError
 
-__all__ = ["PetalsPrior", "SwissRoll", "SwissRollPrior"]
+__all__ = ["PetalsPrior", "SwissRoll", "SwissRollPrior", "class_draws", "classes_of"]
 
 
 class PetalsPrior(nn.Module):
@@ -95,9 +95,24 @@ class SwissRoll(TorchDistribution):
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
         """Draws, (*sample_shape, *batch_shape, 2)."""
-        shape = self._extended_shape(sample_shape)
-        t = torch.rand(shape[:-1], dtype=self.like.dtype, device=self.like.device).sqrt()
-        return self.curve(t) + self.blur * torch.randn(shape, dtype=t.dtype, device=t.device)
+        shape = self._extended_shape(sample_shape)[:-1]
+        return self.at(torch.rand(shape, dtype=self.like.dtype, device=self.like.device))
+
+    def at(self, u: Tensor) -> Tensor:
+        """Draws at the places u in (0, 1) along the roll, of equal mass, (*u.shape, 2)."""
+        mean = self.curve(u.sqrt())
+        return mean + self.blur * torch.randn_like(mean)
+
+    def class_draws(self, y: Tensor, num_classes: int) -> Tensor:
+        """Draws of the y-th of so many slices of equal mass, from the middle outwards, and of all where y is -1."""
+        u = torch.rand(self.batch_shape, dtype=self.like.dtype, device=self.like.device)
+        return self.at(torch.where(y < 0, u, (u + y) / num_classes))
+
+    def classes_of(self, value: Tensor, num_classes: int) -> Tensor:
+        """The slice whose curve is nearest to a point, (...)."""
+        u = (torch.arange(100 * num_classes, device=value.device, dtype=value.dtype) + 0.5) / (100 * num_classes)
+        nearest = torch.cdist(value.flatten(0, -2), self.curve(u.sqrt())).argmin(-1)
+        return (nearest // 100).reshape(value.shape[:-1])
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(value), in nats, (*batch_shape)."""
@@ -106,6 +121,58 @@ class SwissRoll(TorchDistribution):
         logits = (2 * t).log() + torch.as_tensor(weights).log().repeat(400)
         loc, logits = self.curve(t).to(self.like), logits.to(self.like)
         return GaussianMixture(loc, torch.full_like(loc, self.blur), logits).log_prob(value)
+
+
+def class_draws(prior: TorchDistribution, y: Tensor, num_classes: int) -> Tensor:
+    """Draws of the part of a prior that stands for a class: mode y of a mixture, slice y of a :class:`SwissRoll`.
+
+    Args:
+        prior: of event (d,).
+        y: (B,), the class of each draw, 0 to C - 1; -1 for a draw of the whole prior.
+        num_classes: C.
+
+    Returns:
+        (*batch_shape, d).
+
+    Raises:
+        OptionError: the prior has no such parts, or another number of them.
+    """
+    if hasattr(prior, "class_draws"):
+        drawn: Tensor = prior.class_draws(y, num_classes)
+        return drawn
+    modes = modes_of(prior, num_classes).sample()  # (*batch_shape, C, d)
+    index = y.clamp_min(0).expand(modes.shape[:-2])[..., None, None].expand(*modes.shape[:-2], 1, modes.shape[-1])
+    return torch.where((y < 0).unsqueeze(-1), prior.sample(), modes.gather(-2, index).squeeze(-2))
+
+
+def classes_of(prior: TorchDistribution, value: Tensor, num_classes: int) -> Tensor:
+    """The part of a prior, as of :func:`class_draws`, that points most likely come from, (...).
+
+    Args:
+        prior: of event (d,).
+        value: (..., d).
+        num_classes: C.
+
+    Raises:
+        OptionError: the prior has no such parts, or another number of them.
+    """
+    if hasattr(prior, "classes_of"):
+        found: Tensor = prior.classes_of(value, num_classes)
+        return found
+    scores = modes_of(prior, num_classes).log_prob(value.unsqueeze(-2)) + prior.mixture_distribution.logits
+    return scores.argmax(-1)
+
+
+def modes_of(prior: TorchDistribution, num_classes: int) -> TorchDistribution:
+    """The components of a mixture, one for each class."""
+    modes = getattr(prior, "component_distribution", None)
+    if modes is None or modes.batch_shape[-1] != num_classes:
+        came = f"a {type(prior).__name__} without modes" if modes is None else f"a mixture of {modes.batch_shape[-1]} modes"
+        raise OptionError(
+            f"a prior that is told the class needs a part for each of {num_classes} classes, and came as {came}; use a "
+            "mixture of as many modes (MixtureSameFamily, PetalsPrior), or a SwissRoll."
+        )
+    return modes
 
 
 class SwissRollPrior(nn.Module):

@@ -3,7 +3,7 @@
 from pyrovae.evaluation.aggregate import AggregatePosterior, aggregate_posterior
 from pyrovae.evaluation.attack_measures import code_classifier
 from pyrovae.evaluation.attacks import Attack, attack
-from pyrovae.evaluation.classification import Classification, classify
+from pyrovae.evaluation.classification import Classification, classify, classify_clusters
 from pyrovae.evaluation.disentanglement import Disentanglement, disentanglement_scores
 from pyrovae.evaluation.distortion import DistortionCurve, distortion_curve
 from pyrovae.evaluation.features import classify_features
@@ -29,6 +29,7 @@ __all__ = [
     "attack",
     "best_codes",
     "classify",
+    "classify_clusters",
     "classify_features",
     "code_classifier",
     "disentanglement_scores",

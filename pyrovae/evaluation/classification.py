@@ -17,9 +17,9 @@ from pyrovae.core.program import describe
 from pyrovae.core.sites import sample_sites
 from pyrovae.core.trace import run_program
 from pyrovae.data import as_split
-from pyrovae.errors import ContractError, DataError
+from pyrovae.errors import ContractError, DataError, PyrovaeError
 
-__all__ = ["Classification", "calibration_error", "class_probabilities", "classify"]
+__all__ = ["Classification", "calibration_error", "class_probabilities", "classify", "classify_clusters"]
 
 CALIBRATION_BINS = 15  # of the calibration error
 
@@ -124,7 +124,9 @@ def calibration_error(confidence: Tensor, correct: Tensor, num_bins: int = CALIB
     return float(gaps.abs().sum() / len(confidence))
 
 
-def class_probabilities(pair: PairLike, data: Any, num_samples: int = 20, *, batch_size: int = 500, seed: int = 0) -> Tensor:
+def class_probabilities(
+    pair: PairLike, data: Any, num_samples: int = 20, *, batch_size: int = 500, seed: int = 0, site: str = "y"
+) -> Tensor:
     """E[q(y | ., x)] over what the guide draws before y, (N, C): q(y | x) itself where y comes first.
 
     Args:
@@ -133,14 +135,15 @@ def class_probabilities(pair: PairLike, data: Any, num_samples: int = 20, *, bat
         num_samples: K, over which the mean is taken.
         batch_size: B.
         seed: of the draws.
+        site: the class.
     """
     pair, parts = as_pair(pair), []
     with inference(pair, seed=seed):
         for batch in batches(pair, data, batch_size):
             sites = sample_sites(run_program(pair.guide, batch, num_samples))
-            if "y" not in sites:
-                raise ContractError(f"{describe(pair.guide)} has no latent site 'y', so it has no classifier.")
-            parts.append(sites["y"]["fn"].probs.mean(0).cpu())
+            if site not in sites:
+                raise ContractError(f"{describe(pair.guide)} has no latent site {site!r}, so it has no classifier.")
+            parts.append(sites[site]["fn"].probs.mean(0).cpu())
     return torch.cat(parts)
 
 
@@ -164,3 +167,54 @@ def classify(pair: PairLike, data: Any, num_samples: int = 20, *, batch_size: in
     probabilities = class_probabilities(pair, split, num_samples, batch_size=batch_size, seed=seed)
     y = split.spec.keys.get("y")
     return Classification(probabilities[known], labels[known], None if y is None else y.labels)
+
+
+@public()
+def classify_clusters(
+    pair: PairLike, data: Any, labelled: Any, num_samples: int = 20, *, batch_size: int = 500, seed: int = 0, site: str = "k"
+) -> Classification:
+    """The classes that a guide's clusters stand for, against the labels of data: probabilities are (N, C).
+
+    A cluster takes the label of the one datum of ``labelled`` that is most probably in it, argmax_b q(k | x_b), and a class
+    the probabilities of its clusters. Those data are no part of the figure: use validation data.
+
+    Args:
+        pair: a Run, a run's folder, a Pair, or (model, guide), whose guide has a one-hot site of clusters.
+        data: in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part; with y, -1 where unknown.
+        labelled: the data by whose y clusters are named; of a whole Data set the test part, so give ``data.valid``.
+        num_samples: K, over which q(k | x) is taken where it depends on draws.
+        batch_size: B.
+        seed: of the draws.
+        site: of the clusters.
+
+    Raises:
+        ContractError: the guide has no such site.
+        DataError: either data have no labels.
+
+    References: Makhzani, Shlens, Jaitly, Goodfellow and Frey, Adversarial Autoencoders, 2016, Section 6.
+
+    >>> from pyrovae import data, pairs
+    >>> digits = data.load("digits")
+    >>> pair = pairs.aae_cluster(digits.spec, num_clusters=4, hidden=[9])
+    >>> classify_clusters(pair, digits.test, digits.valid).probabilities.shape
+    torch.Size([250, 10])
+    """
+    pair, found = as_pair(pair), []
+    for name, part in (("labelled", labelled), ("data", data)):
+        try:
+            split = as_split(part, known_spec(pair))
+        except PyrovaeError as error:
+            raise type(error)(f"{name}: {error}") from error
+        y = torch.cat([batch["y"].cpu() for batch in split.batches(batch_size) if "y" in batch] or [torch.zeros(0)])
+        if not (known := y >= 0).any():
+            raise DataError(
+                f"{name}: no labels y, by which clusters are named and counted; give data with y, -1 where unknown."
+            )
+        own = class_probabilities(pair, split, num_samples, batch_size=batch_size, seed=seed, site=site)
+        found.append((own[known], y[known].long()))
+    (by, names), (probabilities, labels) = found
+    classes = max(int(y.max()) for y in (names, labels)) + 1
+    of_cluster = names[by.argmax(0)]
+    told = probabilities.new_zeros(len(labels), classes).index_add_(1, of_cluster, probabilities)
+    described = split.spec.keys.get("y")
+    return Classification(told, labels, None if described is None else described.labels)

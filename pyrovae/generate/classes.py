@@ -61,7 +61,8 @@ def analogies(pair: PairLike, data: Any) -> Tensor:
     """E[x | y, z_b] for every class y, z_b the style that the guide infers of x_b, (B, C, *shape): a row is one style.
 
     Args:
-        pair: a Run, a run's folder, a Pair, or (model, guide), with a latent OneHotCategorical site y.
+        pair: a Run, a run's folder, a Pair, or (model, guide), with a class y, latent (OneHotCategorical) or a key that the
+            model observes (Categorical).
         data: B rows, in any form that :func:`pyrovae.data.load` takes; of a whole Data set the test part.
 
     References: Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014, Figure 1.
@@ -104,14 +105,15 @@ def _values_of(name: str, fn: Any, value: Tensor) -> Tensor:
 
 def _every_value(model: Program, batch: Batch, latents: Mapping[str, Tensor], name: str) -> Tensor:
     """E[x | each value of a site, the rest of the latents], (B, V, *shape); what depends on it is at its mean given it."""
-    if name not in latents:
+    found = sample_sites(run_program(model, batch, replay=latents_trace(latents)))
+    given = name in batch and name in found and found[name]["is_observed"]  # a class that the model is told
+    if name not in latents and not given:
         raise ContractError(f"{describe(model)} has no latent site {name!r}; its sites are {', '.join(latents)}.")
-    fn = sample_sites(run_program(model, batch, replay=latents_trace(latents)))[name]["fn"]
-    values = _values_of(name, fn, latents[name])
+    values = _values_of(name, found[name]["fn"], batch[name] if given else latents[name])
     rows, classes = batch_size(batch), values.shape[1]
     wide = {key: value.repeat_interleave(classes, 0) for key, value in batch.items()}
     held = {name: value.repeat_interleave(classes, 0) for name, value in latents.items()}
-    held[name] = values.flatten(0, 1)
+    (wide if given else held)[name] = values.flatten(0, 1)
     chosen = name
     sites = sample_sites(run_program(model, wide, replay=latents_trace(held)))
     for name in [name for name in held if name != chosen]:

@@ -9,6 +9,7 @@ from pyrovae.nets.discriminator import Classifier, Discriminator
 from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.nets.grids import GridAbove, GridJoin, GridUp, GuidedMaskedConv, TwoGridDecoder
 from pyrovae.nets.gyroplanes import Gyroplanes
+from pyrovae.nets.heads import HeadDecoder
 from pyrovae.nets.ladder import Ladder, NormalizedMLP
 from pyrovae.nets.local import LocalMap
 from pyrovae.nets.mlp import ACTIVATIONS, MIN_SCALE, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
@@ -43,6 +44,7 @@ __all__ = [
     "GridUp",
     "GuidedMaskedConv",
     "Gyroplanes",
+    "HeadDecoder",
     "LSTMCell",
     "Ladder",
     "LocalMap",

@@ -15,6 +15,7 @@ from pyrovae.errors import OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
 from pyrovae.objectives.adversarial_bayes import AVB
+from pyrovae.objectives.adversarial_classes import AAEClasses
 from pyrovae.objectives.clamped import Clamped
 from pyrovae.objectives.constrained import Constrained
 from pyrovae.objectives.control import Control
@@ -43,6 +44,7 @@ from pyrovae.registry import Registry, parse_choice
 
 __all__ = [
     "AAE",
+    "AAEClasses",
     "AAVAE",
     "ARM",
     "AVB",
@@ -121,6 +123,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "sparsity": Sparsity,
         "smoothness": Smoothness,
         "aae": AAE,
+        "aae-classes": AAEClasses,
         "avb": AVB,
         "vae-gan": VAEGAN,
         "feature-elbo": FeatureELBO,

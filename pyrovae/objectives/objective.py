@@ -106,6 +106,8 @@ class Objective(pyro.infer.ELBO):
         takes_guide_factors: whether ``pyro.factor`` terms of the guide are part of it.
         relaxes: whether training sees soft values of discrete sites.
         scores_guide: whether log q is part of it, so that the guide needs a density.
+        scores_latents: whether log p of a latent site is part of it; where not, what is observed is scored alone, and a latent
+            may have a value that its prior could not.
         networks: parameters and buffers of the objective's own (discriminators, baselines); None for most.
     """
 
@@ -118,6 +120,7 @@ class Objective(pyro.infer.ELBO):
     takes_guide_factors: bool = False
     relaxes: bool = False
     scores_guide: bool = True
+    scores_latents: bool = True
     networks: nn.Module | None = None
 
     def __init__(self, num_particles: int = 1) -> None:

@@ -1,8 +1,9 @@
 """What recipes are made of: lists of options that build networks, likelihoods, posteriors and priors for the data at hand."""
 
+from pyrovae.parts.adversarial_codes import AdversarialCodes
 from pyrovae.parts.bit_groups import BitGroups
 from pyrovae.parts.causal import causal_network
-from pyrovae.parts.classes import SEMISUPERVISED, AuxiliaryDense
+from pyrovae.parts.classes import SEMISUPERVISED, AuxiliaryDense, class_decoder
 from pyrovae.parts.codes import CodePrior, Codewords
 from pyrovae.parts.columns import Columns
 from pyrovae.parts.condition import conditional_model
@@ -18,6 +19,7 @@ __all__ = [
     "POSTERIORS",
     "SEMISUPERVISED",
     "Activation",
+    "AdversarialCodes",
     "AuxiliaryDense",
     "BitGroups",
     "CodePrior",
@@ -34,6 +36,7 @@ __all__ = [
     "PseudoInputOptions",
     "Relaxation",
     "causal_network",
+    "class_decoder",
     "conditional_model",
     "option_docs",
 ]

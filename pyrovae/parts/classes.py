@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import nn
+
 from pyrovae import guides
+from pyrovae.distributions.likelihoods import Likelihood
+from pyrovae.nets import HeadDecoder
 from pyrovae.parts.networks import Activation, Dense
 
-__all__ = ["SEMISUPERVISED", "AuxiliaryDense"]
+__all__ = ["SEMISUPERVISED", "AuxiliaryDense", "class_decoder"]
 
 SEMISUPERVISED = {"name": "semisupervised", "base": "meanfield"}  # the objective
+
+
+def class_decoder(dense: Dense, latent_dim: int, num_classes: int, heads: bool) -> tuple[nn.Module, Likelihood]:
+    """From z and a class to x, with its likelihood: side by side, or by ``heads`` in z's own space."""
+    if not heads:
+        return dense.decoder([latent_dim, num_classes])
+    decoder, likelihood = dense.decoder(latent_dim)
+    return HeadDecoder(decoder, num_classes, latent_dim), likelihood
 
 
 @dataclass(frozen=True, kw_only=True)
