@@ -23,6 +23,7 @@ __all__ = [
     "SIZE",
     "SOURCE",
     "STEPS",
+    "UTTERANCES",
     "VARYING",
     "Need",
 ]
@@ -114,6 +115,12 @@ STEPS = Need(
     "steps",
     lambda spec: len(spec.shape) >= 2,
     "{name} has no steps: a pair of sequences needs x of shape (T, D), T steps of D numbers; its shape is {shape}.",
+)
+UTTERANCES = Need(
+    "utterances",
+    lambda spec: len(spec.shape) == 2,
+    "{name} has no utterances: a pair of dialogues needs x of shape (n, T), n utterances of T words, as data grammar-dialogues "
+    "have; its shape is {shape}.",
 )
 NEIGHBOURS = Need(
     "neighbours",
