@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+from pyro.distributions import TorchDistribution
 from torch import Tensor
 
 from pyrovae.distributions.autoregressive import AutoregressiveCategorical
@@ -46,9 +48,22 @@ class Sentences(AutoregressiveCategorical):
     1.0
     """
 
+    def __init__(
+        self, network: Any, shape: Sequence[int], context: Tensor | None = None, validate_args: bool | None = None
+    ) -> None:
+        super().__init__(network, shape, context)
+
     def seen(self, steps: Tensor) -> Tensor:
         """Words as they are."""
         return steps
+
+    def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> TorchDistribution:
+        """The same distribution with this batch shape; the context stays as it is, so that it is read once for all particles."""
+        new = self._get_checked_instance(type(self), _instance)
+        Sentences.__init__(new, self.network, self.event_shape, self.context)
+        new._batch_shape = torch.Size(batch_shape)
+        expanded: TorchDistribution = new
+        return expanded
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(x), in nats, (*batch_shape)."""

@@ -9,6 +9,7 @@ from pyrovae.data import DataSpec
 from pyrovae.data.spec import factor_sizes
 
 __all__ = [
+    "COMPRESSIONS",
     "CONDITION",
     "CORRUPTION",
     "FACTORS",
@@ -121,6 +122,11 @@ UTTERANCES = Need(
     lambda spec: len(spec.shape) == 2,
     "{name} has no utterances: a pair of dialogues needs x of shape (n, T), n utterances of T words, as data grammar-dialogues "
     "have; its shape is {shape}.",
+)
+COMPRESSIONS = Need(
+    "compressions c",
+    lambda spec: "c" in spec.keys and len(spec.keys["c"].shape) == 1,
+    "{name} has no compressions c, sentences as x is, all -1 where one is not known: take data grammar-sentences, or pair asc.",
 )
 NEIGHBOURS = Need(
     "neighbours",
