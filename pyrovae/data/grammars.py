@@ -46,7 +46,7 @@ SHARE_OF_MODIFIERS = 0.5
 SENTENCE_STEPS, SHORT_STEPS = 12, 4
 NUM_CANDIDATES, QUESTION_STEPS, ANSWER_STEPS, NUM_TOPICS = 6, 4, 9, 20
 NUM_UTTERANCES, UTTERANCE_STEPS, NUM_INTENTS, MOOD_DIM = 5, 12, 6, 4
-INTENT_SCALE, MOOD_SCALE, SHARPNESS = 1.2, 0.8, 0.8
+INTENT_SCALE, MOOD_SCALE, SHARPNESS = 1.2, 1.0, 0.8
 WORLD_SEED = 20  # of which words go with which mood: the same in every set of dialogues
 
 
@@ -176,18 +176,16 @@ def _world() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _utterance(rng: np.random.Generator, number: int, chances: np.ndarray) -> list[str]:
-    """An opener, and two to five words of its mood with joiners between them."""
-    content, spoken = NOUNS + ADJECTIVES + ADVERBS, [OPENERS[number]]
-    for place in range(rng.integers(2, 6)):
-        spoken += [str(rng.choice(JOINERS))] if place else []
-        spoken.append(content[rng.choice(len(content), p=chances)])
-    return spoken
+    """An opener, and four to eight words of its mood, a joiner before the last."""
+    content = NOUNS + ADJECTIVES + ADVERBS
+    *first, last = [content[index] for index in rng.choice(len(content), rng.integers(4, 9), p=chances)]
+    return [OPENERS[number], *first, str(rng.choice(JOINERS)), last]
 
 
 def dialogue_rows(num: int, seed: int = 0) -> Rows:
     """Dialogues x, (num, 5, 12), of ``lengths`` 2 to 5 utterances, each ended by word 0, and the hidden intent y of each.
 
-        u_n ~ N(m_y, .8^2 I_4),   p(word) proportional to exp(.8 e_word . u_n)
+        u_n ~ N(m_y, I_4),   p(word) proportional to exp(.8 e_word . u_n)
 
     Given its mood u_n the content words of an utterance are independent, so that they share what no word says alone.
 

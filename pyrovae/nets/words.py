@@ -41,6 +41,11 @@ class SentenceEncoder(nn.Module):
         self.backwards = Recurrent(embedding, half, "gru", backwards=True)
         self.out_features = 2 * half
 
+    @staticmethod
+    def here(words: Tensor) -> Tensor:
+        """Which words are of the sentence, (..., T): its first word 0 is the last."""
+        return torch.arange(words.shape[-1], device=words.device) < sentence_lengths(words).unsqueeze(-1)
+
     def forward(self, words: Tensor) -> tuple[Tensor, Tensor]:
         """States, (..., T, hidden), and the last ones of both ways, (..., hidden)."""
         lead, flat = words.shape[:-1], words.reshape(-1, words.shape[-1])
@@ -147,8 +152,7 @@ class _Attending(_Decoder):
         others, _, keys, summary = memory
         d = self.states(words, summary)
         scores = self.score((self.of_state(d).unsqueeze(-2) + keys.unsqueeze(-3)).tanh()).squeeze(-1)
-        here = torch.arange(others.shape[-1], device=others.device) < sentence_lengths(others).unsqueeze(-1)
-        return d, torch.where(here.unsqueeze(-2), scores.float(), LOG_ZERO).softmax(-1)
+        return d, torch.where(self.encoder.here(others).unsqueeze(-2), scores.float(), LOG_ZERO).softmax(-1)
 
 
 class AttentionDecoder(_Attending):

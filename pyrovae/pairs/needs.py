@@ -9,6 +9,7 @@ from pyrovae.data import DataSpec
 from pyrovae.data.spec import factor_sizes
 
 __all__ = [
+    "ANSWERS",
     "COMPRESSIONS",
     "CONDITION",
     "CORRUPTION",
@@ -122,6 +123,12 @@ UTTERANCES = Need(
     lambda spec: len(spec.shape) == 2,
     "{name} has no utterances: a pair of dialogues needs x of shape (n, T), n utterances of T words, as data grammar-dialogues "
     "have; its shape is {shape}.",
+)
+ANSWERS = Need(
+    "questions and answers",
+    lambda spec: {"question", "answer"} <= spec.keys.keys(),
+    "{name} has no questions and answers beside x, which says whether an answer is relevant: take data grammar-answers, or give "
+    "the keys question and answer.",
 )
 COMPRESSIONS = Need(
     "compressions c",
