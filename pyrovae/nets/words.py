@@ -130,6 +130,11 @@ class WordDecoder(_Decoder):
         return logits
 
 
+def _whole(x: Tensor) -> Tensor:
+    """x in float32 where it is of half precision, in which probabilities lose their sum."""
+    return x.float() if x.element_size() < 4 else x
+
+
 class _Attending(_Decoder):
     """Base: a decoder whose context is another sentence, (..., S) words, to whose words it attends.
 
@@ -152,7 +157,7 @@ class _Attending(_Decoder):
         others, _, keys, summary = memory
         d = self.states(words, summary)
         scores = self.score((self.of_state(d).unsqueeze(-2) + keys.unsqueeze(-3)).tanh()).squeeze(-1)
-        return d, torch.where(self.encoder.here(others).unsqueeze(-2), scores.float(), LOG_ZERO).softmax(-1)
+        return d, torch.where(self.encoder.here(others).unsqueeze(-2), _whole(scores), LOG_ZERO).softmax(-1)
 
 
 class AttentionDecoder(_Attending):
@@ -176,7 +181,7 @@ class AttentionDecoder(_Attending):
     def write(self, words: Tensor, memory: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
         """Logits of each word given those before it, (..., T, V)."""
         d, weights = self.attend(words, memory)
-        found = (weights @ memory[1].float()).to(d.dtype)
+        found = (weights @ _whole(memory[1])).to(d.dtype)
         logits: Tensor = self.out(self.join(torch.cat([d, found], -1)).tanh())
         return logits
 
@@ -215,5 +220,5 @@ class PointerNetwork(_Attending):
         pointer = pointed.clamp_min(TINY).log()
         if self.gate is None or self.words is None:
             return pointer
-        gate = self.gate(d).float()
-        return torch.logaddexp(logsigmoid(gate) + pointer, logsigmoid(-gate) + self.words(d).float().log_softmax(-1))
+        gate = _whole(self.gate(d))
+        return torch.logaddexp(logsigmoid(gate) + pointer, logsigmoid(-gate) + _whole(self.words(d)).log_softmax(-1))
