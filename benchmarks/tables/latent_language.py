@@ -91,7 +91,12 @@ def answers(name: str, seed: int, options: argparse.Namespace) -> Row:
     scores = relevance(run, data.test, options.samples)
     evidence = pv.log_evidence(run, data.test, num_samples=options.samples, seed=seed)
     ranked = mean_average_precision(scores, test["x"], test["group"])
-    return {"epochs": len(run.records), "map": ranked, "elbo": float(evidence.elbo.mean()), "log_p": float(evidence.value.mean())}
+    return {
+        "epochs": len(run.records),
+        "map": ranked,
+        "elbo": float(evidence.elbo.mean()),
+        "log_p": float(evidence.value.mean()),
+    }
 
 
 def dialogues(name: str, seed: int, options: argparse.Namespace) -> Row:

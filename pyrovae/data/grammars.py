@@ -1,4 +1,4 @@
-"""Sentences, questions with answers, and dialogues, drawn by rule: what a sentence says in short, answers and intends is known."""
+"""Sentences, questions with answers, and dialogues, drawn by rule: what is said in short, asked for or intended is known."""
 
 from __future__ import annotations
 
@@ -9,35 +9,49 @@ import numpy as np
 
 from pyrovae.errors import OptionError
 
-__all__ = ["END", "answer_rows", "answer_words", "dialogue_rows", "dialogue_words", "read_grammar", "sentence_rows", "sentence_words"]
+__all__ = [
+    "END",
+    "answer_rows",
+    "answer_words",
+    "dialogue_rows",
+    "dialogue_words",
+    "read_grammar",
+    "sentence_rows",
+    "sentence_words",
+]
 
 Rows = dict[str, np.ndarray]
 END = "<eos>"  # word 0: ends each sentence and fills what is left of its row
 
-NOUNS = tuple(
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+NOUNS = _listed(
     "actor baker banker boxer builder butcher captain chef child clerk coach cook critic dancer dentist doctor driver "
     "farmer fisher guard guest guide hunter judge king lawyer lender maid mayor miner monk nurse officer owner painter "
     "pilot player poet porter priest prince queen ranger runner sailor scholar seller singer smith soldier tailor teacher "
-    "thief trader uncle visitor waiter warden weaver writer".split()
+    "thief trader uncle visitor waiter warden weaver writer"
 )
-TRANSITIVE = tuple(
+TRANSITIVE = _listed(
     "admires advises blames calls catches chases envies fears finds follows greets guards hears helps hires hates hugs "
-    "invites joins knows leads likes meets misses needs pays praises saves sees thanks trusts visits warns watches".split()
+    "invites joins knows leads likes meets misses needs pays praises saves sees thanks trusts visits warns watches"
 )
-INTRANSITIVE = tuple(
+INTRANSITIVE = _listed(
     "arrives climbs coughs cries dances dreams falls kneels laughs leaves rests rises runs shouts sings sleeps smiles "
-    "swims travels waits".split()
+    "swims travels waits"
 )
-ADJECTIVES = tuple(
+ADJECTIVES = _listed(
     "angry brave calm clever cold cruel curious famous fat foreign gentle grumpy happy honest hungry kind lazy lonely "
-    "lucky noble old poor proud quiet rich rude sad short shy sick strong tall tired wise young".split()
+    "lucky noble old poor proud quiet rich rude sad short shy sick strong tall tired wise young"
 )
-ADVERBS = tuple(
+ADVERBS = _listed(
     "badly bravely calmly eagerly finally gladly loudly often openly quickly quietly rarely sadly secretly slowly softly "
-    "still suddenly warmly wisely".split()
+    "still suddenly warmly wisely"
 )
-PREPOSITIONS = tuple("above behind below beside near past toward with".split())
-TIMES = tuple("again later now sometimes soon then today tomorrow tonight yesterday".split())
+PREPOSITIONS = _listed("above behind below beside near past toward with")
+TIMES = _listed("again later now sometimes soon then today tomorrow tonight yesterday")
 JOINERS = ("and", "or", "then", "with")
 OPENERS = ("hello", "well", "so", "thanks", "bye")
 ASKED = {"who": NOUNS[:20], "how": ADVERBS, "when": TIMES}  # what a question asks for -> the words that answer it
@@ -211,6 +225,8 @@ def read_grammar(rows: Callable[[int, int], Rows], sizes: Sequence[int]) -> Call
     """What reads a set of train, valid and test rows of such sizes, each part of a seed of its own."""
 
     def read(root: str | Path | None = None) -> dict[str, Rows]:
-        return {part: rows(size, seed) for seed, (part, size) in enumerate(zip(("train", "valid", "test"), sizes, strict=True))}
+        return {
+            part: rows(size, seed) for seed, (part, size) in enumerate(zip(("train", "valid", "test"), sizes, strict=True))
+        }
 
     return read

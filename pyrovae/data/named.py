@@ -1,4 +1,4 @@
-"""The named data sets: digits, MNIST, Frey faces, chorales, newsgroups, sentences by rule, sprites and rooms of known factors."""
+"""The named data sets: digits, MNIST, Frey faces, chorales, newsgroups, sentences, sprites and rooms of known factors."""
 
 from __future__ import annotations
 
@@ -237,7 +237,8 @@ NAMED: Registry[Named] = Registry(
             read_grammar(sentence_rows, (4000, 500, 500)),
             None,
             ("none",),
-            kinds=dict.fromkeys(("x", "unpaired"), f"tokens:{len(sentence_words())}") | {"c": f"category:{len(sentence_words())}"},
+            kinds=dict.fromkeys(("x", "unpaired"), f"tokens:{len(sentence_words())}")
+            | {"c": f"category:{len(sentence_words())}"},
             words=lambda root: sentence_words(),
         ),
         "grammar-answers": Named(

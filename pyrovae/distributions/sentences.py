@@ -58,7 +58,7 @@ class Sentences(AutoregressiveCategorical):
         return steps
 
     def expand(self, batch_shape: torch.Size, _instance: TorchDistribution | None = None) -> TorchDistribution:
-        """The same distribution with this batch shape; the context stays as it is, so that it is read once for all particles."""
+        """The same distribution with this batch shape; the context stays as it is, and is read once for all particles."""
         new = self._get_checked_instance(type(self), _instance)
         Sentences.__init__(new, self.network, self.event_shape, self.context)
         new._batch_shape = torch.Size(batch_shape)

@@ -1,7 +1,8 @@
 """A latent known for some rows: distributions that labels fix, and the handler that swaps them in.
 
 Labels of a one-hot y are (B,) integers, -1 where the class is unknown; those of a site of whole numbers, as the words of a
-sentence, have its shape and are -1 all over. Programs know nothing of them: their site is latent at each row. Everything is by ``torch.where``, so that a batch has one static shape whichever of its rows are labelled.
+sentence, have its shape and are -1 all over. Programs know nothing of them: their site is latent at each row. Everything is
+by ``torch.where``, so that a batch has one static shape whichever of its rows are labelled.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ from pyrovae.core.program import Program, describe, inputs
 from pyrovae.distributions.supports import is_discrete
 from pyrovae.errors import ContractError
 
-__all__ = ["TREATMENTS", "KnownValues", "Labelled", "LabelledGuide", "LabelledModel", "RelaxedGuide", "RelaxedModel", "leading_labels"]
+__all__ = [
+    "TREATMENTS",
+    "KnownValues",
+    "Labelled",
+    "LabelledGuide",
+    "LabelledModel",
+    "RelaxedGuide",
+    "RelaxedModel",
+    "leading_labels",
+]
 
 Shape = torch.Size | list[int] | tuple[int, ...]  # as torch.distributions takes them
 TREATMENTS = ("enumerated", "sampled", "relaxed")
@@ -109,7 +119,12 @@ class LabelledModel(_LabelledOneHot):
 
 
 class KnownValues(TorchDistribution):
-    """q(c | x_b, c_b) of whole numbers c: all mass on what is known, q(c | x_b) in rows where nothing is (-1)."""
+    """q(c | x_b, c_b) of whole numbers c: all mass on what is known, q(c | x_b) in rows where nothing is (-1).
+
+    Args:
+        base: q(c | x_b), (..., B) of some event shape.
+        labels: c_b or -1 all over, (B, *event_shape).
+    """
 
     arg_constraints: dict[str, constraints.Constraint] = {}
 
@@ -119,6 +134,7 @@ class KnownValues(TorchDistribution):
 
     @property
     def support(self) -> constraints.Constraint:
+        """Where the density is not zero."""
         return self.base.support
 
     @property
@@ -131,6 +147,7 @@ class KnownValues(TorchDistribution):
         return known.reshape(-1, *[1] * len(self.event_shape))
 
     def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        """Draws, (*sample_shape, *batch_shape, *event_shape), of which known rows are alike."""
         drawn = self.base.sample(torch.Size(sample_shape))
         return torch.where(self._of_rows(self.known), self.labels.to(drawn.dtype), drawn)
 
@@ -145,6 +162,7 @@ class KnownValues(TorchDistribution):
         return torch.where(self.known, scores, scores.new_zeros(()))
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> KnownValues:
+        """The same distribution with this batch shape."""
         return KnownValues(self.base.expand(torch.Size(batch_shape)), self.labels)
 
 
@@ -210,9 +228,7 @@ DISTRIBUTIONS = {
 class _Labels(Messenger):
     """Swaps the distribution of a site for one that the labels fix."""
 
-    def __init__(
-        self, site: str, part: str, treatment: str, labels: Tensor, temperature: float | Tensor
-    ) -> None:
+    def __init__(self, site: str, part: str, treatment: str, labels: Tensor, temperature: float | Tensor) -> None:
         super().__init__()
         self.site, self.part, self.treatment, self.labels, self.temperature = site, part, treatment, labels, temperature
 
@@ -231,8 +247,8 @@ class _Labels(Messenger):
             )
         elif self.treatment != "sampled":
             raise ContractError(
-                f"site {self.site!r} is a {type(fn).__name__}, which is not {self.treatment}: give y='sampled', with base 'nvil', "
-                "'vimco', 'rws' or 'elbo'."
+                f"site {self.site!r} is a {type(fn).__name__}, which is not {self.treatment}: give y='sampled', with base "
+                "'nvil', 'vimco', 'rws' or 'elbo'."
             )
         elif self.part == "guide":
             msg["fn"] = KnownValues(fn, self.labels)

@@ -84,7 +84,9 @@ def mean_average_precision(scores: Tensor, relevant: Tensor, group: Tensor) -> f
         hit = relevant[own].double()
         if not hit.any():
             continue
-        order = sorted(zip((-scores[own]).tolist(), hit.tolist(), strict=True))  # of tied ones those that are not relevant first
+        order = sorted(
+            zip((-scores[own]).tolist(), hit.tolist(), strict=True)
+        )  # of tied ones those that are not relevant first
         hits = torch.tensor([each for _, each in order])
         precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1)
         found.append(float((precision * hits).sum() / hits.sum()))

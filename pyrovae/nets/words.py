@@ -105,7 +105,7 @@ class _Decoder(nn.Module):
 
 
 class WordDecoder(_Decoder):
-    """Words (..., T) and a context of numbers, (..., C), to logits (..., T, V): the LSTM begins with it and sees it at each word.
+    """Words (..., T) and a context of numbers, (..., C), to logits (..., T, V), by an LSTM that sees the context at each word.
 
     Args:
         num_words: V.
@@ -138,7 +138,7 @@ def _whole(x: Tensor) -> Tensor:
 class _Attending(_Decoder):
     """Base: a decoder whose context is another sentence, (..., S) words, to whose words it attends.
 
-        a_ti = softmax_i(v . tanh(W d_t + U e_i)),   d_t the state before word t, e_i the encoder's at word i
+    a_ti = softmax_i(v . tanh(W d_t + U e_i)),   d_t the state before word t, e_i the encoder's at word i
     """
 
     def __init__(self, num_words: int, embedding: int, hidden: int, encoder: SentenceEncoder) -> None:

@@ -94,9 +94,10 @@ class SemiSupervised(Wrapper):
 
     Args:
         alpha: weight of the classification term.
-        base: the bound: "elbo", "meanfield" (KL of z analytic given y), "iwae", "nvil", "vimco" or "rws" (its wake phase), with
-            options as a mapping, as in {"name": "elbo", "beta": 2}. "iwae" takes the ELBO over y inside each of its K weights, since
-            in the exact sum over y, that :func:`~pyrovae.log_evidence` takes, q(y | x) has no part and would learn nothing.
+        base: the bound: "elbo", "meanfield" (KL of z analytic given y), "iwae", "nvil", "vimco" or "rws" (its wake phase),
+            with options as a mapping, as in {"name": "elbo", "beta": 2}. "iwae" takes the ELBO over y inside each of its K
+            weights, since in the exact sum over y, that :func:`~pyrovae.log_evidence` takes, q(y | x) has no part and would
+            learn nothing.
         num_particles: K.
         y: where it is unknown, "enumerated" (summed exactly), "sampled" (drawn, with the score-function gradient of the
             base: named estimators are "nvil", "vimco" and "rws") or "relaxed" (Gumbel-softmax: what it reports is no bound).

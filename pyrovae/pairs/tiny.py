@@ -27,7 +27,10 @@ FORMS: dict[str, dict[str, Any]] = {
         "transforms": ["varying:size=2,factors=[row,column]"],
     },
     "unpaired": {"binarization": "none", "transforms": ["unpaired:change=invert"]},
-    "sentences": {"kinds": {"x": "tokens:188", "unpaired": "tokens:188", "c": "category:188"}, "transforms": ["few-labels:keys=[c]"]},
+    "sentences": {
+        "kinds": {"x": "tokens:188", "unpaired": "tokens:188", "c": "category:188"},
+        "transforms": ["few-labels:keys=[c]"],
+    },
     "answers": {"kinds": {"x": "binary", "question": "tokens:163", "answer": "tokens:163"}},
     "dialogues": {"kinds": {"x": "tokens:125"}},
     "noise": {"binarization": "none", "transforms": ["corrupt:process=gaussian,scale=0.3,parts=all"]},

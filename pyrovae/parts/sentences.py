@@ -21,7 +21,9 @@ __all__ = ["LanguageModel", "compressing_pair", "num_words", "require_kind"]
 def require_kind(spec: DataSpec, pair: str, kind: str) -> None:
     """OptionError where x is of another kind."""
     if spec.kind != kind:
-        raise OptionError(f"pair {pair} does not score {spec.kind} data (it takes {kind}); give x this kind, or another pair.")
+        raise OptionError(
+            f"pair {pair} does not score {spec.kind} data (it takes {kind}); say this kind where the data are loaded."
+        )
 
 
 def num_words(spec: DataSpec, pair: str, key: str = "x") -> int:
@@ -35,13 +37,13 @@ def num_words(spec: DataSpec, pair: str, key: str = "x") -> int:
     if known is None or known.kind not in kinds or not known.shape or known.size is None:
         came = "no such key" if known is None else f"a key of kind {known.kind} and shape {known.shape}"
         raise OptionError(
-            f"pair {pair} needs {key!r} of kind {' or '.join(kinds)}, (..., T) words, and {spec.name} has {came}; say its kind "
-            f"where the data are loaded, as in kinds={{{key!r}: '{kinds[-1]}:200'}}."
+            f"pair {pair} needs {key!r} of kind {' or '.join(kinds)}, (..., T) words, and {spec.name} has {came}; say its "
+            f"kind where the data are loaded, as in kinds={{{key!r}: '{kinds[-1]}:200'}}."
         )
     if known.labels is not None and known.labels[0] != END:
         raise OptionError(
-            f"word 0 of {key!r} is {known.labels[0]!r}, and pair {pair} ends and fills sentences with word 0; number the words "
-            f"from 1, and call word 0 {END!r}."
+            f"word 0 of {key!r} is {known.labels[0]!r}, and pair {pair} ends and fills sentences with word 0; number the "
+            f"words from 1, and call word 0 {END!r}."
         )
     return known.size
 
@@ -90,7 +92,9 @@ def compressing_pair(spec: DataSpec, name: str, short_steps: int | None, sizes: 
         raise OptionError(f"short_steps is {steps}, and c of {spec.name} has {known.shape[0]} words; leave it out.")
     key = "unpaired" if "unpaired" in spec.keys else "x"
     if num_words(spec, name, key) != words:
-        raise OptionError(f"{key} has {spec.keys[key].size} words and x has {words}; pair {name} needs one vocabulary of both.")
+        raise OptionError(
+            f"{key} has {spec.keys[key].size} words and x has {words}; pair {name} needs one vocabulary of both."
+        )
     language = WordDecoder(words, *sizes)
     first = Pair(LanguageModel(language, key, spec.keys[key].shape[-1]), guides.NoLatents())
     model = models.ASC(language, AttentionDecoder(words, *sizes), steps, spec.shape[0])

@@ -25,7 +25,7 @@ OBJECTIVE = {"name": "nvil", "num_particles": 2}
     tiny=[tiny("sentences", embedding_dim=8, recurrent_dim=12)],
 )
 def asc(spec: DataSpec, *, short_steps: int | None = None, embedding_dim: int = 64, recurrent_dim: int = 96) -> Pair:
-    """A sentence x, (T,), written from a shorter one, c: c ~ a language model, x | c by attention, c | x by pointing at x's words.
+    """A sentence x, (T,), written from a shorter one: c ~ a language model, x | c by attention, c | x pointing at x's words.
 
     The language model is a stage of its own, trained first and frozen (fit_stages): trained with the rest it would follow the
     guide, whatever that writes. It learns from the key ``unpaired`` where data have one, else from x. Rows whose c is known

@@ -27,7 +27,7 @@ OBJECTIVE = {"name": "semisupervised", "site": "c", "y": "sampled", "base": {"na
     tiny=[tiny("sentences", embedding_dim=8, recurrent_dim=12)],
 )
 def fsc(spec: DataSpec, *, short_steps: int | None = None, embedding_dim: int = 64, recurrent_dim: int = 96) -> Pair:
-    """asc with known compressions c in some rows: c | x mixes the words of x with the vocabulary, and learns from those rows too.
+    """asc with compressions c known in some rows: c | x mixes the words of x with the vocabulary, and learns from those too.
 
     One network is the guide of rows without c, where the paper points at x's words alone, and log q(c | x) of the others,
     which has the weight alpha. The language model of c is a stage of its own, trained first and frozen (fit_stages).

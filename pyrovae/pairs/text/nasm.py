@@ -27,7 +27,7 @@ __all__ = ["nasm"]
 def nasm(
     spec: DataSpec, *, latent_dim: int = 16, embedding_dim: int = 32, recurrent_dim: int = 32, latent: bool = True
 ) -> Pair:
-    """Whether an answer is relevant to a question, x: a latent h of the question, h ~ N(prior(question)), attends to its words.
+    """Whether an answer is relevant to a question, x: a latent of the question, h ~ N(prior(question)), attends to its words.
 
     log p(x) is that of the label given both sentences. The guide sees the label: rank answers by the model alone, as
     :func:`pyrovae.evaluation.relevance` does, and never by what is reconstructed.

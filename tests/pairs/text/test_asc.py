@@ -49,13 +49,14 @@ def test_the_sum_over_all_sentences_is_log_p_and_guides_are_distributions(recipe
     exact = log_p.logsumexp(0).detach()
     found = pv.log_evidence(pair, {"x": X}, num_samples=3000, seed=0, defensive=0.3)
     torch.testing.assert_close(found.value.double(), exact, rtol=0, atol=float(5 * found.stderr.max() + 1e-3))
-    every = torch.tensor([row for row in itertools.product(range(3), repeat=3)])
+    every = torch.tensor(list(itertools.product(range(3), repeat=3)))
     firsts = torch.tensor([bool(((row == 0).cumsum(0) * row).sum() == 0) for row in every])  # one of each that end alike
     torch.testing.assert_close(joint(pair, pair.model, every[firsts]).exp().sum(), torch.tensor(1.0).double())
 
 
 @pytest.mark.parametrize(
-    "objective", ["nvil:num_particles=4000,baseline=average,normalize=false", "vimco:num_particles=2", "elbo:num_particles=4000"]
+    "objective",
+    ["nvil:num_particles=4000,baseline=average,normalize=false", "vimco:num_particles=2", "elbo:num_particles=4000"],
 )
 def test_gradients_are_those_of_the_sum_over_all_sentences(objective):
     pair, repeats = made(double="nvil" not in objective), 2000 if "vimco" in objective else 1  # nvil's baselines are single
@@ -89,7 +90,7 @@ def test_a_pointer_writes_the_words_of_its_sentence_alone_and_a_word_that_stands
     assert log_q.exp()[:, 0][(SENTENCES == 2).any(1)].sum() < 1e-20  # 2 is not in the first
     assert log_q.exp()[:, 1][(SENTENCES == 1).any(1)].sum() < 1e-20  # and 1 comes after the end of the second
     pointer = PointerNetwork(3, 3, 4)
-    d, weights = pointer.attend(torch.zeros(1, 2, dtype=torch.int64), pointer.read(x[:1]))
+    _, weights = pointer.attend(torch.zeros(1, 2, dtype=torch.int64), pointer.read(x[:1]))
     torch.testing.assert_close(pointer(torch.zeros(1, 2, dtype=torch.int64), x[:1]).exp()[..., 1], weights[..., :2].sum(-1))
     assert (joint(made("fsc"), made("fsc").guide, x).exp() > 1e-6).all()
 
@@ -116,7 +117,7 @@ def test_the_language_model_is_trained_first_and_stands_still():
         callbacks=[Note(seen)], stage_options={"epochs": 2, "objective": "elbo"},
     )  # fmt: skip
     assert not torch.equal(seen["language"], before) and torch.equal(run.pair.model.language.out.bias, seen["language"])
-    assert list(pv.check(pair.stages[0], data.train[:8]).sites)[0].name == "unpaired"
+    assert next(iter(pv.check(pair.stages[0], data.train[:8]).sites)).name == "unpaired"
 
 
 class Note(pv.train.Callback):

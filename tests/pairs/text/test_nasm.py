@@ -52,7 +52,9 @@ def test_log_p_of_the_label_is_that_of_quadrature_and_so_is_relevance():
     ones = quadrature(pair, {**BATCH, "x": torch.ones(3)}).exp()
     torch.manual_seed(0)
     torch.testing.assert_close(relevance(pair, BATCH, 20_000), ones, rtol=0, atol=0.02)
-    torch.testing.assert_close(ones + quadrature(pair, {**BATCH, "x": torch.zeros(3)}).exp(), torch.ones(3), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        ones + quadrature(pair, {**BATCH, "x": torch.zeros(3)}).exp(), torch.ones(3), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_relevance_does_not_see_the_label():
