@@ -7,7 +7,7 @@ by ``torch.where``, so that a batch has one static shape whichever of its rows a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pyro.distributions import Categorical, OneHotCategorical, TorchDistribution
@@ -135,7 +135,7 @@ class KnownValues(TorchDistribution):
     @property
     def support(self) -> constraints.Constraint:
         """Where the density is not zero."""
-        return self.base.support
+        return cast(constraints.Constraint, self.base.support)
 
     @property
     def known(self) -> Tensor:

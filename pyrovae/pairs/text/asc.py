@@ -30,7 +30,8 @@ def asc(spec: DataSpec, *, short_steps: int | None = None, embedding_dim: int = 
     The language model is a stage of its own, trained first and frozen (fit_stages): trained with the rest it would follow the
     guide, whatever that writes. It learns from the key ``unpaired`` where data have one, else from x. Rows whose c is known
     (``few-labels:keys=[c]``) are for objective 'semisupervised:site=c,y=sampled,base=nvil'. The paper weighs the KL by lambda
-    = 0.1: 'elbo:beta=0.1' trains that, which is no bound on log p(x); what is logged and evaluated has lambda = 1.
+    = 0.1: 'elbo:beta=0.1' trains that, which is no bound on log p(x); what is logged and evaluated has lambda = 1. The guide
+    never proposes words that x has not, so that log p(x) by importance stays below the truth however many samples it takes.
 
     Args:
         short_steps: T_c, most words of c, its end with them; None for those of the key c.
