@@ -38,7 +38,7 @@ def file_of(form):
         table = pandas.DataFrame({**columns, "pet": np.array(["cat", "dog", "owl"])[pet]})
         table.mask(rng.random(table.shape) < 0.1).to_csv(folder / "table.csv", index=False)
         return folder / "table.csv"
-    if form == "varying":  # a block by its place and its size
+    if form in ("varying", "entries"):  # a block by its place and its size
         row, column, size = (each.ravel() for each in np.meshgrid(np.arange(5), np.arange(5), np.arange(3), indexing="ij"))
         at = np.arange(8)
         inside = [(at >= each[:, None]) & (at <= each[:, None] + 1 + size[:, None]) for each in (row, column)]

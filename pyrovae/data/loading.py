@@ -129,7 +129,8 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
         how = replace(how, binarization=binarization, kinds=kinds, sizes=named.sizes, known=True)
         source = {"name": name, "root": root, "binarization": binarization, "seed": how.seed}
         data = assemble(name, named.read(root), name, how, source)
-        return data if named.words is None else _with_words(data, named.words(root))
+        x = {} if named.words is None else {"x": {"labels": named.words(root)}}
+        return _described(data, x | {key: {"is_set": True} for key in named.sets})
     if not (name.endswith(tuple(FORMATS)) or os.sep in name or Path(name).exists()):
         raise nearest("data set", name, NAMED)
     path = Path(name).expanduser().resolve()
@@ -139,11 +140,11 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
     return assemble(path.stem, read_path(path), str(path), how, source)
 
 
-def _with_words(data: Data, words: tuple[str, ...]) -> Data:
-    """The data with the names of what x counts."""
-    x = replace(data.spec.keys["x"], labels=words)
-    parts = {part: split.with_(spec=split.spec.with_keys({"x": x})) for part, split in data.parts().items()}
-    return replace(data, **parts, spec=data.spec.with_keys({"x": x}))
+def _described(data: Data, facts: Mapping[str, Mapping[str, Any]]) -> Data:
+    """The data with what is known of keys beyond their values: what x counts, which are sets."""
+    spec = data.spec.with_keys({key: replace(data.spec.keys[key], **known) for key, known in facts.items()})
+    parts = {part: split and split.with_(spec=spec) for part, split in data.parts().items()}
+    return replace(data, **parts, spec=spec)
 
 
 @public()

@@ -1,4 +1,4 @@
-"""The named data sets: digits, MNIST, binary MNIST, Frey faces, chorales, newsgroups, sprites and rooms of known factors."""
+"""The named data sets: digits, faces, music, newsgroups, sprites and rooms of known factors, sets, functions and tables."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ import numpy as np
 from pyrovae.data.balls import read_balls
 from pyrovae.data.faces import Faces
 from pyrovae.data.factors import Factors
+from pyrovae.data.families import read_families, spatial_digits
 from pyrovae.data.foreign import read_amat, read_idx, read_member, read_packed
+from pyrovae.data.functions import read_functions
 from pyrovae.data.newsgroups import news_words, read_news
+from pyrovae.data.omniglot import read_omniglot
 from pyrovae.data.polyphonic import read_jsb, read_music
 from pyrovae.data.remote import find
 from pyrovae.data.rooms import Rooms
+from pyrovae.data.sprite_table import read_sprite_table
 from pyrovae.data.sprites import SPRITES
 from pyrovae.errors import DataError
 from pyrovae.registry import Registry
@@ -43,7 +47,8 @@ class Named:
     """A named set: ``read(root)`` gives its raw parts, one part "" where no split is published.
 
     ``sizes`` are the rows of valid and test for such a set; ``binarization`` is the default, the first of
-    ``allowed``; ``kinds`` are those of keys beside x; ``words(root)`` says what is counted.
+    ``allowed``; ``kinds`` are those of keys beside x; ``words(root)`` says what is counted; ``sets`` are the keys whose first
+    axis are items in no order.
     """
 
     about: str
@@ -53,6 +58,7 @@ class Named:
     sizes: tuple[int, int] | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
     words: Callable[[Root], tuple[str, ...]] | None = None
+    sets: tuple[str, ...] = ()
 
     @property
     def binarization(self) -> str:
@@ -97,6 +103,12 @@ def read_mnist_whole(root: Root) -> Parts:
     parts = read_mnist(root)
     train = {key: np.concatenate([parts["train"][key], parts["valid"][key]]) for key in ("x", "y")}
     return {"train": train, "test": parts["test"]}
+
+
+def read_spatial_mnist(root: Root) -> Parts:
+    """The digits of MNIST as sets of 50 points each."""
+    parts = enumerate(read_mnist(root).items())
+    return {part: {"x": spatial_digits(columns["x"], seed=seed), "y": columns["y"]} for seed, (part, columns) in parts}
 
 
 def read_binary_mnist(root: Root) -> Parts:
@@ -246,6 +258,37 @@ NAMED: Registry[Named] = Registry(
             read_balls,
             None,
             ("none",),
+        ),
+        "set-families": Named(
+            "10,000 sets of 200 numbers from four families of distributions, the family as label, drawn by rule",
+            read_families,
+            None,
+            ("none",),
+            sets=("x",),
+        ),
+        "spatial-mnist": Named(
+            "70,000 digits of MNIST as sets of 50 points, (50, 2), labels", read_spatial_mnist, None, ("none",), sets=("x",)
+        ),
+        "gp-functions": Named(
+            "10,000 draws of a Gaussian process at 64 inputs each, (64, 1), the inputs as condition, drawn by rule",
+            read_functions,
+            None,
+            ("none",),
+            sets=("x", "condition"),
+        ),
+        "sprite-table": Named(
+            "40,000 pictures of 200 styles (row) at 200 times (column), 16x16, the 30% that are missing to test, drawn by rule",
+            read_sprite_table,
+            256,
+            ("none",),
+            kinds={"row": "category:200", "column": "category:200"},
+        ),
+        "omniglot-small": Named(
+            "4,840 characters of Omniglot's two small background sets, 28x28, labels, split by alphabet",
+            read_omniglot,
+            None,
+            ("none",),
+            kinds={"alphabet": "category:8"},
         ),
         "dsprites": drawn(
             "737,280 white sprites, 64x64 binary, of 5 factors, each drawn when a batch is made of it",

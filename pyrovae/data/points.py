@@ -63,7 +63,10 @@ def _choose(data: Data, kind: str, size: int | None) -> Data:
     mean = spec.mean
     if mean is not None:  # whatever the place, as any entry may come there
         mean = mean.mean(0, keepdim=True).expand(size, *mean.shape[1:])
-    keys = {key: replace(spec.keys[key], shape=(size, *spec.keys[key].shape[1:])) for key in chosen}
+    keys = {
+        key: replace(known, shape=(size, *known.shape[1:]), is_set=known.is_set or kind == "subsets")
+        for key, known in ((key, spec.keys[key]) for key in chosen)
+    }
     spec = replace(spec.with_keys(keys), mean=mean)
     parts = {name: part and part.with_(spec=spec) for name, part in made.parts().items()}
     return replace(made, spec=spec, **parts)

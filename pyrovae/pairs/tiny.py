@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["FORMS", "Tiny", "tiny"]
 
-# arguments of data.load: of the digits, of digits as rows of counts, of a table with gaps, and of blocks of known factors
+# arguments of data.load: of the digits, of digits as rows of counts, of a table with gaps, blocks of known factors
 FORMS: dict[str, dict[str, Any]] = {
     "digits": {},
     "grey": {"binarization": "none"},
@@ -25,6 +25,10 @@ FORMS: dict[str, dict[str, Any]] = {
         "kinds": {"row": "ordinal:5", "column": "ordinal:5", "size": "ordinal:3"},
         "transforms": ["varying:size=2,factors=[row,column]"],
     },
+    "sets": {"transforms": ["shuffle"]},
+    "functions": {"transforms": ["pixels", "context:least=3,most=30"]},
+    "numbered": {"transforms": ["row-numbers"]},
+    "entries": {"kinds": {"row": "category:5", "column": "category:5"}},
     "unpaired": {"binarization": "none", "transforms": ["unpaired:change=invert"]},
     "noise": {"binarization": "none", "transforms": ["corrupt:process=gaussian,scale=0.3,parts=all"]},
 }
