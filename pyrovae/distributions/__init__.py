@@ -6,6 +6,7 @@ from pyrovae.distributions.autoregressive import (
     AutoregressiveCategorical,
     AutoregressiveGaussian,
 )
+from pyrovae.distributions.code_mixture import CodeMixture, NeighbourPrior
 from pyrovae.distributions.codebook import Codebook, CodebookPrior, Quantized
 from pyrovae.distributions.colours import ColourMixture
 from pyrovae.distributions.columns import Columns
@@ -24,6 +25,7 @@ from pyrovae.distributions.ordinal import Ordinal
 from pyrovae.distributions.planar import PetalsPrior, SwissRoll, SwissRollPrior
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
+from pyrovae.distributions.shared import SharedNormal, is_of_shared
 from pyrovae.distributions.smoothed import KnownBits, RelaxedRBM, SmoothedBernoulli, SmoothedBits
 from pyrovae.distributions.smoothing import (
     SMOOTHINGS,
@@ -46,6 +48,7 @@ __all__ = [
     "BallPrior",
     "Beta",
     "BoltzmannMachine",
+    "CodeMixture",
     "Codebook",
     "CodebookPrior",
     "ColourMixture",
@@ -67,6 +70,7 @@ __all__ = [
     "LogNormalizer",
     "Multinomial",
     "NegativeBinomial",
+    "NeighbourPrior",
     "Ordinal",
     "Poisson",
     "Power",
@@ -75,6 +79,7 @@ __all__ = [
     "PseudoInputs",
     "Quantized",
     "RelaxedRBM",
+    "SharedNormal",
     "SmoothedBernoulli",
     "SmoothedBits",
     "Smoothing",
@@ -93,6 +98,7 @@ __all__ = [
     "gaussian_kl",
     "is_density",
     "is_implicit",
+    "is_of_shared",
     "is_point",
     "likelihoods",
     "mask_distribution",

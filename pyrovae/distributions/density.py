@@ -12,9 +12,16 @@ from torch.distributions import constraints
 
 from pyrovae.errors import ContractError
 
-__all__ = ["MaskedPart", "is_density", "is_factor", "is_point", "log_density", "mask_distribution", "unmasked"]
+__all__ = ["MaskedPart", "innermost", "is_density", "is_factor", "is_point", "log_density", "mask_distribution", "unmasked"]
 
 IMPROPER = (dist.ImproperUniform, dist.Unit)  # which score without a normalizer
+
+
+def innermost(fn: TorchDistribution) -> TorchDistribution:
+    """The distribution under what reshapes, masks or makes events of it."""
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return fn
 
 
 def is_density(fn: TorchDistribution) -> bool:
@@ -24,8 +31,7 @@ def is_density(fn: TorchDistribution) -> bool:
     >>> is_density(GreyBernoulli(torch.zeros(3)).to_event(1)), is_density(dist.Normal(0, 1))
     (False, True)
     """
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
+    fn = innermost(fn)
     return getattr(fn, "is_density", not is_point(fn) and not isinstance(fn, IMPROPER))
 
 
@@ -35,9 +41,7 @@ def is_point(fn: TorchDistribution) -> bool:
     >>> is_point(dist.Delta(torch.zeros(3)).to_event(1))
     True
     """
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return isinstance(fn, dist.Delta)
+    return isinstance(innermost(fn), dist.Delta)
 
 
 class _SupportWhere(constraints.Constraint):
@@ -110,9 +114,7 @@ def is_factor(fn: TorchDistribution) -> bool:
     >>> is_factor(dist.Unit(torch.zeros(3)))
     True
     """
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return isinstance(fn, dist.Unit)
+    return isinstance(innermost(fn), dist.Unit)
 
 
 def mask_distribution(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:

@@ -1,7 +1,7 @@
 """What recipes are made of: lists of options that build networks, likelihoods, posteriors and priors for the data at hand."""
 
 from pyrovae.parts.bit_groups import BitGroups
-from pyrovae.parts.causal import causal_network
+from pyrovae.parts.causal import MaskedDecoder, causal_network
 from pyrovae.parts.classes import SEMISUPERVISED, AuxiliaryDense
 from pyrovae.parts.codes import CodePrior, Codewords
 from pyrovae.parts.columns import Columns
@@ -27,6 +27,7 @@ __all__ = [
     "Dense",
     "FlowPosterior",
     "Grid",
+    "MaskedDecoder",
     "Networks",
     "OfOther",
     "Options",
