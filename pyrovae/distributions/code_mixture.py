@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyrovae.distributions.exemplars import CHUNK, LEFT_OUT
+from pyrovae.errors import OptionError
 
 __all__ = ["CodeMixture", "NeighbourPrior"]
 
@@ -141,6 +142,8 @@ class NeighbourPrior(nn.Module):
         self, encoder: nn.Module, network: nn.Module, split: Any, num_codes: int, latent_dim: int, num_neighbours: int = 5
     ) -> None:
         super().__init__()
+        if not 1 <= num_neighbours < num_codes:
+            raise OptionError(f"num_neighbours is {num_neighbours}; expected fewer than the {num_codes} training data.")
         self.encoder, self.network, self.split, self.num_neighbours = encoder, network, split, num_neighbours
         self.register_buffer("codes", torch.randn(num_codes, latent_dim))
 
