@@ -33,6 +33,7 @@ from benchmarks.tables import (
     discrete,
     disentanglement,
     flows,
+    groups,
     hierarchies,
     iwae,
     iwae_swap,
@@ -69,6 +70,7 @@ TABLES = (
     hierarchies,
     adversarial_avb,
     adversarial_warp,
+    groups,
 )
 STUDIES = (
     objectives,

@@ -17,7 +17,7 @@ from pyrovae.data.missing_values import missing
 from pyrovae.data.motion import affine
 from pyrovae.data.named import DATASETS
 from pyrovae.data.neighbourhood import neighbours, row_numbers
-from pyrovae.data.points import shuffle, subsets, windows
+from pyrovae.data.points import ragged, shuffle, subsets, windows
 from pyrovae.data.rooms import Rooms
 from pyrovae.data.spec import DataSpec, KeySpec
 from pyrovae.data.split import Split
@@ -61,6 +61,7 @@ __all__ = [
     "pairs",
     "pixels",
     "quadrants",
+    "ragged",
     "row_numbers",
     "set_families",
     "shuffle",
