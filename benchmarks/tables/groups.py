@@ -64,10 +64,13 @@ def lines_of(row: Row) -> list[tuple[str, str, str]]:
         gain = f"{rate(row['mixture'])} of the mixture; more by {rate(row['gain'], row['stderr'])}"
         return [("log p of a further point, nats", rate(row["log p a point"]), gain)]
     if system == "few-shot":
-        return [(f"{ways} classes of {row['classes']}, {shots} shot, %", per_cent(own, error), f"{per_cent(other, other_error)} "
-                 "by pixels") for ways, shots, own, other, error, other_error in row["rates"]]  # fmt: skip
+        found = []
+        for ways, shots, own, other, error, other_error in row["rates"]:
+            beside = f"{per_cent(other, other_error)} by pixels"
+            found.append((f"{ways} classes of {row['classes']}, {shots} shot, %", per_cent(own, error), beside))
+        return found
     if system == "gaussian-process":
-        return [("log p of a value, with a latent, nats", rate(*row["neural-process"]), f"{rate(row['process'])} of the process"),
+        return [("log p of a value, with a latent", rate(*row["neural-process"]), f"{rate(row['process'])} of the process"),
                 ("the same without a latent", rate(*row["conditional-neural-process"]),
                  f"{rate(row['process, each alone'])} of the process, each value alone")]  # fmt: skip
     if system == "completion":
@@ -75,7 +78,8 @@ def lines_of(row: Row) -> list[tuple[str, str, str]]:
                 for number, own, error, alone in row["rates"]]  # fmt: skip
     if system == "fvae":
         least = f"{min(row['rows']):.3f} and {min(row['columns']):.3f}"
-        shown = f"{row['error of SVD']:.5f} of the VAE's codes and SVD (rank {row['rank']}), {row['error of the mean']:.5f} of the mean"
+        other = f"{row['error of SVD']:.5f} of a VAE's codes and SVD (rank {row['rank']})"
+        shown = f"{other}, {row['error of the mean']:.5f} of the mean"
         return [("least canonical correlation of rows, of columns, with the true factors", least, ""),
                 ("squared error of a missing pixel", f"{row['error']:.5f}", shown)]  # fmt: skip
     found = [("log p(x), nats, from below", rate(row["log_p"], row["stderr"], 2), f"{rate(-row['elbo'], None, 2)} is -ELBO"),

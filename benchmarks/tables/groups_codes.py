@@ -36,7 +36,7 @@ def linear_accuracy(run: pv.Run, data: pv.data.Data, num: int) -> float:
 
 @torch.no_grad()
 def told_cost(run: pv.Run, x: Tensor, num_draws: int = 5) -> float:
-    """E_c[KL(q(z | x) || p(z | c))] - E_q[log p(x | z)] of data that training did not see, nats; the paper's cost, no bound."""
+    """E_c[KL(q(z | x) || p(z | c))] - E_q[log p(x | z)] of new data, nats; the paper's cost, no bound."""
     model, guide = run.pair.model, run.pair.guide
     total, row = 0.0, torch.full((len(x),), -1)
     near = model.prior.near(x, row)
@@ -50,7 +50,7 @@ def told_cost(run: pv.Run, x: Tensor, num_draws: int = 5) -> float:
 
 @torch.no_grad()
 def daydream(run: pv.Run, x: Tensor) -> Tensor:
-    """Chains of images, (steps, B, *shape): the code of one, a draw of p(z | c) given it, its image, whose code is the next."""
+    """Chains of images, (steps, B, *shape): of the code of one a draw of p(z | c), its image, whose code is the next."""
     model, guide, shown = run.pair.model, run.pair.guide, [x]
     for _ in range(STEPS - 1):
         loc, scale = model.prior.given(guide.encoder(shown[-1]))

@@ -130,7 +130,7 @@ def spatial(seed: int, options: argparse.Namespace) -> Row:
 
 
 def few_shot(seed: int, options: argparse.Namespace) -> Row:
-    """Classes of alphabets that training did not see, from 1 or 5 drawings: the context nearest by KL(q(c | class) || q(c | x))."""
+    """Classes that training did not see, from 1 or 5 drawings: the context nearest by KL(q(c | class) || q(c | x))."""
     name = "digits" if options.tiny else "omniglot-small"
     data = pv.data.load(name, transforms=["groups:size=5", "ragged"])
     run = fit("statistician", data, options, seed, 20, context_dim=32, latent_dim=16, hidden=[256, 256])
@@ -159,7 +159,7 @@ def few_shot(seed: int, options: argparse.Namespace) -> Row:
 
 # ------------------------------------------------------------------------------------------------ neural processes
 def gp_predictive(inputs: Tensor, values: Tensor, given: Tensor, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Mean, (m,), and covariance, (m, m), of the values that are not given, or of those ``at`` other inputs, by the process."""
+    """Mean, (m,), and covariance, (m, m), of the values that are not given, or of those ``at`` other inputs."""
     known = given[:, 0] == 1
     u, v = inputs[known].double(), (inputs[~known] if at is None else at).double()
     within = torch.from_numpy(rbf(u.numpy(), u.numpy())) + NOISE**2 * torch.eye(len(u))

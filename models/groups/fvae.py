@@ -13,7 +13,7 @@ __all__ = ["FVAE"]
 
 
 class FVAE(nn.Module):
-    """p(x_it, z_it | U, V) = N(z_it; U_i * V_t, s^2 I) p(x_it | decoder(z_it)),   U_i, V_t ~ N(0, I), shared by row and column.
+    """p(x_it, z_it | U, V) = N(z_it; U_i * V_t, s^2 I) p(x_it | decoder(z_it)),   U_i, V_t ~ N(0, I), of rows and columns.
 
     An entry of the table is one datum, and which of them are missing is no matter. U and V are points, whose prior objective
     ``map`` adds once for all data. A dimension may change sides of scale and sign between U and V: compare them by their

@@ -13,10 +13,10 @@ __all__ = ["NeuralProcess"]
 
 
 class NeuralProcess(nn.Module):
-    """p(x, z | u, context) = N(z; r(context)) prod_i p(x_i | u_i, z), the x_i of a function at inputs u_i, scored where not given.
+    """p(x, z | u, context) = N(z; r(context)) prod_i p(x_i | u_i, z), x_i of a function at inputs u_i, scored where not given.
 
-    The context are pairs (u_i, x_i) that are given, r their pooled features; so the log density of x is log p(x_rest | context),
-    with a prior of z that the context has moved. Points beyond ``lengths`` score nothing.
+    The context are pairs (u_i, x_i) that are given, r their pooled features; so the log density of x is
+    log p(x_rest | context), with a prior of z that the context has moved. Points beyond ``lengths`` score nothing.
 
     Sites: ``z``, (d,); ``x``, (n, *shape).
 

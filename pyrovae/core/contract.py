@@ -16,9 +16,9 @@ from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import evaluation_mode, has_batch_norm
+from pyrovae.core.items import check_order, check_padding, scores_of
 from pyrovae.core.joint import moved_readers
 from pyrovae.core.keys import observed_keys
-from pyrovae.core.items import check_order, check_padding, scores_of
 from pyrovae.core.layout import few_rows, preserve_state, settle_particles
 from pyrovae.core.messages import masks_differ, mismatch_message
 from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec

@@ -45,8 +45,8 @@ def check_padding(model: Program, guide: Program, batch: Batch, traced: PairTrac
 def check_order(model: Program, guide: Program, batch: Batch, traced: PairTrace, spec: DataSpec | None) -> None:
     """Where the data say that keys are sets, shuffling their items, and the latents of these alike, must change no score.
 
-    A latent whose event (n, ...) has two dimensions at least and begins with the size of the set has one of them for each item;
-    of an event (n,) both are tried.
+    A latent whose event (n, ...) has two dimensions at least and begins with the size of the set is one of each item; of an
+    event (n,) both are tried.
     """
     keys = [key for key, known in (spec.keys.items() if spec is not None else ()) if known.is_set and key in batch]
     taken = set(inputs(model, batch)) | set(inputs(guide, batch))
@@ -55,7 +55,9 @@ def check_order(model: Program, guide: Program, batch: Batch, traced: PairTrace,
     assert spec is not None
     size = batch[keys[0]].shape[1]
     order = _order(batch[keys[0]], _lengths(model, batch))
-    shuffled = {key: _ordered(value, order) if key in keys and value.shape[1] == size else value for key, value in batch.items()}
+    shuffled = {
+        key: _ordered(value, order) if key in keys and value.shape[1] == size else value for key, value in batch.items()
+    }
     events = {name: traced.model_sites[name]["fn"].event_shape for name in traced.latents}
     sure = {name for name, event in events.items() if len(event) > 1 and event[0] == size}
     unsure = [name for name, event in events.items() if tuple(event) == (size,)]

@@ -35,8 +35,8 @@ def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = 
         if is_of_shared(site["fn"]) and not latent_only:
             return (
                 f"site {name!r} is about points that all data share, which have a prior of their own, so that a datum has no "
-                "density without the others and the pair no log p(x); train it by objective 'map', and hold it against others by "
-                "its error on data that it has not seen."
+                "density without the others and the pair no log p(x); train it by objective 'map', and hold it against others "
+                "by its error on data that it has not seen."
             )
         if not is_density(site["fn"]) and not site["is_observed"]:
             return f"latent site {name!r} has no prior density in the model, so the pair has no log p(x); give it one."

@@ -53,8 +53,8 @@ def read_families(root: str | Path | None = None) -> dict[str, dict[str, np.ndar
 def spatial_digits(images: np.ndarray, size: int = 50, seed: int = 0) -> np.ndarray:
     """Images as sets of points, (num, size, 2) float32 in [-1, 1]^2: right, and up.
 
-    Each point lies uniformly within a pixel, and the pixel is drawn in proportion to its brightness, so that the density of the
-    points is the image itself.
+    Each point lies uniformly within a pixel, and the pixel is drawn in proportion to its brightness, so that the density of
+    the points is the image itself.
 
     Args:
         images: (num, H, W), of values from 0 up, none all 0.

@@ -138,8 +138,8 @@ def context(data: Data, *, least: int = 1, most: int = 10) -> Data:
 
     Both are (B, n, *shape), as of the conditions of images (:func:`quadrants`).
 
-    How many and which is drawn anew in each epoch, uniformly; outside of training it is a function of the row. What is given is
-    known and not scored: log p(x) is that of the other points.
+    How many and which is drawn anew in each epoch, uniformly; outside of training it is a function of the row. What is given
+    is known and not scored: log p(x) is that of the other points.
 
     Args:
         data: sets x (n, *shape), and their inputs ``condition`` where x is a function.

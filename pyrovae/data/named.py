@@ -277,7 +277,7 @@ NAMED: Registry[Named] = Registry(
             sets=("x", "condition"),
         ),
         "sprite-table": Named(
-            "40,000 pictures of 200 styles (row) at 200 times (column), 16x16, the 30% that are missing to test, drawn by rule",
+            "40,000 pictures of 200 styles (row) at 200 times (column), 16x16, 30% of them missing, to test; drawn by rule",
             read_sprite_table,
             256,
             ("none",),

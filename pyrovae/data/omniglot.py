@@ -26,7 +26,9 @@ def read_omniglot(root: str | Path | None = None) -> dict[str, dict[str, np.ndar
     path = find("OmniglotSmall", ("omniglot_small.npz",), root)
     with np.load(path, allow_pickle=False) as file:
         if file["images"].shape[1:] != (-(-(SIDE**2) // 8),):
-            raise DataError(f"{path} holds images {file['images'].shape}; expected packed bits of {SIDE} x {SIDE} pixels each.")
+            raise DataError(
+                f"{path} holds images {file['images'].shape}; expected packed bits of {SIDE} x {SIDE} pixels each."
+            )
         bits = np.unpackbits(file["images"], axis=1, count=SIDE**2).reshape(-1, SIDE, SIDE)
         alphabet, character = file["alphabet"], file["character"].astype(np.int64)
     ink = adaptive_avg_pool2d(torch.from_numpy(bits).float().unsqueeze(1), SHOWN).squeeze(1).numpy()

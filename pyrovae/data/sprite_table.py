@@ -48,7 +48,7 @@ def sprite_pictures(style: np.ndarray, time: np.ndarray) -> np.ndarray:
 
 
 def read_sprite_table(root: str | Path | None = None) -> dict[str, dict[str, np.ndarray]]:
-    """The 40,000 entries of 200 styles and 200 times: 65% to train, 5% to validate; the 30% that are missing are the test part."""
+    """The 40,000 entries of 200 styles and 200 times: 65% to train, 5% to validate, the 30% that are missing to test."""
     style, time = sprite_factors()
     entries = np.random.default_rng(1).permutation(NUM_STYLES * NUM_TIMES)
     missing, held, seen = np.split(entries, np.cumsum([int(MISSING * len(entries)), int(HELD * len(entries))]))

@@ -10,7 +10,7 @@ __all__ = ["SharedNormal", "is_of_shared"]
 
 
 class SharedNormal(dist.Normal):
-    """N(loc, scale^2), (*batch_shape), whose loc is made of parameters with a prior of their own, that many data have in common.
+    """N(loc, scale^2), (*batch_shape), whose loc is made of parameters with a prior of their own that many data share.
 
         log p(x | t) = log N(x; loc(t), scale^2),   t ~ p(t) once for all data
 

@@ -26,7 +26,8 @@ def of_items(loc: Tensor, scale: Tensor, size: int, there: Tensor | None) -> tup
     Both programs say so of them, so that their terms cancel, in every estimate and in a closed KL.
 
     Args:
-        loc, scale: (..., n, d), or (..., 1, d) the same of all.
+        loc: the means, (..., n, d), or (..., 1, d) the same of all.
+        scale: of the same shape.
         size: n.
         there: which of the items there are, (..., n); None for all.
 

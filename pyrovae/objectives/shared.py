@@ -44,8 +44,8 @@ class MAP(Penalized):
         model = innermost(given.model)
         if not callable(log_prior := getattr(model, "log_prior", None)):
             raise ContractError(
-                f"{describe(model)} has no log_prior() of parameters that all data share, which map adds; use its base objective "
-                "alone, or pair fvae."
+                f"{describe(model)} has no log_prior() of parameters that all data share, which map adds; use its base "
+                "objective alone, or pair fvae."
             )
         if not torch.is_grad_enabled():  # validation, which reports the base alone and knows no N
             return traced.total({}).mean(0)

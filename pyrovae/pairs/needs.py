@@ -94,8 +94,8 @@ GROUPS = Need(
 SETS = Need(
     "sets",
     lambda spec: len(spec.shape) >= 2,
-    "{name} has no sets: x of a set is (n, *shape), n items in no order, and here {shape}; take set-families or spatial-mnist, "
-    "or transform the data, as in transforms=['groups:size=5'], or 'shuffle'.",
+    "{name} has no sets: x of a set is (n, *shape), n items in no order, and here {shape}; take set-families or "
+    "spatial-mnist, or transform the data, as in transforms=['groups:size=5'], or 'shuffle'.",
 )
 CONTEXT = Need(
     "functions with a context",

@@ -18,7 +18,7 @@ from pyrovae.errors import DataError, OptionError
 def test_families_have_the_mean_variance_and_kurtosis_of_their_name():
     x, family = set_families(8, size=40_000, seed=3)
     standard = (x[..., 0] - x.mean(1)) / x[..., 0].std(1, keepdims=True)
-    assert np.abs(x.mean(1)).max() < 1.03 and (0.48 < x.var(1)).all() and (x.var(1) < 2.1).all()
+    assert np.abs(x.mean(1)).max() < 1.03 and (x.var(1) > 0.48).all() and (x.var(1) < 2.1).all()
     for name, skew, kurtosis in (("exponential", 2, 9), ("gaussian", 0, 3), ("laplace", 0, 6), ("uniform", 0, 1.8)):
         some = standard[family == FAMILIES.index(name)]
         np.testing.assert_allclose((some**3).mean(1), skew, atol=0.2)

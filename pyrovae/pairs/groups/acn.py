@@ -39,9 +39,9 @@ def acn(
 ) -> Pair:
     """Codes z ~ N(m(x), I) whose prior is told the code of a neighbour, p(z | c): what is alike comes to lie together.
 
-    Trained is E_c[KL(q(z | x) || p(z | c))] - E_q[log p(x | z)], c one of the k training codes nearest to m(x) in a table that
-    is written as data are seen; it is reported less log((N - 1) / k), which makes it a bound: the paper's cost, in nats, is minus
-    what training prints, less that. Evaluation has p(z) = (1/N) sum_n p(z | c_n), exact.
+    Trained is the cost E_c[KL(q(z | x) || p(z | c))] - E_q[log p(x | z)], c one of the k training codes nearest to m(x) in a
+    table that is written as data are seen. Training reports -cost - log((N - 1) / k), in nats, which is a bound; the cost
+    alone is none. Evaluation has p(z) = (1/N) sum_n p(z | c_n), exact.
 
     Args:
         num_neighbours: k.

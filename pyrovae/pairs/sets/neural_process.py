@@ -30,11 +30,11 @@ def neural_process(
 ) -> Pair:
     """Values x of a function at inputs ``condition`` given some, through a latent of the function: log p(x_rest | context).
 
-    The prior of z is of the context, by transform ``context``; the guide sees all points by the same network. Without a latent:
-    ``conditional-neural-process``.
+    The prior of z is of the context, by transform ``context``; the guide sees all points by the same network. Without a
+    latent: ``conditional-neural-process``.
 
     Args:
-        hidden: sizes of the hidden layers of all networks, and reversed of the decoder; the last is that of a point's features.
+        hidden: sizes of the hidden layers of all networks, and reversed of the decoder; the last is of a point's features.
 
     References: Garnelo et al., Neural Processes, 2018.
     """

@@ -36,7 +36,7 @@ def statistician(
         context_dim: d_c.
         latent_dim: d, of each layer of each item.
         num_layers: L.
-        hidden: sizes of the hidden layers of all networks, and reversed of the decoder; the last is that of an item's features.
+        hidden: sizes of the hidden layers of all networks, and reversed of the decoder; the last is of an item's features.
 
     References: Edwards and Storkey, Towards a Neural Statistician, 2017.
     """

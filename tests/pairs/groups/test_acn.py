@@ -1,4 +1,4 @@
-"""Four codes by hand: the mixture, what a told neighbour costs, the bound between them; a table of codes as training saw them."""
+"""Four codes by hand: the mixture, what a told neighbour costs, the bound between; a table of codes as training saw them."""
 
 from __future__ import annotations
 

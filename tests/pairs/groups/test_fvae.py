@@ -13,7 +13,7 @@ from torch import nn
 import pyrovae as pv
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.models import FVAE
-from pyrovae.objectives import MAP, ELBO, Given
+from pyrovae.objectives import ELBO, MAP, Given
 
 ROWS, COLUMNS, DIM = 6, 5, 3
 Z_SCALE, X_SCALE = 0.6, 0.3
