@@ -14,7 +14,7 @@ __all__ = ["StatisticianGuide"]
 
 
 class StatisticianGuide(nn.Module):
-    """q(c | x_1..n) prod_i q(z_iL | h_i, c) ... q(z_i1 | z_i2, h_i, c), h_i = features(x_i), all Gaussian.
+    """q(c, z | x) = q(c | x_1..n) prod_i q(z_iL | h_i, c) ... q(z_i1 | z_i2, h_i, c), h_i = features(x_i), all Gaussian.
 
     q(c) sees the mean of the h_i and their number, so that it does not depend on the order of the items.
 

@@ -116,7 +116,7 @@ class CodeMixture(TorchDistribution):
 
 
 class NeighbourPrior(nn.Module):
-    """The table of all training data's codes, written by the guide's encoder as it sees them, and what a neighbour's code tells.
+    """The table of the codes of all training data, written by the guide's encoder as it sees them, and what one tells.
 
         in training    (1/k) sum_{n in near(b)} log p(z_b | c_n) - log((N - 1) / k),   near(b) the k codes nearest to m(x_b)
         in evaluation  the exact mixture over the N codes, a datum of training left out of its own prior
