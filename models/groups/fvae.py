@@ -11,13 +11,15 @@ from pyrovae.distributions import SharedNormal
 
 __all__ = ["FVAE"]
 
+START = 0.1  # spread of the factors
+
 
 class FVAE(nn.Module):
     """p(x_it, z_it | U, V) = N(z_it; U_i * V_t, s^2 I) p(x_it | decoder(z_it)),   U_i, V_t ~ N(0, I), of rows and columns.
 
     An entry of the table is one datum, and which of them are missing is no matter. U and V are points, whose prior objective
-    ``map`` adds once for all data. A dimension may change sides of scale and sign between U and V: compare them by their
-    correlations with known factors, not by their values.
+    ``map`` adds once for all data. With s small beside the spread of the products the codes are held to these. Scale and sign
+    of a dimension may go from U to V: compare them by their correlations with known factors, not by their values.
 
     Sites: ``z``, (d,); ``x``, the shape of an entry.
 
@@ -36,7 +38,8 @@ class FVAE(nn.Module):
     ) -> None:
         super().__init__()
         self.decoder, self.likelihood, self.noise = decoder, likelihood, noise
-        self.rows, self.columns = (nn.Parameter(torch.randn(num, latent_dim)) for num in size)
+        # near 1, a product is at first the sum of what its two sides differ by
+        self.rows, self.columns = (nn.Parameter(1 + START * torch.randn(num, latent_dim)) for num in size)
 
     def log_prior(self) -> Tensor:
         """log p(U, V), 0-d, in nats."""

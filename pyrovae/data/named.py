@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pyrovae.data.balls import read_balls
 from pyrovae.data.faces import Faces
-from pyrovae.data.factors import Factors
 from pyrovae.data.families import read_families, spatial_digits
 from pyrovae.data.foreign import read_amat, read_idx, read_member, read_packed
 from pyrovae.data.functions import read_functions
+from pyrovae.data.naming import Named, Parts, Root, drawn
 from pyrovae.data.newsgroups import news_words, read_news
 from pyrovae.data.omniglot import read_omniglot
 from pyrovae.data.polyphonic import read_jsb, read_music
@@ -28,9 +26,6 @@ from pyrovae.registry import Registry
 
 __all__ = ["DATASETS", "NAMED", "Named"]
 
-Root = str | Path | None
-Parts = dict[str, dict[str, Any]]
-
 MNIST_ROWS = {"train": 60_000, "t10k": 10_000}
 MNIST_VALID_ROWS = 10_000
 BINARY_ROWS = {"train": 50_000, "valid": 10_000, "test": 10_000}
@@ -40,39 +35,6 @@ FREY_GAP = 5
 # No checksum of frey_rawface.mat is published by its author: sha256 of its images as bytes (1965, 28, 20),
 # in order.
 FREY_CONTENT = "2438ba4f0d2a6bd8bac43de756141eaa33c8d248dd613d464bdb1210d9b7af78"
-
-
-@dataclass(frozen=True)
-class Named:
-    """A named set: ``read(root)`` gives its raw parts, one part "" where no split is published.
-
-    ``sizes`` are the rows of valid and test for such a set; ``binarization`` is the default, the first of
-    ``allowed``; ``kinds`` are those of keys beside x; ``words(root)`` says what is counted; ``sets`` are the keys whose first
-    axis are items in no order.
-    """
-
-    about: str
-    read: Callable[[Root], Parts]
-    levels: int | None
-    allowed: tuple[str, ...]
-    sizes: tuple[int, int] | None = None
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    words: Callable[[Root], tuple[str, ...]] | None = None
-    sets: tuple[str, ...] = ()
-
-    @property
-    def binarization(self) -> str:
-        """The default binarization."""
-        return self.allowed[0]
-
-
-def drawn(about: str, source: Factors, levels: int | None = None, packed: bool = False, held: int | None = None) -> Named:
-    """A set that is drawn by rule from factors, which are keys beside x; ``held`` rows each are valid and test."""
-
-    def read(root: Root = None) -> Parts:
-        return {"": source.columns(packed)}
-
-    return Named(about, read, levels, ("none",), None if held is None else (held, held), source.kinds())
 
 
 def read_digits(root: Root = None) -> Parts:

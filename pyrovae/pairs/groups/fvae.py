@@ -22,7 +22,7 @@ __all__ = ["fvae"]
     needs=[ENTRIES],
     tiny=[tiny("entries", latent_dim=3, hidden=[16])],
 )
-def fvae(spec: DataSpec, *, latent_dim: int = 16, noise: float = 0.3, dense: Dense = Dense()) -> Pair:
+def fvae(spec: DataSpec, *, latent_dim: int = 16, noise: float = 0.05, dense: Dense = Dense()) -> Pair:
     """Entries of a table, x with its ``row`` and ``column``, whose codes lie about products of the row's and column's factors.
 
     Entries that are missing are left out of the data; ``pair.model.expected(row, column)`` is the code of any. There is no
