@@ -34,6 +34,7 @@ from benchmarks.tables import (
     discrete,
     disentanglement,
     flows,
+    groups,
     hierarchies,
     iwae,
     iwae_swap,
@@ -73,6 +74,7 @@ TABLES = (
     adversarial_aae,
     adversarial_avb,
     adversarial_warp,
+    groups,
 )
 STUDIES = (
     objectives,

@@ -52,7 +52,7 @@ def file_of(form):
     if form in GRAMMARS:
         np.savez(folder / f"{form}.npz", **GRAMMARS[form]())
         return folder / f"{form}.npz"
-    if form == "varying":  # a block by its place and its size
+    if form in ("varying", "entries"):  # a block by its place and its size
         row, column, size = (each.ravel() for each in np.meshgrid(np.arange(5), np.arange(5), np.arange(3), indexing="ij"))
         at = np.arange(8)
         inside = [(at >= each[:, None]) & (at <= each[:, None] + 1 + size[:, None]) for each in (row, column)]

@@ -91,6 +91,8 @@ def load(form: str) -> pv.data.Split:
         return pv.data.load(tuple(parts), **FORMS[form])
     if form == "table":
         return pv.data.load(made(2000), transforms=["standardize"])
+    if form == "entries":
+        return pv.data.load("sprite-table")
     return pv.data.load("digits", **FORMS[form])
 
 

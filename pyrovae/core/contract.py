@@ -16,19 +16,20 @@ from pyrovae.core.alone import alone
 from pyrovae.core.doors import training_batch
 from pyrovae.core.energies import note_energies
 from pyrovae.core.inference import evaluation_mode, has_batch_norm
+from pyrovae.core.items import check_order, check_padding, scores_of
 from pyrovae.core.joint import moved_readers
 from pyrovae.core.keys import observed_keys
-from pyrovae.core.layout import few_rows, place_or_score, preserve_state, settle_particles
+from pyrovae.core.layout import few_rows, preserve_state, settle_particles
 from pyrovae.core.messages import masks_differ, mismatch_message
-from pyrovae.core.pair import Pair, PairLike, as_pair
+from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec
 from pyrovae.core.parameters import parameter_scope, shadowed_parameter
-from pyrovae.core.program import Batch, Program, batch_size, inputs, remember
+from pyrovae.core.program import Batch, Program, batch_size, remember
 from pyrovae.core.site_report import Report, report_sites
-from pyrovae.core.sites import Site, mask_scores, placement_message, sample_sites
+from pyrovae.core.sites import Site, placement_message, sample_sites
 from pyrovae.core.steps import StepModel
 from pyrovae.core.support import refuse_outside
-from pyrovae.core.trace import PairTrace, run_program
-from pyrovae.data.seeds import set_seed
+from pyrovae.core.trace import PairTrace
+from pyrovae.data import Data, DataSpec, Split
 from pyrovae.distributions.density import is_factor
 from pyrovae.errors import ContractError, NonFiniteError, OptionError
 
@@ -44,8 +45,9 @@ def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Re
 
     Checks on a few rows of the batch: both programs take it; each sample site lies in the data plate and scores as (K, B)
     with and without particles, which broadcast on the left of the data or are rows; latent names match; observed sites are
-    given a key's values; event shapes and supports match, with no silent broadcast; every log density is finite; and no
-    datum's score depends on the other data of the batch, batch norm being frozen.
+    given a key's values; event shapes and supports match, with no silent broadcast; every log density is finite; no datum's
+    score depends on the other data of the batch, batch norm being frozen, nor on what stands beyond its ``lengths``; and where
+    the data say that a key is a set (``KeySpec.is_set``), none depends on the order of its items.
 
     Args:
         pair: a Run, a run's folder, a Pair, or (model, guide).
@@ -70,12 +72,15 @@ def check(pair: PairLike, data: Any, num_particles: int = CHECK_PARTICLES) -> Re
     pair = as_pair(pair)
     if num_particles < 1:
         raise OptionError(f"num_particles is {num_particles}; expected at least 1.")
-    return check_batch(pair, to_pair(pair, training_batch(pair, data, CHECK_ROWS)), num_particles)
+    batch = to_pair(pair, training_batch(pair, data, CHECK_ROWS))
+    return check_batch(pair, batch, num_particles, data.spec if isinstance(data, (Data, Split)) else None)
 
 
 @alone()
-def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CHECK_PARTICLES) -> Report:
-    """:func:`check` on a batch as it is, which lies on the pair's device."""
+def check_batch(
+    pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CHECK_PARTICLES, spec: DataSpec | None = None
+) -> Report:
+    """:func:`check` on a batch as it is, which lies on the pair's device, of data like these or like those the pair knows."""
     model, guide = pair.model, pair.guide
     if isinstance(guide, AutoGuide):
         raise ContractError(
@@ -100,7 +105,8 @@ def check_batch(pair: Pair, batch: Mapping[str, Tensor], num_particles: int = CH
         rows = settle_particles(model, guide, batch, num_particles)
         with evaluation_mode(model, guide):  # batch norm, which mixes the rows while it is trained, is frozen later
             _check_independence(model, guide, batch, run_alone(model, guide, batch))
-            _check_padding(model, guide, batch, run_alone(model, guide, batch))
+            check_padding(model, guide, batch, run_alone(model, guide, batch))
+            check_order(model, guide, batch, run_alone(model, guide, batch), spec or known_spec(pair))
         remember(model, batch)  # not before: what is refused changes nothing
         reading = _readers(model, batch, single)
     return report_sites(single, rows, _notes(pair, single, reading), isinstance(model, StepModel))
@@ -194,7 +200,7 @@ def _check_independence(model: Program, guide: Program, batch: Batch, traced: Pa
     for label, program in (("guide", guide), ("model", model)):
         scores = []
         for data, latents in ((batch, traced.latents), (other, fixed)):
-            scores.append(_scores(program, data, latents))
+            scores.append(scores_of(program, data, latents))
         for name, first in scores[0].items():
             if not torch.allclose(first[0], scores[1][name][0], rtol=1e-3, atol=1e-4):
                 raise ContractError(
@@ -202,40 +208,3 @@ def _check_independence(model: Program, guide: Program, batch: Batch, traced: Pa
                     "when the other rows of the batch change; data must be independent, so no batch statistics (BatchNorm in "
                     "training mode, normalizing over the first axis): use LayerNorm or frozen statistics."
                 )
-
-
-def _check_padding(model: Program, guide: Program, batch: Batch, traced: PairTrace) -> None:
-    """Where ``lengths`` says how many items of a datum there are, what stands beyond must change no score."""
-    lengths = inputs(model, batch).get("lengths")
-    if lengths is None or lengths.dim() != 1:
-        return
-    changed = dict(batch)
-    for key in {source.key for source in observed_keys(model, batch, traced.guide).values()}:
-        value = batch[key]
-        if value.dim() > 1 and int(lengths.max()) <= value.shape[1]:
-            beyond = torch.arange(value.shape[1], device=value.device) >= lengths.unsqueeze(1)
-            other = value.flip(0).flip(1) if len(value) > 1 else value  # values that data have
-            changed[key] = torch.where(beyond.reshape(*beyond.shape, *[1] * (value.dim() - 2)), other, value)
-    for label, program in (("guide", guide), ("model", model)):
-        before, after = (_scores(program, data, traced.latents, masked=True) for data in (batch, changed))
-        for name, score in before.items():
-            if not torch.equal(score, after[name]):
-                row = int((score != after[name]).nonzero()[0, -1])
-                raise ContractError(
-                    f"site {name!r} of the {label}: datum {row} scores {float(score[row]):g}, and {float(after[name][row]):g} "
-                    f"with other values beyond its length, {int(lengths[row])}; mask what lies there."
-                )
-
-
-def _scores(program: Program, batch: Batch, latents: Mapping[str, Tensor], masked: bool = False) -> dict[str, Tensor]:
-    """The log density of each site at given latents; where a distribution scores its own draws only, at draws of one seed."""
-    for given in (latents, None):
-        set_seed(0)  # the same dropout masks, and draws, whatever the data
-        sites = sample_sites(run_program(program, batch, given=given))
-        try:
-            scores = {name: place_or_score(site) for name, site in sites.items()}
-            return {name: mask_scores(sites[name], score) for name, score in scores.items()} if masked else scores
-        except NotImplementedError:
-            if given is None:
-                raise
-    raise AssertionError

@@ -23,7 +23,8 @@ from pyrovae.errors import ContractError, nearest
 
 __all__ = ["Source", "WithoutPrior", "drawn_keys", "main_key", "observed_keys", "source_of", "write_values"]
 
-_SOURCES: weakref.WeakKeyDictionary[Any, dict[frozenset[str], dict[str, Source]]] = weakref.WeakKeyDictionary()
+Form = frozenset[tuple[str, tuple[int, ...]]]
+_SOURCES: weakref.WeakKeyDictionary[Any, dict[Form, dict[str, Source]]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,13 @@ def observed_keys(model: Program, batch: Mapping[str, Tensor], replay: poutine.T
         for name, site in sites.items()
         if not is_factor(site["fn"])
     }
-    _SOURCES.setdefault(innermost(model), {})[frozenset(batch)] = found
+    _SOURCES.setdefault(innermost(model), {})[_form(batch)] = found
     return found
+
+
+def _form(batch: Mapping[str, Tensor]) -> Form:
+    """The keys and shapes of a datum: sets of other sizes have their values in other places."""
+    return frozenset((key, tuple(value.shape[1:])) for key, value in batch.items())
 
 
 class WithoutPrior(Messenger):
@@ -83,7 +89,7 @@ def drawn_keys(model: Program, batch: Mapping[str, Tensor], given: Collection[st
         batch: rows of the right shape, some of which may be zeros that stand for any.
         given: the keys whose values are no such zeros.
     """
-    known = _SOURCES.get(innermost(model), {}).get(frozenset(inputs(model, batch)))
+    known = _SOURCES.get(innermost(model), {}).get(_form(inputs(model, batch)))
     if known is not None:
         return known
     few = {key: value[:1].clone() for key, value in batch.items()}
@@ -105,7 +111,7 @@ def drawn_keys(model: Program, batch: Mapping[str, Tensor], given: Collection[st
             except ContractError:  # which check says
                 continue
     if set(batch) <= set(given):  # all values are data, which tell the keys for good
-        _SOURCES.setdefault(innermost(model), {})[frozenset(inputs(model, batch))] = found
+        _SOURCES.setdefault(innermost(model), {})[_form(inputs(model, batch))] = found
     return found
 
 

@@ -9,6 +9,7 @@ from pyrovae.core.sites import family_name, sample_sites, site_masks, unobserved
 from pyrovae.core.trace import PairTrace
 from pyrovae.distributions.density import is_density, is_factor, is_only_drawn
 from pyrovae.distributions.implicit import is_implicit
+from pyrovae.distributions.shared import is_of_shared
 
 __all__ = ["masks_differ", "mismatch_message", "no_density", "observes_nothing"]
 
@@ -35,6 +36,12 @@ def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = 
             return (
                 f"latent site {name!r} of the model ({family_name(site)}) is only drawn from, without a density, so the pair "
                 "has no log p(x); give the distribution a log_prob, or train with 'aae', which asks for draws alone."
+            )
+        if is_of_shared(site["fn"]) and not latent_only:
+            return (
+                f"site {name!r} is about points that all data share, which have a prior of their own, so that a datum has no "
+                "density without the others and the pair no log p(x); train it by objective 'map', and hold it against others "
+                "by its error on data that it has not seen."
             )
         if not is_density(site["fn"]) and not site["is_observed"]:
             return f"latent site {name!r} has no prior density in the model, so the pair has no log p(x); give it one."

@@ -7,18 +7,21 @@ from pyrovae.data.corruption import corrupt
 from pyrovae.data.dataset import Data
 from pyrovae.data.domains import unpaired
 from pyrovae.data.factors import Factors
+from pyrovae.data.families import set_families, spatial_digits
 from pyrovae.data.frames import as_frame
+from pyrovae.data.functions import context, gp_functions, pixels
 from pyrovae.data.grouping import groups, pairs
 from pyrovae.data.labelled import LabelledSplit
 from pyrovae.data.loading import as_data, as_split, load, names
 from pyrovae.data.missing_values import missing
 from pyrovae.data.motion import affine
 from pyrovae.data.named import DATASETS
-from pyrovae.data.neighbourhood import neighbours
-from pyrovae.data.points import shuffle, subsets, windows
+from pyrovae.data.neighbourhood import neighbours, row_numbers
+from pyrovae.data.points import ragged, shuffle, subsets, windows
 from pyrovae.data.rooms import Rooms
 from pyrovae.data.spec import DataSpec, KeySpec
 from pyrovae.data.split import Split
+from pyrovae.data.sprite_table import sprite_factors, sprite_pictures
 from pyrovae.data.sprites import Sprites
 from pyrovae.data.stream import Stream
 from pyrovae.data.tables import library_size, log1p, standardize
@@ -41,8 +44,10 @@ __all__ = [
     "as_data",
     "as_frame",
     "as_split",
+    "context",
     "corrupt",
     "few_labels",
+    "gp_functions",
     "groups",
     "halves",
     "holes",
@@ -54,8 +59,15 @@ __all__ = [
     "names",
     "neighbours",
     "pairs",
+    "pixels",
     "quadrants",
+    "ragged",
+    "row_numbers",
+    "set_families",
     "shuffle",
+    "spatial_digits",
+    "sprite_factors",
+    "sprite_pictures",
     "standardize",
     "subsets",
     "transform",

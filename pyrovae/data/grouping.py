@@ -50,13 +50,14 @@ class GatheredSplit(Split):
     anchors: Tensor | None = None  # of a subset, the numbers of its rows in the part
     recipe: Any  # makes the Gather of a split
     description: str = ""
+    inner: int = 0  # how many of the transforms are of single rows, before they come together
     _gather: Gather | None = None
 
     @classmethod
     def of(cls, split: Split, recipe: Any, description: str) -> GatheredSplit:
         """That split, its rows in groups."""
         made: GatheredSplit = cls(split.store, split.spec, split.grey, split.seed, split.index).with_(
-            transforms=split.transforms, recipe=recipe, description=description, _gather=None
+            transforms=split.transforms, recipe=recipe, description=description, inner=len(split.transforms), _gather=None
         )
         made.gather  # noqa: B018 - refuses now what it could not serve later
         return made
@@ -93,12 +94,15 @@ class GatheredSplit(Split):
         rows = rows if self.anchors is None else self.anchors.to(rows.device)[rows]
         wanted = None if keys is None else tuple(key for key in keys if key in self.store.keys)
         members = gather.members(rows, self._uniform(rows, draw, GATHER))
-        flat = super()._batch(members.flatten(), draw, wanted)
+        flat = Split._batch(self.with_(transforms=self.transforms[: self.inner]), members.flatten(), draw, wanted)
         batch = {key: value.unflatten(0, (len(rows), gather.width)) for key, value in flat.items()}
         batch |= {key: batch[key][:, 0] for key in ("index", *gather.own) if key in batch}
         if self.anchors is not None and "index" in batch:
             batch["index"] = own.to(self.device)
-        return {**batch, **(gather.more(batch) if wanted is None else {})}
+        batch |= gather.more(batch) if wanted is None else {}
+        for number, change in enumerate(self.transforms[self.inner :] if wanted is None else (), self.inner):
+            batch = change(batch, self._uniform(rows, draw, number))
+        return batch
 
     def fingerprint(self) -> str:
         """sha256 (hex) of the raw rows and of what comes together."""

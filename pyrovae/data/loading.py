@@ -20,6 +20,7 @@ from pyrovae.data.assemble import Reading, assemble, read_rows
 from pyrovae.data.changes import unchanged
 from pyrovae.data.dataset import Data
 from pyrovae.data.named import NAMED
+from pyrovae.data.naming import Named
 from pyrovae.data.paths import FORMATS, read_path
 from pyrovae.data.sources import PARTS, Columns, parts_of
 from pyrovae.data.spec import BINARIZATIONS, DataSpec
@@ -130,7 +131,7 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
         how = replace(how, binarization=binarization, kinds=kinds, sizes=named.sizes, known=True)
         source = {"name": name, "root": root, "binarization": binarization, "seed": how.seed}
         data = assemble(name, named.read(root), name, how, source)
-        return data if named.words is None else _with_words(data, named.words(root))
+        return _described(data, named, root)
     if not (name.endswith(tuple(FORMATS)) or os.sep in name or Path(name).exists()):
         raise nearest("data set", name, NAMED)
     path = Path(name).expanduser().resolve()
@@ -140,12 +141,17 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
     return assemble(path.stem, read_path(path), str(path), how, source)
 
 
-def _with_words(data: Data, words: tuple[str, ...]) -> Data:
-    """The data with the names of what x counts, or of the words that sequences of them hold."""
-    sequences = {key: each for key, each in data.spec.keys.items() if each.shape and each.size == len(words)}
-    named = {key: replace(each, labels=words) for key, each in (sequences or {"x": data.spec.keys["x"]}).items()}
-    parts = {part: split.with_(spec=split.spec.with_keys(named)) for part, split in data.parts().items()}
-    return replace(data, **parts, spec=data.spec.with_keys(named))
+def _described(data: Data, named: Named, root: str | None) -> Data:
+    """The data with what is known of keys beyond their values: what x counts, which words sequences hold, which are sets."""
+    keys = dict(data.spec.keys)
+    if named.words is not None:
+        words = named.words(root)
+        sequences = [key for key, each in keys.items() if each.shape and each.size == len(words)]
+        keys |= {key: replace(keys[key], labels=words) for key in sequences or ["x"]}
+    keys |= {key: replace(keys[key], is_set=True) for key in named.sets}
+    spec = data.spec.with_keys(keys)
+    parts = {part: split and split.with_(spec=spec) for part, split in data.parts().items()}
+    return replace(data, **parts, spec=spec)
 
 
 @public()

@@ -1,40 +1,31 @@
-"""The named data sets: digits, MNIST, Frey faces, chorales, newsgroups, sentences, sprites and rooms of known factors."""
+"""The named data sets: digits, faces, music, newsgroups, sentences, sprites and rooms by rule, sets, functions and tables."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from pyrovae.data import grammars
 from pyrovae.data.balls import read_balls
 from pyrovae.data.faces import Faces
-from pyrovae.data.factors import Factors
+from pyrovae.data.families import read_families, spatial_digits
 from pyrovae.data.foreign import read_amat, read_idx, read_member, read_packed
-from pyrovae.data.grammars import (
-    answer_rows,
-    answer_words,
-    dialogue_rows,
-    dialogue_words,
-    read_grammar,
-    sentence_rows,
-    sentence_words,
-)
+from pyrovae.data.functions import read_functions
+from pyrovae.data.naming import Named, Parts, Root, drawn
 from pyrovae.data.newsgroups import news_words, read_news
+from pyrovae.data.omniglot import read_omniglot
 from pyrovae.data.polyphonic import read_jsb, read_music
 from pyrovae.data.remote import find
 from pyrovae.data.rooms import Rooms
+from pyrovae.data.sprite_table import read_sprite_table
 from pyrovae.data.sprites import SPRITES
 from pyrovae.errors import DataError
 from pyrovae.registry import Registry
 
 __all__ = ["DATASETS", "NAMED", "Named"]
-
-Root = str | Path | None
-Parts = dict[str, dict[str, Any]]
 
 MNIST_ROWS = {"train": 60_000, "t10k": 10_000}
 MNIST_VALID_ROWS = 10_000
@@ -45,37 +36,6 @@ FREY_GAP = 5
 # No checksum of frey_rawface.mat is published by its author: sha256 of its images as bytes (1965, 28, 20),
 # in order.
 FREY_CONTENT = "2438ba4f0d2a6bd8bac43de756141eaa33c8d248dd613d464bdb1210d9b7af78"
-
-
-@dataclass(frozen=True)
-class Named:
-    """A named set: ``read(root)`` gives its raw parts, one part "" where no split is published.
-
-    ``sizes`` are the rows of valid and test for such a set; ``binarization`` is the default, the first of
-    ``allowed``; ``kinds`` are those told of keys; ``words(root)`` says what is counted, or which words are 0, 1, ...
-    """
-
-    about: str
-    read: Callable[[Root], Parts]
-    levels: int | None
-    allowed: tuple[str, ...]
-    sizes: tuple[int, int] | None = None
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    words: Callable[[Root], tuple[str, ...]] | None = None
-
-    @property
-    def binarization(self) -> str:
-        """The default binarization."""
-        return self.allowed[0]
-
-
-def drawn(about: str, source: Factors, levels: int | None = None, packed: bool = False, held: int | None = None) -> Named:
-    """A set that is drawn by rule from factors, which are keys beside x; ``held`` rows each are valid and test."""
-
-    def read(root: Root = None) -> Parts:
-        return {"": source.columns(packed)}
-
-    return Named(about, read, levels, ("none",), None if held is None else (held, held), source.kinds())
 
 
 def read_digits(root: Root = None) -> Parts:
@@ -106,6 +66,12 @@ def read_mnist_whole(root: Root) -> Parts:
     parts = read_mnist(root)
     train = {key: np.concatenate([parts["train"][key], parts["valid"][key]]) for key in ("x", "y")}
     return {"train": train, "test": parts["test"]}
+
+
+def read_spatial_mnist(root: Root) -> Parts:
+    """The digits of MNIST as sets of 50 points each."""
+    parts = enumerate(read_mnist(root).items())
+    return {part: {"x": spatial_digits(columns["x"], seed=seed), "y": columns["y"]} for seed, (part, columns) in parts}
 
 
 def read_binary_mnist(root: Root) -> Parts:
@@ -234,28 +200,28 @@ NAMED: Registry[Named] = Registry(
         ),
         "grammar-sentences": Named(
             "5,000 sentences by rule, (12,), each with its compression c, (4,), and one of another sentence, unpaired",
-            read_grammar(sentence_rows, (4000, 500, 500)),
+            grammars.read_grammar(grammars.sentence_rows, (4000, 500, 500)),
             None,
             ("none",),
-            kinds=dict.fromkeys(("x", "unpaired"), f"tokens:{len(sentence_words())}")
-            | {"c": f"category:{len(sentence_words())}"},
-            words=lambda root: sentence_words(),
+            kinds=dict.fromkeys(("x", "unpaired"), f"tokens:{len(grammars.sentence_words())}")
+            | {"c": f"category:{len(grammars.sentence_words())}"},
+            words=lambda root: grammars.sentence_words(),
         ),
         "grammar-answers": Named(
             "800 questions by rule, each with 6 candidate answers; x is whether a candidate is relevant, group the question",
-            read_grammar(answer_rows, (400, 100, 300)),
+            grammars.read_grammar(grammars.answer_rows, (400, 100, 300)),
             None,
             ("none",),
-            kinds={"x": "binary"} | dict.fromkeys(("question", "answer"), f"tokens:{len(answer_words())}"),
-            words=lambda root: answer_words(),
+            kinds={"x": "binary"} | dict.fromkeys(("question", "answer"), f"tokens:{len(grammars.answer_words())}"),
+            words=lambda root: grammars.answer_words(),
         ),
         "grammar-dialogues": Named(
             "1,400 dialogues by rule of 2 to 5 utterances, (5, 12), with their lengths and hidden intents y",
-            read_grammar(dialogue_rows, (1000, 200, 200)),
+            grammars.read_grammar(grammars.dialogue_rows, (1000, 200, 200)),
             None,
             ("none",),
-            kinds={"x": f"tokens:{len(dialogue_words())}"},
-            words=lambda root: dialogue_words(),
+            kinds={"x": f"tokens:{len(grammars.dialogue_words())}"},
+            words=lambda root: grammars.dialogue_words(),
         ),
         "nottingham": Named(
             "1,037 British and American folk tunes as steps of 88 keys, (1793, 88), with their lengths",
@@ -280,6 +246,37 @@ NAMED: Registry[Named] = Registry(
             read_balls,
             None,
             ("none",),
+        ),
+        "set-families": Named(
+            "10,000 sets of 200 numbers from four families of distributions, the family as label, drawn by rule",
+            read_families,
+            None,
+            ("none",),
+            sets=("x",),
+        ),
+        "spatial-mnist": Named(
+            "70,000 digits of MNIST as sets of 50 points, (50, 2), labels", read_spatial_mnist, None, ("none",), sets=("x",)
+        ),
+        "gp-functions": Named(
+            "10,000 draws of a Gaussian process at 64 inputs each, (64, 1), the inputs as condition, drawn by rule",
+            read_functions,
+            None,
+            ("none",),
+            sets=("x", "condition"),
+        ),
+        "sprite-table": Named(
+            "40,000 pictures of 200 styles (row) at 200 times (column), 16x16, 30% of them missing, to test; drawn by rule",
+            read_sprite_table,
+            256,
+            ("none",),
+            kinds={"row": "category:200", "column": "category:200"},
+        ),
+        "omniglot-small": Named(
+            "4,840 characters of Omniglot's two small background sets, 28x28, labels, split by alphabet",
+            read_omniglot,
+            None,
+            ("none",),
+            kinds={"alphabet": "category:8"},
         ),
         "dsprites": drawn(
             "737,280 white sprites, 64x64 binary, of 5 factors, each drawn when a batch is made of it",

@@ -1,4 +1,4 @@
-"""Each datum beside its nearest neighbours among the training data."""
+"""Each datum's number among the training data, and its nearest neighbours there."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from torch import Tensor
 from pyrovae.data.dataset import Data
 from pyrovae.data.spec import KeySpec
 from pyrovae.data.split import Split
+from pyrovae.data.store import Arrays
 from pyrovae.data.transforms import enter
-from pyrovae.errors import OptionError
+from pyrovae.errors import DataError, OptionError
 
-__all__ = ["neighbours"]
+__all__ = ["neighbours", "row_numbers"]
 
 CHUNK_ROWS = 1000
 KEY = "neighbours"
@@ -123,5 +124,36 @@ def neighbours(data: Data, *, num: int = 10) -> Data:
         if part is not None:
             made = NeighbourSplit(part.store, spec, part.grey, part.seed, part.index)
             part = made.with_(transforms=part.transforms, source=source, num=num, is_source=name == "train")
+        parts[name] = part
+    return replace(data, spec=spec, **parts)
+
+
+@enter("row-numbers")
+def row_numbers(data: Data) -> Data:
+    """Each datum with its number among the training data, key ``row`` (B,); -1 of data of other parts.
+
+    For pairs that keep a table of their training data's codes. Unlike ``index`` it tells the parts apart, and stays when rows
+    are chosen from one.
+
+    Args:
+        data: any, in memory.
+
+    >>> from pyrovae.data import load
+    >>> data = row_numbers(load("digits"))
+    >>> data.train[5:7]["row"].tolist(), data.test[5:7]["row"].tolist()
+    ([5, 6], [-1, -1])
+    """
+    if ROW in data.spec.keys:
+        raise DataError(f"{data.spec.name} has a key {ROW!r} already; rename it, or leave row-numbers out.")
+    spec = data.spec.with_keys({ROW: KeySpec((), "category", size=len(data.train))})
+    parts: dict[str, Split | None] = {}
+    for name, part in data.parts().items():
+        assert isinstance(part, Split | None)
+        if part is not None:
+            if not isinstance(part.store, Arrays):
+                raise DataError(f"{data.spec.name}: rows of a Dataset cannot be numbered here; let it give {ROW!r} itself.")
+            number = torch.arange(len(part)) if name == "train" else torch.full((len(part),), -1)
+            columns = {**part.store.columns, ROW: number.to(part.store.device)}
+            part = part.with_(store=replace(part.store, columns=columns), spec=spec)
         parts[name] = part
     return replace(data, spec=spec, **parts)

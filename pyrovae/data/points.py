@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from pyrovae.data.dataset import Data
+from pyrovae.data.spec import KeySpec
 from pyrovae.data.split import Uniform
 from pyrovae.data.transforms import each_part, enter
 from pyrovae.errors import DataError, OptionError
 
-__all__ = ["shuffle", "subsets", "windows"]
+__all__ = ["ragged", "shuffle", "subsets", "windows"]
 
 LENGTHS = "lengths"
 
@@ -63,7 +64,10 @@ def _choose(data: Data, kind: str, size: int | None) -> Data:
     mean = spec.mean
     if mean is not None:  # whatever the place, as any entry may come there
         mean = mean.mean(0, keepdim=True).expand(size, *mean.shape[1:])
-    keys = {key: replace(spec.keys[key], shape=(size, *spec.keys[key].shape[1:])) for key in chosen}
+    keys = {
+        key: replace(known, shape=(size, *known.shape[1:]), is_set=known.is_set or kind == "subsets")
+        for key, known in ((key, spec.keys[key]) for key in chosen)
+    }
     spec = replace(spec.with_keys(keys), mean=mean)
     parts = {name: part and part.with_(spec=spec) for name, part in made.parts().items()}
     return replace(made, spec=spec, **parts)
@@ -106,3 +110,42 @@ def shuffle(data: Data) -> Data:
         data: sets x (T, ...) of points, those from ``lengths`` on none.
     """
     return _choose(data, "subsets", None)
+
+
+@dataclass(frozen=True)
+class _Ragged:
+    """How many of the items of each set there are, drawn uniformly."""
+
+    least: int
+    keys: tuple[str, ...] = (LENGTHS,)
+
+    def __call__(self, batch: dict[str, Tensor], uniform: Uniform) -> dict[str, Tensor]:
+        size = batch["x"].shape[1]
+        return {**batch, LENGTHS: self.least + (uniform(()) * (size - self.least + 1)).long()}
+
+
+@enter("ragged")
+def ragged(data: Data, *, least: int = 1) -> Data:
+    """Sets of ``least`` to T items, the others padding: ``lengths`` (B,), drawn uniformly.
+
+    New in every epoch; outside of training a function of the row. Items should be in a random order, as those of groups are.
+
+    Args:
+        data: sets x (T, ...) of items, as by transform ``groups``.
+        least: of the items of a set.
+
+    >>> from pyrovae.data import load
+    >>> batch = next(load("digits", transforms=["groups:size=4", "ragged:least=2"]).train.batches(500))
+    >>> tuple(batch["x"].shape), batch["lengths"].unique().tolist()
+    ((500, 4, 8, 8), [2, 3, 4])
+    """
+    spec = data.spec
+    if len(spec.shape) < 2 or LENGTHS in spec.keys:
+        raise DataError(f"{spec.name}: ragged are sets x (T, ...) without lengths; x has shape {spec.shape}.")
+    if least > spec.shape[0]:
+        raise OptionError(f"least is {least}; expected at most {spec.shape[0]}, the items of a set.")
+    change = _Ragged(least)
+    made = each_part(data, lambda part, _: part.with_(transforms=(*part.transforms, change)))
+    spec = spec.with_keys({LENGTHS: KeySpec((), "count")})
+    parts = {name: part and part.with_(spec=spec) for name, part in made.parts().items()}
+    return replace(made, spec=spec, **parts)

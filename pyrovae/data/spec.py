@@ -46,6 +46,8 @@ class KeySpec:
         columns: the columns of a DataFrame side by side in this key, by name.
         changes: of a column, what was done to the user's values, in its order: {"name": "log1p"}, or {"name": "standardize",
             "loc": ..., "scale": ...} (:mod:`pyrovae.data.tables`).
+        is_set: whether the first axis are items of a set, whose order tells nothing: :func:`~pyrovae.check` asks that no score
+            depends on it.
 
     >>> KeySpec((), "category", size=2, labels=("cat", "dog")).dtype
     'int64'
@@ -58,6 +60,7 @@ class KeySpec:
     labels: tuple[Any, ...] | None = None
     columns: Mapping[str, KeySpec] = field(default_factory=dict)
     changes: tuple[Mapping[str, Any], ...] = ()
+    is_set: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
@@ -92,6 +95,7 @@ class KeySpec:
         values["labels"] = None if self.labels is None else list(self.labels)
         values["columns"] = {name: column.to_json() for name, column in self.columns.items()}
         values["changes"] = [dict(change) for change in self.changes] or None
+        values["is_set"] = self.is_set or None
         return {name: value for name, value in values.items() if value is not None and value != {}}
 
     @classmethod

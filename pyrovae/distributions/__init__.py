@@ -6,6 +6,7 @@ from pyrovae.distributions.autoregressive import (
     AutoregressiveCategorical,
     AutoregressiveGaussian,
 )
+from pyrovae.distributions.code_mixture import CodeMixture, NeighbourPrior
 from pyrovae.distributions.codebook import Codebook, CodebookPrior, Quantized
 from pyrovae.distributions.colours import ColourMixture
 from pyrovae.distributions.columns import Columns
@@ -25,6 +26,7 @@ from pyrovae.distributions.planar import PetalsPrior, SwissRoll, SwissRollPrior,
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
 from pyrovae.distributions.sentences import Sentences, sentence_lengths
+from pyrovae.distributions.shared import SharedNormal, is_of_shared
 from pyrovae.distributions.smoothed import KnownBits, RelaxedRBM, SmoothedBernoulli, SmoothedBits
 from pyrovae.distributions.smoothing import (
     SMOOTHINGS,
@@ -47,6 +49,7 @@ __all__ = [
     "BallPrior",
     "Beta",
     "BoltzmannMachine",
+    "CodeMixture",
     "Codebook",
     "CodebookPrior",
     "ColourMixture",
@@ -68,6 +71,7 @@ __all__ = [
     "LogNormalizer",
     "Multinomial",
     "NegativeBinomial",
+    "NeighbourPrior",
     "Ordinal",
     "Poisson",
     "Power",
@@ -76,6 +80,7 @@ __all__ = [
     "PseudoInputs",
     "Quantized",
     "RelaxedRBM",
+    "SharedNormal",
     "SmoothedBernoulli",
     "SmoothedBits",
     "Sentences",
@@ -97,6 +102,7 @@ __all__ = [
     "gaussian_kl",
     "is_density",
     "is_implicit",
+    "is_of_shared",
     "is_point",
     "likelihoods",
     "mask_distribution",

@@ -14,6 +14,7 @@ from pyrovae.errors import ContractError
 
 __all__ = [
     "MaskedPart",
+    "innermost",
     "is_density",
     "is_factor",
     "is_only_drawn",
@@ -26,6 +27,13 @@ __all__ = [
 IMPROPER = (dist.ImproperUniform, dist.Unit)  # which score without a normalizer
 
 
+def innermost(fn: TorchDistribution) -> TorchDistribution:
+    """The distribution under what reshapes, masks or makes events of it."""
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return fn
+
+
 def is_density(fn: TorchDistribution) -> bool:
     """Whether a distribution's ``log_prob`` is the logarithm of a density or mass; that of a point (``Delta``) is not.
 
@@ -33,8 +41,7 @@ def is_density(fn: TorchDistribution) -> bool:
     >>> is_density(GreyBernoulli(torch.zeros(3)).to_event(1)), is_density(dist.Normal(0, 1))
     (False, True)
     """
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
+    fn = innermost(fn)
     return getattr(fn, "is_density", not (is_point(fn) or isinstance(fn, IMPROPER) or is_only_drawn(fn)))
 
 
@@ -44,9 +51,7 @@ def is_only_drawn(fn: TorchDistribution) -> bool:
     >>> is_only_drawn(dist.Normal(0, 1))
     False
     """
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return getattr(type(fn), "log_prob", None) is torch.distributions.Distribution.log_prob
+    return getattr(type(innermost(fn)), "log_prob", None) is torch.distributions.Distribution.log_prob
 
 
 def is_point(fn: TorchDistribution) -> bool:
@@ -55,9 +60,7 @@ def is_point(fn: TorchDistribution) -> bool:
     >>> is_point(dist.Delta(torch.zeros(3)).to_event(1))
     True
     """
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return isinstance(fn, dist.Delta)
+    return isinstance(innermost(fn), dist.Delta)
 
 
 class _SupportWhere(constraints.Constraint):
@@ -132,9 +135,7 @@ def is_factor(fn: TorchDistribution) -> bool:
     >>> is_factor(dist.Unit(torch.zeros(3)))
     True
     """
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return isinstance(fn, dist.Unit)
+    return isinstance(innermost(fn), dist.Unit)
 
 
 def mask_distribution(fn: TorchDistribution, mask: Tensor) -> TorchDistribution:

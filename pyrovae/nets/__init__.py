@@ -15,6 +15,7 @@ from pyrovae.nets.local import LocalMap
 from pyrovae.nets.mlp import ACTIVATIONS, MIN_SCALE, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
 from pyrovae.nets.recurrent import GatedTransition, LSTMCell, Recurrent
 from pyrovae.nets.rows import RowFeatures
+from pyrovae.nets.sets import SetEncoder, items_there, of_items, pooled
 from pyrovae.nets.topics import TopicMixture, TopicProduct
 from pyrovae.nets.varied import codes_that_vary
 from pyrovae.nets.warp import AffineVelocity, affine_flow, affine_matrix, folds, total_variation, warp
@@ -59,6 +60,7 @@ __all__ = [
     "Recurrent",
     "RowFeatures",
     "SentenceEncoder",
+    "SetEncoder",
     "Window",
     "TiedDecoder",
     "TiedEncoder",
@@ -73,7 +75,10 @@ __all__ = [
     "filterbank",
     "float_zeros",
     "folds",
+    "items_there",
     "loc_and_scale",
+    "of_items",
+    "pooled",
     "total_variation",
     "warp",
 ]

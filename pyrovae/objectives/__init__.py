@@ -34,6 +34,7 @@ from pyrovae.objectives.objective import Given, Objective, Terms, Update, Update
 from pyrovae.objectives.penalties import Contraction, Sparsity
 from pyrovae.objectives.quantization import VQ
 from pyrovae.objectives.semisupervised import SemiSupervised
+from pyrovae.objectives.shared import MAP
 from pyrovae.objectives.smoothed import Smoothed
 from pyrovae.objectives.smoothness import Smoothness
 from pyrovae.objectives.stl import STL
@@ -54,6 +55,7 @@ __all__ = [
     "FIVO",
     "IWAE",
     "IWGAN",
+    "MAP",
     "MIWAE",
     "NVIL",
     "OBJECTIVES",
@@ -121,6 +123,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "energy": Energy,
         "contraction": Contraction,
         "sparsity": Sparsity,
+        "map": MAP,
         "smoothness": Smoothness,
         "aae": AAE,
         "aae-classes": AAEClasses,

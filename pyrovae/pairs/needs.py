@@ -13,6 +13,8 @@ __all__ = [
     "COMPRESSIONS",
     "CONDITION",
     "CORRUPTION",
+    "CONTEXT",
+    "ENTRIES",
     "FACTORS",
     "GROUPS",
     "IMAGES",
@@ -22,6 +24,8 @@ __all__ = [
     "PAIRS",
     "PLACES",
     "ROWS",
+    "ROW_NUMBERS",
+    "SETS",
     "SIZE",
     "SOURCE",
     "STEPS",
@@ -89,6 +93,30 @@ GROUPS = Need(
     lambda spec: len(spec.shape) >= 2,
     "{name} has no groups: x of a group is (n, *shape), and here {shape}; transform the data, as in "
     "transforms=['groups:size=2'].",
+)
+SETS = Need(
+    "sets",
+    lambda spec: len(spec.shape) >= 2,
+    "{name} has no sets: x of a set is (n, *shape), n items in no order, and here {shape}; take set-families or "
+    "spatial-mnist, or transform the data, as in transforms=['groups:size=5'], or 'shuffle'.",
+)
+CONTEXT = Need(
+    "functions with a context",
+    lambda spec: {"condition", "c", "given"} <= spec.keys.keys() and len(spec.keys["condition"].shape) == 2,
+    "{name} has no functions with a context: x (n, D) are values at inputs condition (n, d), of which some are given; take "
+    "gp-functions with transforms=['context'], or images with transforms=['pixels', 'context'].",
+)
+ROW_NUMBERS = Need(
+    "row numbers",
+    lambda spec: "row" in spec.keys and spec.keys["row"].kind == "category" and "column" not in spec.keys,
+    "{name} has no numbers of its training rows, by which this pair keeps their codes: transform the data, as in "
+    "transforms=['row-numbers'].",
+)
+ENTRIES = Need(
+    "rows and columns",
+    lambda spec: all(key in spec.keys and spec.keys[key].kind in ("category", "ordinal") for key in ("row", "column")),
+    "{name} has no rows and columns: each datum of this pair is an entry of a table, with its row and column as classes; take "
+    "sprite-table, or say kinds={{'row': 'category:20', 'column': 'category:30'}}.",
 )
 PAIRS = Need(
     "pairs of data",

@@ -26,6 +26,10 @@ FORMS: dict[str, dict[str, Any]] = {
         "kinds": {"row": "ordinal:5", "column": "ordinal:5", "size": "ordinal:3"},
         "transforms": ["varying:size=2,factors=[row,column]"],
     },
+    "sets": {"transforms": ["shuffle"]},
+    "functions": {"transforms": ["pixels", "context:least=3,most=30"]},
+    "numbered": {"transforms": ["row-numbers"]},
+    "entries": {"kinds": {"row": "category:5", "column": "category:5"}},
     "unpaired": {"binarization": "none", "transforms": ["unpaired:change=invert"]},
     "sentences": {
         "kinds": {"x": "tokens:188", "unpaired": "tokens:188", "c": "category:188"},

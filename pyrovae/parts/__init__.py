@@ -2,7 +2,7 @@
 
 from pyrovae.parts.adversarial_codes import AdversarialCodes
 from pyrovae.parts.bit_groups import BitGroups
-from pyrovae.parts.causal import causal_network
+from pyrovae.parts.causal import MaskedDecoder, causal_network
 from pyrovae.parts.classes import SEMISUPERVISED, AuxiliaryDense, class_decoder
 from pyrovae.parts.codes import CodePrior, Codewords
 from pyrovae.parts.columns import Columns
@@ -29,6 +29,7 @@ __all__ = [
     "Dense",
     "FlowPosterior",
     "Grid",
+    "MaskedDecoder",
     "Networks",
     "OfOther",
     "Options",

@@ -6,14 +6,16 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
 
 from pyrovae.data import DataSpec
+from pyrovae.distributions import AutoregressiveBernoulli, AutoregressiveGaussian
 from pyrovae.distributions.likelihoods.likelihood import logit_mean
 from pyrovae.errors import OptionError
 from pyrovae.nets import MADE, CausalRNN, MaskedConv
 
-__all__ = ["causal_network"]
+__all__ = ["MaskedDecoder", "causal_network"]
 
 KINDS = ("binary", "real")
 
@@ -50,3 +52,31 @@ def _started(network: MADE, spec: DataSpec, num_params: int) -> MADE:
         mean = logit_mean(spec.mean) if spec.kind == "binary" else spec.mean
         network.layers[-1].bias.view(-1, num_params)[:, 0].copy_(mean.flatten())
     return network
+
+
+class MaskedDecoder(nn.Module):
+    """z, (..., d), to p(x | z) = prod_i p(x_i | x_above and to the left, z) of images (H, W), by masked convolutions.
+
+    Args:
+        spec: of bits or real numbers.
+        channels: of the convolutions.
+        latent_dim: d.
+
+    Raises:
+        OptionError: data of another kind or shape.
+    """
+
+    def __init__(self, spec: DataSpec, channels: int, latent_dim: int) -> None:
+        super().__init__()
+        if spec.kind not in KINDS or len(spec.shape) != 2:
+            raise OptionError(
+                f"masked convolutions do not score {spec.kind} data of shape {spec.shape}; expected {' or '.join(KINDS)} "
+                "images (H, W): binarize them, or choose decoder='mlp'."
+            )
+        is_binary, self.shape = spec.kind == "binary", (spec.shape[0], spec.shape[1])
+        self.family = AutoregressiveBernoulli if is_binary else AutoregressiveGaussian
+        self.network = MaskedConv(self.shape, channels, 1 if is_binary else 2, latent_dim)
+
+    def forward(self, z: Tensor) -> TorchDistribution:
+        """p(x | z)."""
+        return self.family(self.network, self.shape, z)

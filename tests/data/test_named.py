@@ -23,12 +23,13 @@ def test_spec_round_trips_through_json():
 
 DRAWN = {"dsprites", "dsprites-packed", "s32", "xys", "xys-uneven", "rooms", "bouncing-ball", "faces"}
 DRAWN |= {"grammar-answers", "grammar-dialogues", "grammar-sentences"}
+DRAWN |= {"gp-functions", "set-families", "sprite-table"}
 MUSIC = {"jsb", "nottingham", "piano-midi", "muse-data"}
 
 
 def test_names_and_descriptions():
     read = {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "frey-pairs", "20news", *MUSIC}
-    assert set(names()) == set(DATASETS) == {*read, *DRAWN}
+    assert set(names()) == set(DATASETS) == {*read, *DRAWN, "spatial-mnist", "omniglot-small"}
     assert "binarization: dynamic" in DATASETS["mnist"]
 
 

@@ -154,7 +154,7 @@ def test_it_reconstructs_and_generates(fitted):
     one, other = fitted.rows(0, 1), fitted.rows(1, 2)
     assert pv.reconstruct(pair, x, num_samples=3).shape == x["x"].shape
     if fitted.site is None:
-        assert pv.sample(pair, 4)["x"].shape == (4, *shape)
+        assert pv.sample(pair, 4, like=one)["x"].shape == (4, *shape)
         return
     *places, dims = pv.posterior(pair, one)[fitted.site].shape[2:]
     if places or pair.recipe["name"] in BITS:  # codes, which lie in no space to walk in

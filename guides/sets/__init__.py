@@ -1,0 +1,1 @@
+"""Posteriors of sets and of functions."""

@@ -1,0 +1,1 @@
+"""Models of data that know of one another."""

@@ -1,0 +1,1 @@
+"""Pairs of data that know of one another: neighbours, entries of a table."""

@@ -1,0 +1,1 @@
+"""Pairs of sets: points, functions, data that come together in no order."""
