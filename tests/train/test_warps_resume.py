@@ -1,4 +1,4 @@
-"""A run of one epoch that is resumed is bitwise a run of two: warps, flows, clamped slopes, a second domain, codes in a table."""
+"""A run of one epoch that is resumed is bitwise a run of two: warps, flows, clamped slopes, other domains, tables of codes."""
 
 from __future__ import annotations
 
