@@ -29,13 +29,16 @@ SHOWN = 8
 CONTEXTS, PIXELS = (10, 30, 100), 150  # pixels that are given, and those of which they are
 
 
-def fit(recipe: str, data: pv.data.Data, options: argparse.Namespace, seed: int, batch_size: int, **sizes: Any) -> pv.Run:
-    """The pair of a recipe, trained for so many seconds of the processor."""
+def fit(
+    recipe: str, data: pv.data.Data, options: argparse.Namespace, seed: int, batch_size: int, warmup: int = 0, **sizes: Any
+) -> pv.Run:
+    """The pair of a recipe, trained for so many seconds of the processor, its KL growing for so many epochs."""
     torch.manual_seed(seed)
     sizes = {**sizes, **({"hidden": [8]} if options.tiny and "hidden" in sizes else {})}
     pair = pv.pairs.get(recipe).build(data.spec, **sizes)
     how = {"batch_size": batch_size, "lr": options.lr, "seed": seed, "compile": False, "progress": False, "validate": False}
     ends = {"epochs": 1 if options.tiny else 10**6, "callbacks": [Deadline(options.seconds)]}
+    how |= {"kl_warmup": warmup} if warmup and not options.tiny else {}
     return finished(pv.fit(pair, data, **ends, **how))
 
 
@@ -66,7 +69,7 @@ def families(seed: int, options: argparse.Namespace) -> Row:
         parts = [set_families(40, size=12, seed=part) for part in range(3)]
         data = pv.data.load(tuple({"x": x, "y": np.array(FAMILIES)[y]} for x, y in parts))
         data = pv.data.transform(data, "shuffle")
-    run = fit("statistician", data, options, seed, 50, context_dim=3, latent_dim=4, hidden=[64, 64])
+    run = fit("statistician", data, options, seed, 50, warmup=4, context_dim=3, latent_dim=4, hidden=[64, 64])
     codes = [(context(run, part["x"]).loc.numpy(), part["y"].numpy()) for part in (data.train, data.test)]
     right = KNeighborsClassifier(5).fit(*codes[0]).predict(codes[1][0]) == codes[1][1]
     elbo = float(pv.log_evidence(run, data.test, num_samples=5, batch_size=25).elbo.mean()) / data.spec.shape[0]

@@ -12,7 +12,7 @@ from torch import Tensor
 from pyrovae.data.dataset import Data
 from pyrovae.data.spec import KeySpec
 from pyrovae.data.split import Uniform
-from pyrovae.data.transforms import each_part, enter, require_images
+from pyrovae.data.transforms import append, each_part, enter, require_images
 from pyrovae.errors import DataError, OptionError
 
 __all__ = ["context", "gp_functions", "pixels", "rbf", "read_functions"]
@@ -161,9 +161,4 @@ def context(data: Data, *, least: int = 1, most: int = 10) -> Data:
     size = known.shape[0]
     if not 1 <= least <= most < size:
         raise OptionError(f"least is {least} and most {most}; expected 1 <= least <= most < {size}, the points of a set.")
-    change = _Context(least, most)
-    given = dict.fromkeys((CONTEXT, GIVEN), KeySpec(known.shape, "real", is_set=True))
-    made = each_part(data, lambda part, _: part.with_(transforms=(*part.transforms, change)))
-    spec = data.spec.with_keys(given)
-    parts = {name: part and part.with_(spec=spec) for name, part in made.parts().items()}
-    return replace(made, spec=spec, **parts)
+    return append(data, _Context(least, most))

@@ -42,7 +42,7 @@ def blank(split: Split) -> Split:
 
 def with_role(spec: DataSpec) -> DataSpec:
     """The spec of data whose ``mask`` says what x misses."""
-    known = spec.with_keys({"mask": KeySpec(spec.shape, "binary")})
+    known = spec.with_keys({"mask": KeySpec(spec.shape, "binary", is_set=spec.keys[spec.main].is_set)})
     return replace(known, roles={**spec.roles, "missing": "mask"})
 
 

@@ -49,7 +49,8 @@ def each_part(data: Data, change: Callable[[Split, int], Split], covariates: Seq
     """The data with each part changed, and new covariates of x's shape."""
     if "x" not in data.spec.keys:
         raise DataError(f"{data.spec.name} has no x to change; it has {', '.join(data.spec.keys)}.")
-    spec = data.spec.with_keys(dict.fromkeys(covariates, KeySpec(data.spec.shape, "real")))
+    alike = KeySpec(data.spec.shape, "real", is_set=data.spec.keys["x"].is_set)
+    spec = data.spec.with_keys(dict.fromkeys(covariates, alike))
     parts = enumerate(data.parts().items())
     made = {name: part and change(part, number).with_(spec=spec) for number, (name, part) in parts}
     return replace(data, spec=spec, **made)

@@ -424,6 +424,13 @@ def clamped_groups():
     return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": x, "varied": torch.eye(3).repeat(2, 1)})
 
 
+def shared_factors():
+    keys = {"x": KeySpec((4,), "binary"), **{key: KeySpec((), "category", size=3) for key in ("row", "column")}}
+    pair = pv.pairs.fvae(DataSpec("toy", keys=keys), latent_dim=2, hidden=[6])
+    batch = {"x": (torch.rand(6, 4) > 0.7).float(), "row": torch.arange(6) % 3, "column": torch.arange(6) // 2}
+    return SimpleNamespace(model=pair.model, guide=pair.guide, batch=batch)
+
+
 OWN = {
     "vq": codewords,
     "s2": labelled_codes,
@@ -433,9 +440,10 @@ OWN = {
     "feature-elbo": compared_by_features,
     "smoothness": moved_images,
     "clamped": clamped_groups,
+    "map": shared_factors,
 }
 MAKES = {**BITS, **OWN, "semisupervised": exact.labelled_mixture}
-TOLD = {"tc": {"data_size": 1000}, "s2": {"factors": {"y": 3}}}  # which fit tells them
+TOLD = {"tc": {"data_size": 1000}, "map": {"data_size": 1000}, "s2": {"factors": {"y": 3}}}  # which fit tells them
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
@@ -455,8 +463,8 @@ def test_every_objective_trains_through_fit_and_through_svi(name, tmp_path):
     if len(loss.moves) > 1:
         with pytest.raises(ContractError, match="made of several updates, and SVI makes one"):
             svi.step(**batch)
-    elif name in ("smoothness", "clamped"):  # of programs that others are wrapped around, no method is known
-        with pytest.raises(ContractError, match=r"has no (flow|varies)\("):
+    elif name in ("smoothness", "clamped", "map"):  # of programs that others are wrapped around, no method is known
+        with pytest.raises(ContractError, match=r"has no (flow|varies|log_prior)\("):
             svi.step(**batch)
         assert math.isfinite(loss.loss(pair.model, pair.guide, **batch))
     elif name in ("fivo", "feature-elbo"):  # of programs that others are wrapped around, no step or part is known

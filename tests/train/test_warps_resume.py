@@ -1,4 +1,4 @@
-"""A run of one epoch that is resumed is bitwise a run of two: warps, flows, clamped slopes, a second domain."""
+"""A run of one epoch that is resumed is bitwise a run of two: warps, flows, clamped slopes, other domains, tables of codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tiny_pairs import build
 import pyrovae as pv
 
 
-@pytest.mark.parametrize("name", ["vitae", "flow-field-vae", "clamped-dc-ign", "nam"])
+@pytest.mark.parametrize("name", ["vitae", "flow-field-vae", "clamped-dc-ign", "nam", "acn", "fvae"])
 def test_a_resumed_run_is_the_whole_one(name, tmp_path):
     row = pv.pairs.get(name).tiny[0]
     how = {"progress": False, "tensorboard": False, "compile": False, "seed": 3}
