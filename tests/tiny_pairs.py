@@ -12,6 +12,7 @@ import pandas
 import torch
 
 import pyrovae as pv
+from pyrovae.data.grammars import answer_rows, dialogue_rows, sentence_rows
 from pyrovae.pairs.catalogue import CATALOGUE
 from pyrovae.pairs.tiny import FORMS
 
@@ -22,6 +23,16 @@ def rows_of(recipes):
 
 
 ROWS = rows_of(CATALOGUE.values())
+
+
+def few_compressions():
+    """Sentences by rule, most of them without their compressions."""
+    rows = sentence_rows(200)
+    rows["c"][::4] = -1
+    return rows
+
+
+GRAMMARS = {"sentences": few_compressions, "answers": lambda: answer_rows(30), "dialogues": lambda: dialogue_rows(100)}
 
 
 @functools.cache
@@ -38,6 +49,9 @@ def file_of(form):
         table = pandas.DataFrame({**columns, "pet": np.array(["cat", "dog", "owl"])[pet]})
         table.mask(rng.random(table.shape) < 0.1).to_csv(folder / "table.csv", index=False)
         return folder / "table.csv"
+    if form in GRAMMARS:
+        np.savez(folder / f"{form}.npz", **GRAMMARS[form]())
+        return folder / f"{form}.npz"
     if form == "varying":  # a block by its place and its size
         row, column, size = (each.ravel() for each in np.meshgrid(np.arange(5), np.arange(5), np.arange(3), indexing="ij"))
         at = np.arange(8)

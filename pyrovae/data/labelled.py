@@ -80,7 +80,7 @@ class LabelledSplit(Split):
     @cached_property
     def rows(self) -> tuple[Tensor, Tensor]:
         """Numbers of the labelled rows and of the others."""
-        known = self[self.label] >= 0
+        known = (self[self.label] >= 0).reshape(len(self), -1).all(1)
         return known.nonzero()[:, 0], (~known).nonzero()[:, 0]
 
     def sizes(self, batch_size: int) -> tuple[int, int]:

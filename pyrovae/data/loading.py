@@ -40,7 +40,8 @@ def names() -> tuple[str, ...]:
 
     >>> names()
     ('20news', 'binary-mnist', 'bouncing-ball', 'digits', 'dsprites', 'dsprites-packed', 'faces', 'frey-faces', 'frey-pairs',
-     'jsb', 'mnist', 'mnist-60k', 'muse-data', 'nottingham', 'piano-midi', 'rooms', 's32', 'xys', 'xys-uneven')
+     'grammar-answers', 'grammar-dialogues', 'grammar-sentences', 'jsb', 'mnist', 'mnist-60k', 'muse-data', 'nottingham',
+     'piano-midi', 'rooms', 's32', 'xys', 'xys-uneven')
     """
     return tuple(sorted(NAMED))
 
@@ -140,10 +141,11 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
 
 
 def _with_words(data: Data, words: tuple[str, ...]) -> Data:
-    """The data with the names of what x counts."""
-    x = replace(data.spec.keys["x"], labels=words)
-    parts = {part: split.with_(spec=split.spec.with_keys({"x": x})) for part, split in data.parts().items()}
-    return replace(data, **parts, spec=data.spec.with_keys({"x": x}))
+    """The data with the names of what x counts, or of the words that sequences of them hold."""
+    sequences = {key: each for key, each in data.spec.keys.items() if each.shape and each.size == len(words)}
+    named = {key: replace(each, labels=words) for key, each in (sequences or {"x": data.spec.keys["x"]}).items()}
+    parts = {part: split.with_(spec=split.spec.with_keys(named)) for part, split in data.parts().items()}
+    return replace(data, **parts, spec=data.spec.with_keys(named))
 
 
 @public()

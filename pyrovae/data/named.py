@@ -1,4 +1,4 @@
-"""The named data sets: digits, MNIST, binary MNIST, Frey faces, chorales, newsgroups, sprites and rooms of known factors."""
+"""The named data sets: digits, MNIST, Frey faces, chorales, newsgroups, sentences, sprites and rooms of known factors."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ from pyrovae.data.balls import read_balls
 from pyrovae.data.faces import Faces
 from pyrovae.data.factors import Factors
 from pyrovae.data.foreign import read_amat, read_idx, read_member, read_packed
+from pyrovae.data.grammars import (
+    answer_rows,
+    answer_words,
+    dialogue_rows,
+    dialogue_words,
+    read_grammar,
+    sentence_rows,
+    sentence_words,
+)
 from pyrovae.data.newsgroups import news_words, read_news
 from pyrovae.data.polyphonic import read_jsb, read_music
 from pyrovae.data.remote import find
@@ -43,7 +52,7 @@ class Named:
     """A named set: ``read(root)`` gives its raw parts, one part "" where no split is published.
 
     ``sizes`` are the rows of valid and test for such a set; ``binarization`` is the default, the first of
-    ``allowed``; ``kinds`` are those of keys beside x; ``words(root)`` says what is counted.
+    ``allowed``; ``kinds`` are those told of keys; ``words(root)`` says what is counted, or which words are 0, 1, ...
     """
 
     about: str
@@ -222,6 +231,31 @@ NAMED: Registry[Named] = Registry(
             None,
             ("none",),
             words=news_words,
+        ),
+        "grammar-sentences": Named(
+            "5,000 sentences by rule, (12,), each with its compression c, (4,), and one of another sentence, unpaired",
+            read_grammar(sentence_rows, (4000, 500, 500)),
+            None,
+            ("none",),
+            kinds=dict.fromkeys(("x", "unpaired"), f"tokens:{len(sentence_words())}")
+            | {"c": f"category:{len(sentence_words())}"},
+            words=lambda root: sentence_words(),
+        ),
+        "grammar-answers": Named(
+            "800 questions by rule, each with 6 candidate answers; x is whether a candidate is relevant, group the question",
+            read_grammar(answer_rows, (400, 100, 300)),
+            None,
+            ("none",),
+            kinds={"x": "binary"} | dict.fromkeys(("question", "answer"), f"tokens:{len(answer_words())}"),
+            words=lambda root: answer_words(),
+        ),
+        "grammar-dialogues": Named(
+            "1,400 dialogues by rule of 2 to 5 utterances, (5, 12), with their lengths and hidden intents y",
+            read_grammar(dialogue_rows, (1000, 200, 200)),
+            None,
+            ("none",),
+            kinds={"x": f"tokens:{len(dialogue_words())}"},
+            words=lambda root: dialogue_words(),
         ),
         "nottingham": Named(
             "1,037 British and American folk tunes as steps of 88 keys, (1793, 88), with their lengths",

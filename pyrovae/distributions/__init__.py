@@ -24,6 +24,7 @@ from pyrovae.distributions.ordinal import Ordinal
 from pyrovae.distributions.planar import PetalsPrior, SwissRoll, SwissRollPrior
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
+from pyrovae.distributions.sentences import Sentences, sentence_lengths
 from pyrovae.distributions.smoothed import KnownBits, RelaxedRBM, SmoothedBernoulli, SmoothedBits
 from pyrovae.distributions.smoothing import (
     SMOOTHINGS,
@@ -77,6 +78,7 @@ __all__ = [
     "RelaxedRBM",
     "SmoothedBernoulli",
     "SmoothedBits",
+    "Sentences",
     "Smoothing",
     "SpikeExponential",
     "RankOnePrecisionGaussian",
@@ -97,4 +99,5 @@ __all__ = [
     "likelihoods",
     "mask_distribution",
     "onto_sphere",
+    "sentence_lengths",
 ]

@@ -1,12 +1,13 @@
-"""The class of a datum known for some rows: distributions of a one-hot y that labels fix, and the handler that swaps them in.
+"""A latent known for some rows: distributions that labels fix, and the handler that swaps them in.
 
-Labels are (B,) integers, -1 where the class is unknown. Programs know nothing of them: their site y is latent at each row.
-Everything is by ``torch.where``, so that a batch has one static shape whichever of its rows are labelled.
+Labels of a one-hot y are (B,) integers, -1 where the class is unknown; those of a site of whole numbers, as the words of a
+sentence, have its shape and are -1 all over. Programs know nothing of them: their site is latent at each row. Everything is
+by ``torch.where``, so that a batch has one static shape whichever of its rows are labelled.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pyro.distributions import Categorical, OneHotCategorical, TorchDistribution
@@ -16,9 +17,19 @@ from torch.distributions import constraints
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 
 from pyrovae.core.program import Program, describe, inputs
+from pyrovae.distributions.supports import is_discrete
 from pyrovae.errors import ContractError
 
-__all__ = ["TREATMENTS", "Labelled", "LabelledGuide", "LabelledModel", "RelaxedGuide", "RelaxedModel", "leading_labels"]
+__all__ = [
+    "TREATMENTS",
+    "KnownValues",
+    "Labelled",
+    "LabelledGuide",
+    "LabelledModel",
+    "RelaxedGuide",
+    "RelaxedModel",
+    "leading_labels",
+]
 
 Shape = torch.Size | list[int] | tuple[int, ...]  # as torch.distributions takes them
 TREATMENTS = ("enumerated", "sampled", "relaxed")
@@ -107,6 +118,54 @@ class LabelledModel(_LabelledOneHot):
         return torch.where(self.labels < self.event_shape[0], scores, torch.nan)  # of a class that there is not
 
 
+class KnownValues(TorchDistribution):
+    """q(c | x_b, c_b) of whole numbers c: all mass on what is known, q(c | x_b) in rows where nothing is (-1).
+
+    Args:
+        base: q(c | x_b), (..., B) of some event shape.
+        labels: c_b or -1 all over, (B, *event_shape).
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+
+    def __init__(self, base: TorchDistribution, labels: Tensor) -> None:
+        self.base, self.labels = base, labels
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Where the density is not zero."""
+        return cast(constraints.Constraint, self.base.support)
+
+    @property
+    def known(self) -> Tensor:
+        """Which rows are known, (B,)."""
+        return (self.labels >= 0).flatten(1).all(1)
+
+    def _of_rows(self, known: Tensor) -> Tensor:
+        """(B,) as (B, 1, ...) beside events."""
+        return known.reshape(-1, *[1] * len(self.event_shape))
+
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
+        """Draws, (*sample_shape, *batch_shape, *event_shape), of which known rows are alike."""
+        drawn = self.base.sample(torch.Size(sample_shape))
+        return torch.where(self._of_rows(self.known), self.labels.to(drawn.dtype), drawn)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log q(c | x_b, c_b), (..., B), in nats."""
+        matches = (value == self.labels).flatten(value.dim() - len(self.event_shape)).all(-1)
+        return torch.where(self.known, torch.where(matches, 0.0, LOG_ZERO), self.base.log_prob(value))
+
+    def log_prob_of_labels(self) -> Tensor:
+        """log q(c_b | x_b), (..., B); 0 where nothing is known."""
+        scores = self.base.log_prob(self.labels.clamp_min(0))
+        return torch.where(self.known, scores, scores.new_zeros(()))
+
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> KnownValues:
+        """The same distribution with this batch shape."""
+        return KnownValues(self.base.expand(torch.Size(batch_shape)), self.labels)
+
+
 class FixedGuide(LabelledGuide):
     """All mass on the label, for rows that all have one: nothing to enumerate, and no score to take."""
 
@@ -167,44 +226,63 @@ DISTRIBUTIONS = {
 
 
 class _Labels(Messenger):
-    """Swaps the distribution of site y for one that the labels fix."""
+    """Swaps the distribution of a site for one that the labels fix."""
 
-    def __init__(self, family: type[_LabelledOneHot], labels: Tensor, enumerated: bool, temperature: float | Tensor) -> None:
+    def __init__(self, site: str, part: str, treatment: str, labels: Tensor, temperature: float | Tensor) -> None:
         super().__init__()
-        self.family, self.labels, self.enumerated, self.temperature = family, labels, enumerated, temperature
+        self.site, self.part, self.treatment, self.labels, self.temperature = site, part, treatment, labels, temperature
 
     def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] != "y":
+        if msg["name"] != self.site:
             return
-        if not isinstance(msg["fn"], OneHotCategorical):
+        fn = msg["fn"]
+        if isinstance(fn, OneHotCategorical):
+            family = DISTRIBUTIONS[self.treatment][("model", "guide").index(self.part)]
+            msg["fn"] = family(fn, self.labels, self.temperature)
+        elif self.labels.shape[1:] != fn.event_shape or not (fn.event_shape and is_discrete(fn)):
             raise ContractError(
-                f"site 'y' is a {type(msg['fn']).__name__}; labels enter a OneHotCategorical, whose value the networks take "
-                "as it is."
+                f"site {self.site!r} is a {type(fn).__name__} of shape {tuple(fn.event_shape)} and its labels have shape "
+                f"{tuple(self.labels.shape[1:])}; labels enter a OneHotCategorical as numbers of classes, or a site of whole "
+                "numbers as its values."
             )
-        msg["fn"] = self.family(msg["fn"], self.labels, self.temperature)
-        if not self.enumerated:
+        elif self.treatment != "sampled":
+            raise ContractError(
+                f"site {self.site!r} is a {type(fn).__name__}, which is not {self.treatment}: give y='sampled', with base "
+                "'nvil', 'vimco', 'rws' or 'elbo'."
+            )
+        elif self.part == "guide":
+            msg["fn"] = KnownValues(fn, self.labels)
+        if self.treatment != "enumerated":
             msg["infer"] = {key: value for key, value in msg["infer"].items() if key != "enumerate"}
 
 
 class Labelled(nn.Module):
-    """A program whose site y is fixed by ``batch["y"]`` where that is not -1.
+    """A program whose site is fixed by the batch's key of its name where that is not -1.
 
     Args:
-        program: the model or the guide, of which y is a latent OneHotCategorical site.
+        program: the model or the guide, of which the site is latent.
         part: "model" or "guide".
-        treatment: of y where it is unknown: "enumerated", "sampled" or "relaxed"; "known" if that is nowhere.
+        treatment: of rows where it is unknown: "enumerated", "sampled" or "relaxed"; "known" if those are none.
         temperature: of the relaxed y.
+        site: its name.
     """
 
     wraps = True
 
-    def __init__(self, program: Program, part: str, treatment: str = "enumerated", temperature: float | Tensor = 1.0) -> None:
+    def __init__(
+        self,
+        program: Program,
+        part: str,
+        treatment: str = "enumerated",
+        temperature: float | Tensor = 1.0,
+        site: str = "y",
+    ) -> None:
         super().__init__()
-        self.program, self.treatment, self.temperature = program, treatment, temperature
-        self.family = DISTRIBUTIONS[treatment][("model", "guide").index(part)]
+        self.program, self.part, self.treatment, self.temperature = program, part, treatment, temperature
+        self.site = site
         self.__qualname__ = describe(program)
 
     def forward(self, **batch: Tensor) -> Any:
         """Run the program on a batch of B data."""
-        with _Labels(self.family, batch["y"], self.treatment == "enumerated", self.temperature):
+        with _Labels(self.site, self.part, self.treatment, batch[self.site], self.temperature):
             return self.program(**inputs(self.program, batch))

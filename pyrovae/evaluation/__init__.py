@@ -8,6 +8,7 @@ from pyrovae.evaluation.disentanglement import Disentanglement, disentanglement_
 from pyrovae.evaluation.distortion import DistortionCurve, distortion_curve
 from pyrovae.evaluation.features import classify_features
 from pyrovae.evaluation.latents import active_units, kl_per_dim, posterior_moments
+from pyrovae.evaluation.ranking import mean_average_precision, relevance
 from pyrovae.evaluation.reconstruction import ReconstructionError, reconstruction_error
 from pyrovae.evaluation.search import BestCodes, best_codes
 from pyrovae.evaluation.summary import Evaluation, evaluate
@@ -37,11 +38,13 @@ __all__ = [
     "impute_table",
     "kl_per_dim",
     "log_evidence_table",
+    "mean_average_precision",
     "npmi",
     "perplexity",
     "posterior_moments",
     "reconstruct_table",
     "reconstruction_error",
+    "relevance",
     "sample_table",
     "top_words",
     "unigram",

@@ -10,9 +10,10 @@ from pyro.distributions import OneHotCategorical, TorchDistribution
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from pyrovae.core.sites import Site
-from pyrovae.distributions import Columns, Ordinal, VonMisesFisher
+from pyrovae.distributions import Columns, Ordinal, Sentences, VonMisesFisher
 from pyrovae.distributions.density import is_factor, unmasked
 from pyrovae.errors import ContractError
 
@@ -58,7 +59,8 @@ def expectation(fn: TorchDistribution) -> Tensor:
 def linear_means(fn: TorchDistribution) -> list[Tensor]:
     """What may be averaged over draws of the latents: of each column of a table, or of x as a whole, the mean, (..., *event).
 
-    Names, which have no mean (categories, ordered levels), give their probabilities, (..., *event, C).
+    Names, which have no mean (categories, ordered levels), give their probabilities, (..., *event, C); sentences the words of
+    their mode as such, so that an average is a vote at each word.
     """
     return [expectation(part) if (probs := _probabilities(part)) is None else probs for part in _columns(fn)]
 
@@ -101,6 +103,8 @@ def _probabilities(fn: TorchDistribution) -> Tensor | None:
     inner = _bare(fn)
     if isinstance(inner, Ordinal):
         return inner.log_probs.exp()
+    if isinstance(inner, Sentences):
+        return one_hot(inner.mode, inner.num_names).float()
     return inner.probs if isinstance(inner, torch.distributions.Categorical) else None
 
 

@@ -17,10 +17,12 @@ from pyrovae.nets.rows import RowFeatures
 from pyrovae.nets.topics import TopicMixture, TopicProduct
 from pyrovae.nets.varied import codes_that_vary
 from pyrovae.nets.warp import AffineVelocity, affine_flow, affine_matrix, folds, total_variation, warp
+from pyrovae.nets.words import AttentionDecoder, PointerNetwork, SentenceEncoder, WordDecoder
 
 __all__ = [
     "ACTIVATIONS",
     "AffineVelocity",
+    "AttentionDecoder",
     "MADE",
     "MIN_SCALE",
     "MLP",
@@ -51,11 +53,14 @@ __all__ = [
     "MLPEncoder",
     "MaskedConv",
     "NormalizedMLP",
+    "PointerNetwork",
     "Recurrent",
     "RowFeatures",
+    "SentenceEncoder",
     "Window",
     "TiedDecoder",
     "TiedEncoder",
+    "WordDecoder",
     "TopicMixture",
     "TopicProduct",
     "affine_flow",

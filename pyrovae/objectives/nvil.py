@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pyrovae.core.dependence import downstream, score_dependence
 from pyrovae.core.trace import PairTrace
 from pyrovae.errors import ContractError, OptionError, UnusedOptionError
+from pyrovae.nets import as_float
 from pyrovae.objectives import bounds
 from pyrovae.objectives.elbo import ELBO
 from pyrovae.objectives.importance import sampled_score
@@ -173,7 +174,7 @@ class Baselines(nn.Module):
 
     def inputs(self, traced: PairTrace) -> Tensor:
         """What C sees: the data, (B, D), or beside the draws of the parents, (K, B, D + d)."""
-        x = traced.data.flatten(1)
+        x = as_float(traced.data.flatten(1))
         if not self.own.parents:
             return x
         above = [traced.latents[name].detach().flatten(2) for name in self.own.parents]

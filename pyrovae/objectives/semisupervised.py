@@ -13,9 +13,9 @@ from torch import Tensor
 from pyrovae.core.rows import Particles, split_rows
 from pyrovae.core.trace import PairTrace
 from pyrovae.data.labelled import LabelledSplit
-from pyrovae.effects.labels import TREATMENTS, Labelled, LabelledGuide, leading_labels
+from pyrovae.effects.labels import TREATMENTS, KnownValues, Labelled, LabelledGuide, leading_labels
 from pyrovae.errors import ContractError, OptionError, nearest
-from pyrovae.objectives.discrete import VIMCO
+from pyrovae.objectives.discrete import RWS, VIMCO
 from pyrovae.objectives.elbo import ELBO, MeanField
 from pyrovae.objectives.importance import IWAE
 from pyrovae.objectives.nvil import NVIL
@@ -59,6 +59,7 @@ BASES: dict[str, type[Objective]] = {
     "iwae": _ClassIWAE,
     "nvil": NVIL,
     "vimco": VIMCO,
+    "rws": RWS,
 }
 
 
@@ -93,13 +94,16 @@ class SemiSupervised(Wrapper):
 
     Args:
         alpha: weight of the classification term.
-        base: the bound: "elbo", "meanfield" (KL of z analytic given y), "iwae", "nvil" or "vimco", with options as a
-            mapping, as in {"name": "elbo", "beta": 2}. "iwae" takes the ELBO over y inside each of its K weights, since
-            in the exact sum over y, that :func:`~pyrovae.log_evidence` takes, q(y | x) has no part and would learn nothing.
+        base: the bound: "elbo", "meanfield" (KL of z analytic given y), "iwae", "nvil", "vimco" or "rws" (its wake phase),
+            with options as a mapping, as in {"name": "elbo", "beta": 2}. "iwae" takes the ELBO over y inside each of its K
+            weights, since in the exact sum over y, that :func:`~pyrovae.log_evidence` takes, q(y | x) has no part and would
+            learn nothing.
         num_particles: K.
         y: where it is unknown, "enumerated" (summed exactly), "sampled" (drawn, with the score-function gradient of the
-            base: named estimators are "nvil" and "vimco") or "relaxed" (Gumbel-softmax: what it reports is no bound).
+            base: named estimators are "nvil", "vimco" and "rws") or "relaxed" (Gumbel-softmax: what it reports is no bound).
         temperature: of the relaxed y.
+        site: the latent that some rows know, and the key that says so. Beside a one-hot y it may be a site of whole numbers,
+            as a sentence's words, whose key has its shape and is -1 where nothing is known; such a site is sampled.
 
     Attributes:
         labelled_first: whether batches whose labelled rows come first are to be traced in two parts, so that y is enumerated
@@ -119,6 +123,7 @@ class SemiSupervised(Wrapper):
         num_particles: int = 1,
         y: str = "enumerated",
         temperature: float = 0.5,
+        site: str = "y",
     ) -> None:
         super().__init__(num_particles)
         for name, value in (("alpha", alpha), ("temperature", temperature)):
@@ -127,12 +132,14 @@ class SemiSupervised(Wrapper):
             raise OptionError(f"temperature is {temperature!r}; expected a positive number.")
         if y not in TREATMENTS:
             raise nearest("treatment of y", y, TREATMENTS)
-        self.alpha, self.base, self.y, self.temperature = alpha, base, y, temperature
+        self.alpha, self.base, self.y, self.temperature, self.site = alpha, base, y, temperature, site
         base = {"name": "elbo", **base} if isinstance(base, Mapping) else base
         self.inner = base_objective(base, BASES, "semisupervised", num_particles=num_particles)
-        if isinstance(self.inner, (NVIL, VIMCO)) and y != "sampled":
+        if isinstance(self.inner, (NVIL, VIMCO, RWS)) and y != "sampled":
             name = base if isinstance(base, str) else base["name"]
             raise OptionError(f"base {name!r} is for a drawn y: give y='sampled', or base='elbo', 'meanfield' or 'iwae'.")
+        if isinstance(self.inner, RWS) and self.inner.sleep:
+            raise OptionError(f"base rws has sleep={self.inner.sleep:g}, and dreams have no labels; leave sleep out.")
         self.num_particles = self.inner.num_particles
         self.weights_kl = self.inner.weights_kl
         self.bound = "estimate" if y == "relaxed" else self.inner.bound
@@ -150,27 +157,30 @@ class SemiSupervised(Wrapper):
 
     def observe_data(self, data: Any, num_processes: int) -> None:
         """Trace in two parts where each batch of one process has its labelled rows first."""
-        self.labelled_first = isinstance(data, LabelledSplit) and data.label == "y" and num_processes == 1
+        self.labelled_first = isinstance(data, LabelledSplit) and data.label == self.site and num_processes == 1
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace | Parts:  # type: ignore[override]
         """The pair's trace of K particles; refuses one that the estimator does not serve."""
         rows = given.batches[batch]
-        if "y" not in rows:
-            raise ContractError("semisupervised needs y in the batch, (B,): a label, or -1 where there is none; data lack y.")
-        first = leading_labels(rows["y"]) if self.labelled_first and self.splits else 0
+        if self.site not in rows:
+            raise ContractError(
+                f"semisupervised needs {self.site} in the batch, (B, ...): a label, or -1 where there is none; data lack "
+                f"{self.site}."
+            )
+        first = leading_labels(rows[self.site]) if self.labelled_first and self.splits else 0
         if not first:
             return self.trace_rows(given, rows, self.y)
         labelled, rest = ({k: v[part] for k, v in rows.items()} for part in (slice(first), slice(first, None)))
-        as_expected = (labelled["y"] >= 0).all() & (rest["y"] < 0).all()
+        as_expected = (labelled[self.site] >= 0).all() & (rest[self.site] < 0).all()
         return Parts(self.trace_rows(given, labelled, "known"), self.trace_rows(given, rest, "enumerated"), as_expected)
 
     def trace_rows(self, given: Given, rows: Mapping[str, Tensor], treatment: str) -> PairTrace:
-        """The base's trace with y fixed where it is known, and treated so elsewhere."""
-        temperature = given.schedule.get("temperature", self.temperature)
-        model, guide = (Labelled(getattr(given, part), part, treatment, temperature) for part in ("model", "guide"))
+        """The base's trace with the site fixed where it is known, and treated so elsewhere."""
+        temperature, site = given.schedule.get("temperature", self.temperature), self.site
+        model, guide = (Labelled(getattr(given, part), part, treatment, temperature, site) for part in ("model", "guide"))
         traced = self.inner.trace(replace(given, model=model, guide=guide, batches=[rows]))
-        if "y" not in traced.guide_sites:
-            raise ContractError("semisupervised needs a latent site 'y' in both programs; this pair has none.")
+        if site not in traced.guide_sites:
+            raise ContractError(f"semisupervised needs a latent site {site!r} in both programs; this pair has none.")
         return traced
 
     @property
@@ -190,12 +200,11 @@ class SemiSupervised(Wrapper):
         bound = torch.cat([labelled.bound, rest.bound]).where(traced.as_expected, math.nan)
         return Terms(bound, torch.cat([labelled.surrogate + alpha * scores, rest.surrogate]))
 
-    @staticmethod
-    def classification(traced: PairTrace) -> Tensor:
+    def classification(self, traced: PairTrace) -> Tensor:
         """B / (number of labelled rows) log q(y_b | x_b), (B,): its mean over rows is that over labelled rows."""
-        fn = traced.guide_sites["y"]["fn"]
+        fn = traced.guide_sites[self.site]["fn"]
         q_y = fn.rows if isinstance(fn, Particles) else fn
-        assert isinstance(q_y, LabelledGuide)
+        assert isinstance(q_y, (LabelledGuide, KnownValues))
         scores = q_y.log_prob_of_labels()
         scores = split_rows(scores, traced.shape[0], 0) if isinstance(fn, Particles) else scores
         scores = scores.expand(torch.broadcast_shapes(scores.shape, traced.shape)).mean(0)

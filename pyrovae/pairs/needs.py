@@ -9,6 +9,8 @@ from pyrovae.data import DataSpec
 from pyrovae.data.spec import factor_sizes
 
 __all__ = [
+    "ANSWERS",
+    "COMPRESSIONS",
     "CONDITION",
     "CORRUPTION",
     "FACTORS",
@@ -23,6 +25,7 @@ __all__ = [
     "SIZE",
     "SOURCE",
     "STEPS",
+    "UTTERANCES",
     "VARYING",
     "Need",
 ]
@@ -114,6 +117,24 @@ STEPS = Need(
     "steps",
     lambda spec: len(spec.shape) >= 2,
     "{name} has no steps: a pair of sequences needs x of shape (T, D), T steps of D numbers; its shape is {shape}.",
+)
+UTTERANCES = Need(
+    "utterances",
+    lambda spec: len(spec.shape) == 2,
+    "{name} has no utterances: a pair of dialogues needs x of shape (n, T), n utterances of T words, as data "
+    "grammar-dialogues have; its shape is {shape}.",
+)
+ANSWERS = Need(
+    "questions and answers",
+    lambda spec: {"question", "answer"} <= spec.keys.keys(),
+    "{name} has no questions and answers beside x, which says whether an answer is relevant: take data grammar-answers, or "
+    "give the keys question and answer.",
+)
+COMPRESSIONS = Need(
+    "compressions c",
+    lambda spec: "c" in spec.keys and len(spec.keys["c"].shape) == 1,
+    "{name} has no compressions c, sentences as x is, all -1 where one is not known: take data grammar-sentences, or pair "
+    "asc.",
 )
 NEIGHBOURS = Need(
     "neighbours",

@@ -8,7 +8,8 @@ from typing import Any
 
 __all__ = ["FORMS", "Tiny", "tiny"]
 
-# arguments of data.load: of the digits, of digits as rows of counts, of a table with gaps, and of blocks of known factors
+# arguments of data.load: of the digits, of digits as rows of counts, of a table with gaps, of blocks of known factors, and of
+# sentences by rule
 FORMS: dict[str, dict[str, Any]] = {
     "digits": {},
     "grey": {"binarization": "none"},
@@ -26,6 +27,12 @@ FORMS: dict[str, dict[str, Any]] = {
         "transforms": ["varying:size=2,factors=[row,column]"],
     },
     "unpaired": {"binarization": "none", "transforms": ["unpaired:change=invert"]},
+    "sentences": {
+        "kinds": {"x": "tokens:188", "unpaired": "tokens:188", "c": "category:188"},
+        "transforms": ["few-labels:keys=[c]"],
+    },
+    "answers": {"kinds": {"x": "binary", "question": "tokens:163", "answer": "tokens:163"}},
+    "dialogues": {"kinds": {"x": "tokens:125"}},
     "noise": {"binarization": "none", "transforms": ["corrupt:process=gaussian,scale=0.3,parts=all"]},
 }
 

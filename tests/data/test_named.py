@@ -22,6 +22,7 @@ def test_spec_round_trips_through_json():
 
 
 DRAWN = {"dsprites", "dsprites-packed", "s32", "xys", "xys-uneven", "rooms", "bouncing-ball", "faces"}
+DRAWN |= {"grammar-answers", "grammar-dialogues", "grammar-sentences"}
 MUSIC = {"jsb", "nottingham", "piano-midi", "muse-data"}
 
 

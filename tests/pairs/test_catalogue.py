@@ -71,7 +71,7 @@ def fit_row(row, folder):
 
 
 OWN = (guides.ConditionalPrior, guides.TopDownBernoulli)  # guides that are the model's prior
-BITS = ("categorical-vae", "conditional-sbn", "discrete-vae", "rbm-vae", "sbn")  # and classes
+BITS = ("asc", "categorical-vae", "conditional-sbn", "discrete-vae", "fsc", "rbm-vae", "sbn")  # and classes, and words
 
 
 @pytest.fixture(scope="module", params=ROWS, ids=lambda row: f"{row[0]} {row[1]} {'-'.join(map(str, row[2].values()))}")
@@ -226,7 +226,7 @@ def test_recipes_build_on_the_kinds_that_they_take_and_refuse_other_data(name):
         else:
             with pytest.raises(ValueError, match=f"does not score {kind} data"):
                 known.build(other, **options)
-    bare = pv.data.DataSpec("bare", (6,), spec.kind, levels=spec.levels)
+    bare = pv.data.DataSpec("bare", (6,), spec.kind, levels=spec.keys[spec.main].size)
     for need in known.needs:
         assert need.met(spec)
         with pytest.raises(ValueError, match="bare"):
