@@ -22,7 +22,11 @@ setup(
     python_requires=">=3.10",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"pyrovae": ["py.typed", "__init__.pyi"], "pyrovae.objectives": ["README.md"], "pyrovae.report": ["page.html.jinja"]},
+    package_data={
+        "pyrovae": ["py.typed", "__init__.pyi"],
+        "pyrovae.objectives": ["README.md"],
+        "pyrovae.report": ["page.html.jinja"],
+    },
     install_requires=[
         "torch>=2.4",
         "pyro-ppl>=1.9.1",

@@ -10,6 +10,7 @@ from pyrovae.data.factors import Factors
 from pyrovae.data.frames import as_frame
 from pyrovae.data.grouping import groups, pairs
 from pyrovae.data.labelled import LabelledSplit
+from pyrovae.data.lengths import like_length
 from pyrovae.data.loading import as_data, as_split, load, names
 from pyrovae.data.missing_values import missing
 from pyrovae.data.motion import affine
@@ -24,6 +25,7 @@ from pyrovae.data.stream import Stream
 from pyrovae.data.tables import library_size, log1p, standardize
 from pyrovae.data.transforms import TRANSFORMS, few_labels, transform
 from pyrovae.data.variation import varying
+from pyrovae.data.words import as_text
 
 __all__ = [
     "DATASETS",
@@ -41,12 +43,14 @@ __all__ = [
     "as_data",
     "as_frame",
     "as_split",
+    "as_text",
     "corrupt",
     "few_labels",
     "groups",
     "halves",
     "holes",
     "library_size",
+    "like_length",
     "load",
     "log1p",
     "low_resolution",

@@ -22,7 +22,7 @@ from pyrovae.data.dataset import Data
 from pyrovae.data.named import NAMED
 from pyrovae.data.paths import FORMATS, read_path
 from pyrovae.data.sources import PARTS, Columns, parts_of
-from pyrovae.data.spec import BINARIZATIONS, DataSpec
+from pyrovae.data.spec import BINARIZATIONS, END, DataSpec
 from pyrovae.data.split import Split
 from pyrovae.data.stream import Stream
 from pyrovae.data.transforms import transform
@@ -40,8 +40,8 @@ def names() -> tuple[str, ...]:
 
     >>> names()
     ('20news', 'binary-mnist', 'bouncing-ball', 'digits', 'dsprites', 'dsprites-packed', 'faces', 'frey-faces', 'frey-pairs',
-     'grammar-answers', 'grammar-dialogues', 'grammar-sentences', 'jsb', 'mnist', 'mnist-60k', 'muse-data', 'nottingham',
-     'piano-midi', 'rooms', 's32', 'xys', 'xys-uneven')
+     'grammar-answers', 'grammar-dialogues', 'grammar-sentences', 'jsb', 'mnist', 'mnist-60k', 'multi30k', 'muse-data',
+     'nottingham', 'penn-treebank', 'piano-midi', 'rooms', 's32', 'tiny-shakespeare', 'xys', 'xys-uneven')
     """
     return tuple(sorted(NAMED))
 
@@ -130,20 +130,23 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
         how = replace(how, binarization=binarization, kinds=kinds, sizes=named.sizes, known=True)
         source = {"name": name, "root": root, "binarization": binarization, "seed": how.seed}
         data = assemble(name, named.read(root), name, how, source)
-        return data if named.words is None else _with_words(data, named.words(root))
+        return data if named.words is None else _with_words(data, named.words(root), named.text)
     if not (name.endswith(tuple(FORMATS)) or os.sep in name or Path(name).exists()):
         raise nearest("data set", name, NAMED)
     path = Path(name).expanduser().resolve()
+    if path.suffix.lower() == ".txt" and "x" not in how.kinds and (how.like is None or not how.like.keys["x"].text):
+        how = replace(how, kinds={**how.kinds, "x": "tokens"})
     source = {"name": str(path), "root": root, "binarization": how.binarization, "seed": how.seed, **told}
     if how.kinds:
         source["kinds"] = {key: f"{each.kind}:{each.size}" if each.size else each.kind for key, each in how.kinds.items()}
     return assemble(path.stem, read_path(path), str(path), how, source)
 
 
-def _with_words(data: Data, words: tuple[str, ...]) -> Data:
+def _with_words(data: Data, words: tuple[str, ...], cut: str) -> Data:
     """The data with the names of what x counts, or of the words that sequences of them hold."""
     sequences = {key: each for key, each in data.spec.keys.items() if each.shape and each.size == len(words)}
-    named = {key: replace(each, labels=words) for key, each in (sequences or {"x": data.spec.keys["x"]}).items()}
+    text = {"text": cut} if words[0] == END else {}
+    named = {key: replace(each, labels=words, **text) for key, each in (sequences or {"x": data.spec.keys["x"]}).items()}
     parts = {part: split.with_(spec=split.spec.with_keys(named)) for part, split in data.parts().items()}
     return replace(data, **parts, spec=data.spec.with_keys(named))
 

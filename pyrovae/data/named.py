@@ -14,19 +14,12 @@ from pyrovae.data.balls import read_balls
 from pyrovae.data.faces import Faces
 from pyrovae.data.factors import Factors
 from pyrovae.data.foreign import read_amat, read_idx, read_member, read_packed
-from pyrovae.data.grammars import (
-    answer_rows,
-    answer_words,
-    dialogue_rows,
-    dialogue_words,
-    read_grammar,
-    sentence_rows,
-    sentence_words,
-)
+from pyrovae.data.grammars import GRAMMARS
 from pyrovae.data.newsgroups import news_words, read_news
 from pyrovae.data.polyphonic import read_jsb, read_music
 from pyrovae.data.remote import find
 from pyrovae.data.rooms import Rooms
+from pyrovae.data.sentences import SENTENCES
 from pyrovae.data.sprites import SPRITES
 from pyrovae.errors import DataError
 from pyrovae.registry import Registry
@@ -52,16 +45,18 @@ class Named:
     """A named set: ``read(root)`` gives its raw parts, one part "" where no split is published.
 
     ``sizes`` are the rows of valid and test for such a set; ``binarization`` is the default, the first of
-    ``allowed``; ``kinds`` are those told of keys; ``words(root)`` says what is counted, or which words are 0, 1, ...
+    ``allowed``; ``kinds`` are those told of keys; ``words(root)`` says what is counted, or which words are 0, 1, ...,
+    ``text`` whether these are words or characters.
     """
 
     about: str
     read: Callable[[Root], Parts]
-    levels: int | None
-    allowed: tuple[str, ...]
+    levels: int | None = None
+    allowed: tuple[str, ...] = ("none",)
     sizes: tuple[int, int] | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
     words: Callable[[Root], tuple[str, ...]] | None = None
+    text: str = "words"
 
     @property
     def binarization(self) -> str:
@@ -232,31 +227,7 @@ NAMED: Registry[Named] = Registry(
             ("none",),
             words=news_words,
         ),
-        "grammar-sentences": Named(
-            "5,000 sentences by rule, (12,), each with its compression c, (4,), and one of another sentence, unpaired",
-            read_grammar(sentence_rows, (4000, 500, 500)),
-            None,
-            ("none",),
-            kinds=dict.fromkeys(("x", "unpaired"), f"tokens:{len(sentence_words())}")
-            | {"c": f"category:{len(sentence_words())}"},
-            words=lambda root: sentence_words(),
-        ),
-        "grammar-answers": Named(
-            "800 questions by rule, each with 6 candidate answers; x is whether a candidate is relevant, group the question",
-            read_grammar(answer_rows, (400, 100, 300)),
-            None,
-            ("none",),
-            kinds={"x": "binary"} | dict.fromkeys(("question", "answer"), f"tokens:{len(answer_words())}"),
-            words=lambda root: answer_words(),
-        ),
-        "grammar-dialogues": Named(
-            "1,400 dialogues by rule of 2 to 5 utterances, (5, 12), with their lengths and hidden intents y",
-            read_grammar(dialogue_rows, (1000, 200, 200)),
-            None,
-            ("none",),
-            kinds={"x": f"tokens:{len(dialogue_words())}"},
-            words=lambda root: dialogue_words(),
-        ),
+        **{name: Named(**each) for name, each in {**GRAMMARS, **SENTENCES}.items()},
         "nottingham": Named(
             "1,037 British and American folk tunes as steps of 88 keys, (1793, 88), with their lengths",
             read_music("nottingham"),

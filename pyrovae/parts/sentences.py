@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
-from pyrovae.data.grammars import END
+from pyrovae.data.spec import END
 from pyrovae.distributions import Sentences
 from pyrovae.errors import OptionError
 from pyrovae.nets import AttentionDecoder, PointerNetwork, WordDecoder

@@ -24,10 +24,11 @@ def test_spec_round_trips_through_json():
 DRAWN = {"dsprites", "dsprites-packed", "s32", "xys", "xys-uneven", "rooms", "bouncing-ball", "faces"}
 DRAWN |= {"grammar-answers", "grammar-dialogues", "grammar-sentences"}
 MUSIC = {"jsb", "nottingham", "piano-midi", "muse-data"}
+TEXTS = {"multi30k", "penn-treebank", "tiny-shakespeare"}
 
 
 def test_names_and_descriptions():
-    read = {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "frey-pairs", "20news", *MUSIC}
+    read = {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "frey-pairs", "20news", *MUSIC, *TEXTS}
     assert set(names()) == set(DATASETS) == {*read, *DRAWN}
     assert "binarization: dynamic" in DATASETS["mnist"]
 
