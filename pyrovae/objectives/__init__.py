@@ -15,6 +15,8 @@ from pyrovae.errors import OptionError
 from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
 from pyrovae.objectives.adversarial_bayes import AVB
+from pyrovae.objectives.aggressive import Aggressive
+from pyrovae.objectives.auxiliary import Auxiliary
 from pyrovae.objectives.clamped import Clamped
 from pyrovae.objectives.constrained import Constrained
 from pyrovae.objectives.control import Control
@@ -65,6 +67,8 @@ __all__ = [
     "VAEGAN",
     "VIMCO",
     "VQ",
+    "Aggressive",
+    "Auxiliary",
     "Clamped",
     "Constrained",
     "Contraction",
@@ -131,6 +135,8 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "dip": DIP,
         "s2": S2,
         "control": Control,
+        "auxiliary": Auxiliary,
+        "aggressive": Aggressive,
         "clamped": Clamped,
         "constrained": Constrained,
         "vq": VQ,
