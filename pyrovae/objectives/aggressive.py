@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae.core.aggregate import aggregate_scores, refuse_dependent
-from pyrovae.core.parameters import owned_parameters
+from pyrovae.core.program import modules
 from pyrovae.core.trace import PairTrace
 from pyrovae.errors import ContractError, OptionError
 from pyrovae.objectives.elbo import ELBO, MeanField
@@ -19,6 +19,7 @@ from pyrovae.objectives.wrapper import Wrapper, base_objective
 
 __all__ = ["Aggressive"]
 
+NOT_YET = -1e9  # the best I before the first look: checkpoints hold finite numbers
 BASES: dict[str, type[Objective]] = {"elbo": ELBO, "meanfield": MeanField}
 
 
@@ -80,9 +81,9 @@ class Aggressive(Wrapper):
         traced = self.inner.trace(given, batch)
         if not torch.is_grad_enabled():  # before training and at validation; a compiled step must not look at values
             refuse_dependent(traced)
-            owned = owned_parameters(given.model, given.guide)
-            models = {id(p) for name, p in owned if name.startswith("model")}
-            if shared := [name for name, p in owned if name.startswith("guide") and id(p) in models]:
+            models = {id(p) for module in modules(given.model) for p in module.parameters()}
+            named = (each for module in modules(given.guide) for each in module.named_parameters())
+            if shared := [name for name, p in named if id(p) in models]:
                 raise ContractError(
                     f"guide and model share the parameter {shared[0]!r}, which cannot stand still in the one and move in the "
                     "other; give each its own, or use the base objective."
@@ -133,7 +134,7 @@ class Progress(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        for name, value in (("ahead", 1.0), ("step", 0.0), ("total", 0.0), ("count", 0.0), ("best", -math.inf)):
+        for name, value in (("ahead", 1.0), ("step", 0.0), ("total", 0.0), ("count", 0.0), ("best", NOT_YET)):
             self.register_buffer(name, torch.tensor(value))
 
     def after(self, found: Tensor, encoder_steps: int, every: int) -> dict[Tensor, Tensor]:
