@@ -233,7 +233,8 @@ def read_words(
             spec = vocabulary(texts, kind, size, f"{where}, {key}")
         specs[key] = spec
         for part, column in texts.items():
-            level = logging.INFO if known or (part == "train" and spec is not told) else logging.WARNING
+            level = logging.INFO if known or part == "train" else logging.WARNING
+            level = logging.DEBUG if spec is told and part != "test" else level  # said when the vocabulary was made
             numbers = word_numbers(column, spec, f"{where} ({part}), {key}", level)
             columns = {**made[part].columns, key: numbers}
             if key == main and spec.kind == "tokens" and "lengths" not in columns:
