@@ -1,4 +1,4 @@
-"""Commands that read data and say what a pair makes of them: reconstructions, and walks between two; lines of text, or pictures."""
+"""Commands that say what a pair makes of data: reconstructions, and walks between two, as lines of text or pictures."""
 
 from __future__ import annotations
 

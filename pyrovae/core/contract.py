@@ -142,8 +142,8 @@ def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace
         for name, site in auxiliary_sites(trace).items():
             if not site["is_observed"]:
                 raise ContractError(
-                    f"site {name!r} of the {label} is auxiliary and has no value, so that its draw would have no score; give it "
-                    'obs=, or leave infer={"auxiliary": True} out.'
+                    f"site {name!r} of the {label} is auxiliary and has no value, so that its draw would have no score; give "
+                    'it obs=, or leave infer={"auxiliary": True} out.'
                 )
             _check_shape(label, site, rows)
     if message := mismatch_message(model, guide, traced) or masks_differ(traced):

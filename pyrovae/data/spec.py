@@ -48,8 +48,8 @@ class KeySpec:
         columns: the columns of a DataFrame side by side in this key, by name.
         changes: of a column, what was done to the user's values, in its order: {"name": "log1p"}, or {"name": "standardize",
             "loc": ..., "scale": ...} (:mod:`pyrovae.data.tables`).
-        text: how lines of text become these tokens or counts, where they do: 'words' between spaces, 'characters' or 'subwords'
-            (:mod:`pyrovae.data.words`).
+        text: how lines of text become these tokens or counts, where they do: 'words' between spaces, 'characters' or
+            'subwords' (:mod:`pyrovae.data.words`).
 
     >>> KeySpec((), "category", size=2, labels=("cat", "dog")).dtype
     'int64'

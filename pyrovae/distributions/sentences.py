@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from pyrovae.distributions.autoregressive import AutoregressiveCategorical
 
@@ -80,7 +81,9 @@ class Sentences(AutoregressiveCategorical):
         return total.expand(torch.broadcast_shapes(total.shape, self.batch_shape))
 
     def _scores(self, words: Tensor, context: Any) -> Tensor:
-        scores = self.of_step(self.network(words, context)).log_prob(words)
+        logits = self.network(words, context)
+        targets = words.expand(logits.shape[:-1])
+        scores = -cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none").view(targets.shape)
         here = torch.arange(self.num_steps, device=words.device) < sentence_lengths(words).unsqueeze(-1)
         return torch.where(here, scores, scores.new_zeros(())).sum(-1)
 

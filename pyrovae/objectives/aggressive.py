@@ -50,9 +50,7 @@ class Aggressive(Wrapper):
     separable = False
     moves = {"model": ("model", "objective"), "guide": ("guide",)}
 
-    def __init__(
-        self, encoder_steps: int = 5, every: int | None = None, base: str | Mapping[str, Any] = "meanfield"
-    ) -> None:
+    def __init__(self, encoder_steps: int = 5, every: int | None = None, base: str | Mapping[str, Any] = "meanfield") -> None:
         self.require("encoder_steps", encoder_steps, at_least=1)
         if every is not None:
             self.require("every", every, at_least=1)
