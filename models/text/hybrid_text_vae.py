@@ -13,7 +13,9 @@ __all__ = ["HybridTextVAE"]
 
 
 class HybridTextVAE(nn.Module):
-    """p(x, z) = N(z; 0, I) prod_t p(x_t | x_1, ..., x_t-1, f_t(z)); beside it p_aux(x | z) = prod_t softmax(W f_t(z) + b)[x_t].
+    """p(x, z) = N(z; 0, I) prod_t p(x_t | x_1, ..., x_t-1, f_t(z)), and beside it p_aux(x | z) of the features alone.
+
+        log p_aux(x | z) = sum_t log softmax(W f_t(z) + b)[x_t]
 
     Sites: ``z``, (d,); ``x``, (T,) words; ``x_aux``, the same words, auxiliary: it enters log p(x) and draws nowhere, and
     objective ``auxiliary`` weighs it.
@@ -22,7 +24,7 @@ class HybridTextVAE(nn.Module):
         decoder: the words before and z to logits of the next word, by features f of the deconvolution in it.
         latent_dim: d.
 
-    References: Semeniuta, Severyn and Barth, A Hybrid Convolutional Variational Autoencoder for Text Generation, 2017, Section 3.
+    References: Semeniuta, Severyn and Barth, A Hybrid Convolutional Variational Autoencoder for Text Generation, 2017.
     """
 
     def __init__(self, decoder: HybridDecoder, latent_dim: int) -> None:

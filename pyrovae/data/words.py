@@ -47,8 +47,8 @@ def cut_text(column: Text, text: str, labels: Sequence[str] = (), where: str = "
     for number, row in enumerate(rows):
         if len(row) >= LONGEST_LINE:
             raise DataError(
-                f"{where}: line {number + 1} has {len(row):,} words; expected fewer than {LONGEST_LINE:,}: a line is a sentence, "
-                "so begin a new line at each."
+                f"{where}: line {number + 1} has {len(row):,} words; expected fewer than {LONGEST_LINE:,}: a line is a "
+                "sentence, so begin a new line at each."
             )
         if END in row:
             raise DataError(f"{where}: line {number + 1} has the word {END}, which ends each line by itself; take it out.")

@@ -50,7 +50,7 @@ class Evaluation:
         quantity: what the evidence is of: log p(x), log p(x | c) of what a condition leaves open, log p(x_observed).
         reconstruction: errors of reconstruction, where there is no evidence.
         steps: of each datum, (N,), of a pair in steps or data with ``lengths``: figures a step are totals over totals.
-        words: perplexities of sentences, or of documents as bags of words: of the pair, and of its training data's frequencies.
+        words: perplexities of sentences or documents, of the pair and of the frequencies of its training data.
         reason: why there is no evidence, or of a model whose guide is a point no ELBO beside it.
     """
 

@@ -44,7 +44,7 @@ class DilatedDecoder(TextDecoder):
         context_dim: C, 0 for none; the context is beside the words at every position.
         word_dropout: share of the words before that training hides from the network.
 
-    References: Yang et al., Improved Variational Autoencoders for Text Modeling using Dilated Convolutions, 2017, Section 3.2.
+    References: Yang et al., Improved Variational Autoencoders for Text Modeling using Dilated Convolutions, 2017.
 
     >>> net = DilatedDecoder(9, 4, 8, [1, 2, 4], 3)
     >>> net(torch.zeros(5, 7, dtype=torch.int64), torch.zeros(6, 5, 3)).shape, net.receptive_field

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
@@ -17,7 +16,7 @@ FIRST_STEPS = 4  # positions that the code becomes first
 
 
 class Deconvolution(nn.Module):
-    """A code (..., C) to features of T positions, (..., T, channels), and to logits of their words, (..., T, V), by these alone.
+    """A code (..., C) to features of T positions, (..., T, channels), and by these alone to logits of words, (..., T, V).
 
     The logits see no other word. As a network of :class:`~pyrovae.distributions.Sentences` it takes words for their number.
 
@@ -27,8 +26,7 @@ class Deconvolution(nn.Module):
         num_steps: T.
         num_words: V.
 
-    References: Semeniuta, Severyn and Barth, A Hybrid Convolutional Variational Autoencoder for Text Generation, 2017, Sections
-    3.2 and 3.4.
+    References: Semeniuta, Severyn and Barth, A Hybrid Convolutional Variational Autoencoder for Text Generation, 2017.
 
     >>> net = Deconvolution(3, 8, 7, 9)
     >>> net.features(torch.zeros(5, 3)).shape, net(torch.zeros(5, 7, dtype=torch.int64), torch.zeros(5, 3)).shape
@@ -74,8 +72,7 @@ class HybridDecoder(_Decoder):
         hidden: size of the LSTM's state.
         word_dropout: share of the words before that training hides from the network.
 
-    References: Semeniuta, Severyn and Barth, A Hybrid Convolutional Variational Autoencoder for Text Generation, 2017, Section
-    3.2.
+    References: Semeniuta, Severyn and Barth, A Hybrid Convolutional Variational Autoencoder for Text Generation, 2017.
 
     >>> HybridDecoder(Deconvolution(3, 8, 7, 9), 4, 8)(torch.zeros(5, 7, dtype=torch.int64), torch.zeros(6, 5, 3)).shape
     torch.Size([6, 5, 7, 9])

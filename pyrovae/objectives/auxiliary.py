@@ -19,8 +19,8 @@ class Auxiliary(Penalized):
     """The base plus weight E_q[log p_aux(x | z)] of each datum, summed over the model's auxiliary sites.
 
     An auxiliary site is observed and marked ``infer={"auxiliary": True}``: it enters no density, no draw and no evidence, and
-    other objectives leave it alone. What is reported is the base's value alone, in nats per datum, (B,). Logged: ``auxiliary``,
-    the mean of E_q[log p_aux(x | z)], in nats per datum, before it is weighed.
+    other objectives leave it alone. What is reported is the base's value alone, in nats per datum, (B,). Logged:
+    ``auxiliary``, the mean of E_q[log p_aux(x | z)], in nats per datum, before it is weighed.
 
     Args:
         weight: of the auxiliary likelihood; may be scheduled.
@@ -29,8 +29,7 @@ class Auxiliary(Penalized):
     Raises:
         ContractError: the model has no auxiliary site.
 
-    References: Semeniuta, Severyn and Barth, A Hybrid Convolutional Variational Autoencoder for Text Generation, 2017, Section
-    3.4.
+    References: Semeniuta, Severyn and Barth, A Hybrid Convolutional Variational Autoencoder for Text Generation, 2017.
     """
 
     def __init__(self, weight: float = 0.2, base: str | Mapping[str, Any] = "meanfield") -> None:
@@ -41,7 +40,7 @@ class Auxiliary(Penalized):
         traced = super().trace(given, batch)
         if not traced.auxiliary:
             raise ContractError(
-                'the model has no auxiliary site, an observed one with infer={"auxiliary": True}; use the base objective alone.'
+                'the model has no auxiliary site, an observed one with infer={"auxiliary": True}; use its base alone.'
             )
         return traced
 

@@ -49,12 +49,12 @@ def dilated_text_vae(
         word_dropout: share of the words before that training hides from the decoder; evaluation hides none.
         latent: False for the same decoder without z, a language model, whose log p(x) is exact.
 
-    References: Yang et al., Improved Variational Autoencoders for Text Modeling using Dilated Convolutions, 2017, Section 3.
+    References: Yang et al., Improved Variational Autoencoders for Text Modeling using Dilated Convolutions, 2017.
     """
     words, d = sentence_words(spec, "dilated-text-vae"), latent_dim if latent else 0
     if channels % 2 or any(dilation < 1 for dilation in dilations):
         raise OptionError(
-            f"channels is {channels} and dilations {list(dilations)}; expected an even number, and whole numbers of at least 1."
+            f"channels is {channels} and dilations {list(dilations)}; expected an even number, and numbers of at least 1."
         )
     decoder = DilatedDecoder(words, embedding_dim, channels, dilations, d, word_dropout)
     return sentence_pair(spec, decoder, latent_dim if latent else None, (embedding_dim, recurrent_dim))

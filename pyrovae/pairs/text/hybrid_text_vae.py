@@ -30,10 +30,10 @@ def hybrid_text_vae(
     channels: int = 128,
     word_dropout: float = 0.0,
 ) -> Pair:
-    """Text x, (T,) words or characters, with one latent z: deconvolutions of z, and an LSTM of these and of the words before.
+    """Text x, (T,) words or characters, with one latent z: deconvolutions of z, and an LSTM of these and the words before.
 
-    Beside log p(x) a softmax right on the deconvolutions says the words without the others: its log p_aux, weighed by objective
-    ``auxiliary``, keeps z in use and is no part of any bound that is reported.
+    Beside log p(x) a softmax right on the deconvolutions says the words without the others: its log p_aux, weighed by
+    objective ``auxiliary``, keeps z in use and is no part of any bound that is reported.
 
     Args:
         latent_dim: d.
@@ -42,7 +42,7 @@ def hybrid_text_vae(
         channels: of the deconvolutions.
         word_dropout: share of the words before that training hides from the LSTM; evaluation hides none.
 
-    References: Semeniuta, Severyn and Barth, A Hybrid Convolutional Variational Autoencoder for Text Generation, 2017, Section 3.
+    References: Semeniuta, Severyn and Barth, A Hybrid Convolutional Variational Autoencoder for Text Generation, 2017.
     """
     words = sentence_words(spec, "hybrid-text-vae")
     deconvolution = Deconvolution(latent_dim, channels, spec.shape[0], words)
