@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
@@ -60,7 +61,8 @@ class Deconvolution(nn.Module):
 
     def forward(self, words: Tensor, context: Tensor) -> Tensor:
         """The output of the module, of the shape that its class states."""
-        return self.read(context)[..., : words.shape[-1], :]
+        logits = self.read(context)[..., : words.shape[-1], :]
+        return logits.expand(*torch.broadcast_shapes(words.shape[:-1], logits.shape[:-2]), *logits.shape[-2:])
 
 
 class HybridDecoder(_Decoder):

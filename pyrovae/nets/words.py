@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from pyrovae.distributions.sentences import sentence_lengths
-from pyrovae.nets.recurrent import Recurrent
+from pyrovae.nets.recurrent import Recurrent, lstm_states
 
 __all__ = ["AttentionDecoder", "PointerNetwork", "SentenceEncoder", "SentenceFeatures", "TextDecoder", "WordDecoder"]
 
@@ -144,7 +144,7 @@ class _Decoder(TextDecoder):
             h = zeros
             if self.start is not None and start is not None:
                 h = self.start(start.to(weight.dtype)).tanh().expand(*lead, -1).reshape(zeros.shape)
-            found: Tensor = self.lstm(flat.to(weight.dtype), (h, zeros))[0]
+            found = lstm_states(self.lstm, flat.to(weight.dtype), h, zeros)
         return found.reshape(*lead, *found.shape[1:])
 
 

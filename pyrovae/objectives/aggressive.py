@@ -48,6 +48,7 @@ class Aggressive(Wrapper):
     """
 
     separable = False
+    networks: nn.Module | None = None
     moves = {"model": ("model", "objective"), "guide": ("guide",)}
 
     def __init__(self, encoder_steps: int = 5, every: int | None = None, base: str | Mapping[str, Any] = "meanfield") -> None:
@@ -57,22 +58,17 @@ class Aggressive(Wrapper):
         self.inner = base_objective(base, BASES, "aggressive")
         super().__init__(self.inner.num_particles)
         self.encoder_steps, self.every, self.base = encoder_steps, every, base
-        self.bound, self.weights_kl, self.state = self.inner.bound, self.inner.weights_kl, None
-
-    @property
-    def networks(self) -> nn.Module | None:  # type: ignore[override]
-        """What is remembered from step to step."""
-        return self.state
+        self.bound, self.weights_kl = self.inner.bound, self.inner.weights_kl
 
     @property
     def lacks_networks(self) -> bool:
         """Whether nothing is remembered yet."""
-        return self.state is None
+        return self.networks is None
 
     def build(self, traced: PairTrace) -> None:
         """Begin with the guide ahead, once."""
-        if self.state is None:
-            self.state = Progress().to(traced.data.device)
+        if self.networks is None:
+            self.networks = Progress().to(traced.data.device)
 
     def trace(self, given: Given, batch: int = 0) -> PairTrace:
         """The base's trace; refuses a pair whose programs share parameters, or whose sites depend on each other."""
@@ -92,16 +88,16 @@ class Aggressive(Wrapper):
         """Both updates, at the same parameters; the model's is skipped while the guide is ahead."""
         traced = self.trace(given)
         self.build(traced)
-        assert isinstance(self.state, Progress)
+        assert isinstance(self.networks, Progress)
         bound, surrogate, state = self.inner.terms(traced, given.schedule)
         loss, found = -surrogate.mean(), mutual_information(traced)
-        ahead = self.state.ahead
-        moves = torch.where(ahead > 0, (self.state.step >= self.encoder_steps).to(ahead.dtype), torch.ones_like(ahead))
+        ahead = self.networks.ahead
+        moves = torch.where(ahead > 0, (self.networks.step >= self.encoder_steps).to(ahead.dtype), torch.ones_like(ahead))
         yield (
             Update("model", loss, bound, moves, {"mutual_information": found, "aggressive": ahead.clone()}),
             Update("guide", loss),
         )
-        return {**state, **self.state.after(found, self.encoder_steps, self._every(given, traced)), **traced.next_state()}
+        return {**state, **self.networks.after(found, self.encoder_steps, self._every(given, traced)), **traced.next_state()}
 
     def _every(self, given: Given, traced: PairTrace) -> int:
         """Steps between two looks at I."""
