@@ -66,7 +66,7 @@ def load(
     to be something else by ``kinds``; labels y of any form become classes 0..C-1, and keep their names in ``spec``.
 
     Files: .npy, .npz (memory-mapped where not compressed; keys as they are, or x_train, x_valid, x_test and others, or train,
-    valid, test), .csv, .tsv, .parquet, .h5ad, .txt (a sequence of words a line), a folder of images (folders within it are
+    valid, test), .csv, .tsv, .parquet, .h5ad, .txt (a sentence a line), a folder of images (folders within it are
     their classes, or train, valid, test). Named sets are looked for in ``root`` or PYROVAE_DATA, then in the user's cache,
     and are downloaded into that otherwise. What is not split is split 80/10/10 in a seeded order.
 

@@ -200,7 +200,7 @@ def text_keys(stores: Iterable[Any], kinds: Mapping[str, Any], like: DataSpec | 
             inner = list(column.columns) if isinstance(column, Table) else []
             told = next((kinds[name] for name in (key, *inner) if name in kinds), None)
             known = None if like is None else like.keys.get(key)
-            if lines is None or (known is not None and known.text is None):
+            if lines is None or (known is not None and known.text is None and told is None):
                 continue
             if known is not None and (told is None or TEXTS.get(told.kind) == known.text):
                 found[key] = known
