@@ -49,6 +49,7 @@ setup(
     extras_require={
         "tensorboard": ["tensorboard>=2.14"],
         "distributed": ["lightning-fabric>=2.2"],
+        "text": ["tokenizers>=0.15"],  # subwords
         "tables": ["palmerpenguins>=0.1.4", "statsmodels>=0.14"],  # tables that a benchmark imputes
         "test": [
             "lightning-fabric>=2.2",

@@ -162,7 +162,7 @@ LATER = """## What y is taken for
 CONTAINERS = """## Containers
 
 What the same values are taken for in each container; an empty cell is one that cannot hold them. Beside these: a folder of
-images (folders within it are their classes), .txt (a sequence of words a line, `tokens`), .parquet, .h5ad, a Hugging Face
+images (folders within it are their classes), .txt (a sentence a line, `tokens`), .parquet, .h5ad, a Hugging Face
 Dataset, a tuple (train, valid, test) or a dict {{"train": ...}} of any. A .csv has no uint8.
 
 {cells}"""

@@ -12,7 +12,7 @@ import pandas
 import torch
 
 import pyrovae as pv
-from pyrovae.data.grammars import answer_rows, dialogue_rows, sentence_rows
+from pyrovae.data.grammars import answer_rows, dialogue_rows, sentence_rows, sentence_words
 from pyrovae.pairs.catalogue import CATALOGUE
 from pyrovae.pairs.tiny import FORMS
 
@@ -49,6 +49,10 @@ def file_of(form):
         table = pandas.DataFrame({**columns, "pet": np.array(["cat", "dog", "owl"])[pet]})
         table.mask(rng.random(table.shape) < 0.1).to_csv(folder / "table.csv", index=False)
         return folder / "table.csv"
+    if form == "lines":
+        rows, words = sentence_rows(200)["c"], sentence_words()
+        (folder / "lines.txt").write_text("".join(" ".join(words[word] for word in row if word) + "\n" for row in rows))
+        return folder / "lines.txt"
     if form in GRAMMARS:
         np.savez(folder / f"{form}.npz", **GRAMMARS[form]())
         return folder / f"{form}.npz"

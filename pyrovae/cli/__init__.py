@@ -24,6 +24,8 @@ COMMANDS = {  # what each does, said without importing it
     "evaluate": "ELBO and log p(x) of the test data, active units: pyrovae evaluate runs/vae --method ais --num_chains 16",
     "gaps": "What the guide's family loses, and what its encoder: pyrovae gaps runs/vae --max_rows 100",
     "sample": "Draw from the model: pyrovae sample runs/vae --num 64 --out samples.png",
+    "reconstruct": "What the pair makes of data: pyrovae reconstruct runs/sentences --lines 'a man rides a bike .'",
+    "interpolate": "Between two data: pyrovae interpolate runs/sentences --lines 'a man sleeps .' 'two dogs play .'",
     "analogies": "Every class in the style of test images: pyrovae analogies runs/m2 --num 10 --out analogies.png",
     "complete": "Complete images: pyrovae complete runs/vae --mask lower-half --out completions.png",
     "attack": "Adversarial examples of a run: pyrovae attack runs/vae --kind latent --num 6 --out attack.png",

@@ -18,6 +18,7 @@ from pyrovae.cli.options import Builder, add_data, argument_help, load_data, mak
 from pyrovae.cli.pictures import draw_analogies, draw_completions, draw_samples, report_run
 from pyrovae.cli.run_options import load_run, own_pair, run_parser, set_threads
 from pyrovae.cli.saying import say, shows_progress
+from pyrovae.cli.walks import interpolate_rows, reconstruct_rows
 from pyrovae.core.contract import check
 from pyrovae.core.pair import Pair
 from pyrovae.data import Data, DataSpec, Split, Stream
@@ -131,7 +132,7 @@ def _say_trained(run: Run, own: str = "") -> int:
     if run.unfinished:
         say(f"{run.stopped}; continue with: pyrovae resume {again}")
         return EXIT_CODES[run.stopped]
-    say(f"next: pyrovae evaluate {again}; pyrovae sample {again} --out samples.png; pyrovae report {again}")
+    say(f"next: pyrovae evaluate {again}; pyrovae sample {again}; pyrovae report {again}")
     return 0
 
 
@@ -285,6 +286,8 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": _evaluate,
     "gaps": _gaps,
     "sample": draw_samples,
+    "reconstruct": reconstruct_rows,
+    "interpolate": interpolate_rows,
     "analogies": draw_analogies,
     "complete": draw_completions,
     "attack": attack_run,

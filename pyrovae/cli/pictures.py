@@ -15,6 +15,7 @@ from pyrovae.cli.options import parse
 from pyrovae.cli.run_options import first_rows, load_run, run_parser
 from pyrovae.cli.saying import say
 from pyrovae.cli.sequences import add_steps, in_steps, save_midi, save_steps
+from pyrovae.cli.walks import text_spec, write_lines
 from pyrovae.core.inference import check_seed
 from pyrovae.errors import OptionError
 from pyrovae.files import read_json, require_writable, write_whole
@@ -35,9 +36,10 @@ def draw_samples(args: list[str]) -> int:
     parser.add_argument("--num", type=int, default=64, help="how many")
     parser.add_argument(
         "--out",
-        type=str,
-        default="samples.png",
-        help="a picture (.png), arrays (.npz), music (.mid) or a film (.gif)",
+        type=str | None,
+        default=None,
+        help="a picture (.png, by default samples.png), arrays (.npz), music (.mid), a film (.gif) or lines of text (.txt, "
+        "by default said)",
     )
     parser.add_argument(
         "--frames", type=int | None, default=None, help="of a film along the prior's Gibbs chains, by default 50"
@@ -52,9 +54,19 @@ def draw_samples(args: list[str]) -> int:
         help='values of sites that are held, as in --given "{y: 3}"; data: the test data, which --num_steps go on from',
     )
     add_steps(parser)
-    parser.add_argument("--mean", type=bool, default=True, help="E[x | z] (usual in pictures) in place of a draw of x")
+    parser.add_argument(
+        "--mean",
+        type=bool | None,
+        default=None,
+        help="E[x | z] in place of a draw of x, of sentences the most probable words; by default of pictures alone",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     options = parse(parser, args)
+    text = text_spec(options.run)
+    if text is not None and (options.out is None or options.out.endswith(".txt")):
+        return _write_sentences(options, text)
+    options.out = options.out or "samples.png"
+    options.mean = text is None if options.mean is None else options.mean
     film = options.out.endswith(".gif")
     _refuse_form(options, film)
     require_writable(options.out)
@@ -78,6 +90,19 @@ def draw_samples(args: list[str]) -> int:
     _save_draws(options, drawn)
     num = len(next(iter(drawn.values())))
     say(f"{num} samples in {options.out}", result={"out": options.out, "samples": num})
+    return 0
+
+
+def _write_sentences(options: Any, text: data_sets.DataSpec) -> int:
+    """Say sentences that are drawn, or write them to a file."""
+    if options.frames is not None or options.by_site or in_steps(options):
+        raise OptionError("frames, by_site and num_steps are of pictures and sequences of numbers; leave them out for text.")
+    if options.out is not None:
+        require_writable(options.out)
+    run = load_run(options, with_data=False)
+    torch.manual_seed(check_seed(options.seed))
+    drawn = sample(run, options.num, given=options.given, like=_like(run), mean=bool(options.mean))
+    write_lines(data_sets.as_text(drawn[text.main], text), options.out, "samples")
     return 0
 
 

@@ -25,7 +25,7 @@ from pyrovae.core.pair import Pair, PairLike, as_pair, known_spec
 from pyrovae.core.parameters import parameter_scope, shadowed_parameter
 from pyrovae.core.program import Batch, Program, batch_size, remember
 from pyrovae.core.site_report import Report, report_sites
-from pyrovae.core.sites import Site, placement_message, sample_sites
+from pyrovae.core.sites import Site, auxiliary_sites, placement_message, sample_sites
 from pyrovae.core.steps import StepModel
 from pyrovae.core.support import refuse_outside
 from pyrovae.core.trace import PairTrace
@@ -128,6 +128,9 @@ def _notes(pair: Pair, traced: PairTrace, reading: Mapping[str, str]) -> tuple[s
     ]
     if has_batch_norm(pair.model, pair.guide):
         notes.append("batch norm: rows share their statistics while the pair is trained, which are frozen everywhere else")
+    if traced.auxiliary:
+        names = ", ".join(traced.auxiliary)
+        notes.append(f"auxiliary {names}: no part of log p(x), and trained by objective 'auxiliary' alone")
     if traced.guide_factors is not None:
         notes.append("the guide has a factor, a loss of its own: what fit reports is no bound; log p(x) goes without it")
     return tuple(notes)
@@ -142,6 +145,13 @@ def _check_sites(model: Program, guide: Program, batch: Batch, traced: PairTrace
         raise ContractError(f"guide site {observed_in_guide[0]!r} is observed; a guide samples latent sites only.")
     for label, trace in (("guide", traced.guide), ("model", traced.model)):
         for site in sample_sites(trace).values():
+            _check_shape(label, site, rows)
+        for name, site in auxiliary_sites(trace).items():
+            if not site["is_observed"]:
+                raise ContractError(
+                    f"site {name!r} of the {label} is auxiliary and has no value, so that its draw would have no score; give "
+                    'it obs=, or leave infer={"auxiliary": True} out.'
+                )
             _check_shape(label, site, rows)
     if message := mismatch_message(model, guide, traced) or masks_differ(traced):
         raise ContractError(message)

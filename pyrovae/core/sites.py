@@ -21,8 +21,10 @@ __all__ = [
     "ScaleOf",
     "Scores",
     "Site",
+    "auxiliary_sites",
     "common_scale",
     "family_name",
+    "is_auxiliary",
     "is_deterministic",
     "is_reparameterized",
     "mask_scores",
@@ -38,9 +40,21 @@ Site = dict[str, Any]
 
 
 def sample_sites(trace: poutine.Trace) -> dict[str, Site]:
-    """The sample sites of a trace by name, without the plates and what ``pyro.deterministic`` notes."""
+    """The sample sites of a trace by name, without plates, what ``pyro.deterministic`` notes, and auxiliary sites."""
     nodes: dict[str, Any] = trace.nodes
-    return {n: s for n, s in nodes.items() if s["type"] == "sample" and not (site_is_subsample(s) or is_deterministic(s))}
+    apart = (site_is_subsample, is_deterministic, is_auxiliary)
+    return {n: s for n, s in nodes.items() if s["type"] == "sample" and not any(is_apart(s) for is_apart in apart)}
+
+
+def auxiliary_sites(trace: poutine.Trace) -> dict[str, Site]:
+    """The sites of a trace that are no part of the density, by name."""
+    nodes: dict[str, Any] = trace.nodes
+    return {n: s for n, s in nodes.items() if s["type"] == "sample" and is_auxiliary(s)}
+
+
+def is_auxiliary(site: Site) -> bool:
+    """Whether a site, of ``infer={"auxiliary": True}``, only scores what others model: it enters no density and no draw."""
+    return bool(site["infer"].get("auxiliary"))
 
 
 def is_deterministic(site: Site) -> bool:

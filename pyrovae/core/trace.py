@@ -26,6 +26,7 @@ from pyrovae.core.run import latents_trace, replay_trace, run_program
 from pyrovae.core.sites import (
     Scores,
     Site,
+    auxiliary_sites,
     common_scale,
     is_reparameterized,
     mask_scores,
@@ -103,6 +104,12 @@ class PairTrace:
     def log_p(self) -> Mapping[str, Tensor]:
         """log p(site | parents) of every site of the model, (K, B), each scored when it is asked for."""
         return Scores(self.model_sites, lambda name: self._score("model", self.model_sites[name]))
+
+    @cached_property
+    def auxiliary(self) -> Mapping[str, Tensor]:
+        """The scores of the model's auxiliary sites, (K, B), each when it is asked for: they are no part of log p(x, z)."""
+        sites = auxiliary_sites(self.model)
+        return Scores(sites, lambda name: self._score("model", sites[name]))
 
     @cached_property
     def log_q(self) -> Mapping[str, Tensor]:

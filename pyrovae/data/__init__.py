@@ -12,6 +12,7 @@ from pyrovae.data.frames import as_frame
 from pyrovae.data.functions import context, gp_functions, pixels
 from pyrovae.data.grouping import groups, pairs
 from pyrovae.data.labelled import LabelledSplit
+from pyrovae.data.lengths import like_length
 from pyrovae.data.loading import as_data, as_split, load, names
 from pyrovae.data.missing_values import missing
 from pyrovae.data.motion import affine
@@ -27,6 +28,7 @@ from pyrovae.data.stream import Stream
 from pyrovae.data.tables import library_size, log1p, standardize
 from pyrovae.data.transforms import TRANSFORMS, few_labels, transform
 from pyrovae.data.variation import varying
+from pyrovae.data.words import as_text
 
 __all__ = [
     "DATASETS",
@@ -44,6 +46,7 @@ __all__ = [
     "as_data",
     "as_frame",
     "as_split",
+    "as_text",
     "context",
     "corrupt",
     "few_labels",
@@ -52,6 +55,7 @@ __all__ = [
     "halves",
     "holes",
     "library_size",
+    "like_length",
     "load",
     "log1p",
     "low_resolution",

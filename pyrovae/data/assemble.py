@@ -25,6 +25,7 @@ from pyrovae.data.spec import BINARIZATIONS, DataSpec, KeySpec
 from pyrovae.data.split import Split
 from pyrovae.data.store import Arrays, Store
 from pyrovae.data.stream import Stream, scan_loader
+from pyrovae.data.words import read_words, text_keys
 from pyrovae.errors import DataError, OptionError, nearest
 
 __all__ = ["Reading", "assemble", "read_rows"]
@@ -65,23 +66,25 @@ class Reading:
 
 def assemble(name: str, parts: Mapping[str, Any], where: str, how: Reading, source: dict[str, Any] | None = None) -> Data:
     """Data of raw parts ("train", perhaps "valid" and "test", or "" for what is cut here), with one description for all."""
-    raw: dict[str, Any] = {}
-    scans: list[dict[str, Scan]] = []
-    for part, obj in parts.items():
+    raw = {part: _store(obj, part, where, how) for part, obj in parts.items()}
+    words: dict[str, KeySpec] = {}
+    if texts := text_keys(raw.values(), how.kinds, how.like):  # the words are those of the training part
+        if how.missing is not None:
+            raise OptionError(f"missing is {how.missing!r}, but {where} has text, of which no value is missing; leave it out.")
+        raw = _cut(raw[""], how.seed, where, how.sizes) if "" in raw else raw
+        main = "x" if "x" in texts else next(iter(texts))
+        there = {part: rows for part, rows in raw.items() if rows is not None}
+        read, words = read_words(there, texts, main, where, how.known)
+        raw = {**raw, **read}
+    classes, scans = _asked_for_labels(how), []
+    for part, rows in raw.items():
         here = f"{where} ({part})" if part else where
-        loader = isinstance(obj, DataLoader)
-        columns = how.columns or known_columns(obj, how.like)
-        absent = obj is None and part in ("valid", "test")
-        raw[part] = obj if absent or loader else as_store(obj, here, columns, how.missing)
-        if loader and (how.columns is not None or how.missing is not None):
-            raise OptionError(f"{here} is a DataLoader; columns and missing are for rows in memory: do it in its Dataset.")
-        if obj is not None:
-            classes = _asked_for_labels(how)
-            scans.append(scan_loader(obj, here, classes) if loader else scan(raw[part], here, classes))
+        if rows is not None:
+            scans.append(scan_loader(rows, here, classes) if isinstance(rows, DataLoader) else scan(rows, here, classes))
     found = _merged(scans)
     if "" in raw:
         raw = _cut(raw[""], how.seed, where, how.sizes)
-    keys = _describe(name, found, how)
+    keys = _describe(name, found, how, words)
     intakes = {key: Intake(key, known, name, own=how.like is None) for key, known in keys.items()}
     columns = how.columns or (how.like.columns if how.like is not None else {})
     spec, grey = _binarized(DataSpec(name, keys=keys, columns=columns), how)
@@ -95,6 +98,16 @@ def assemble(name: str, parts: Mapping[str, Any], where: str, how: Reading, sour
     if isinstance(train, Split) and spec.kind not in ("category", "tokens"):
         spec = replace(spec, mean=_mean(train))
     return Data(train, made["valid"], made["test"], spec, source, "" in parts and not how.known)  # type: ignore[arg-type]
+
+
+def _store(obj: Any, part: str, where: str, how: Reading) -> Any:
+    """The rows of a part as they lie; a DataLoader as it is, None of a part that is not there."""
+    here = f"{where} ({part})" if part else where
+    if isinstance(obj, DataLoader) or (obj is None and part in ("valid", "test")):
+        if obj is not None and (how.columns is not None or how.missing is not None):
+            raise OptionError(f"{here} is a DataLoader; columns and missing are for rows in memory: do it in its Dataset.")
+        return obj
+    return as_store(obj, here, how.columns or known_columns(obj, how.like), how.missing)
 
 
 def _part(
@@ -145,17 +158,21 @@ def _cut(store: Store, seed: int, where: str, sizes: tuple[int, int] | None = No
 
 
 # ------------------------------------------------------------------------------------------------ descriptions
-def _describe(name: str, found: dict[str, Scan], how: Reading) -> dict[str, KeySpec]:
-    """The keys as they are stored; what is said of them goes to the log."""
+def _describe(name: str, found: dict[str, Scan], how: Reading, words: Mapping[str, KeySpec]) -> dict[str, KeySpec]:
+    """The keys as they are stored, those of ``words`` as they are; what is said of them goes to the log."""
     main = "x" if "x" in found else next(iter(found))
     columns = {column for each in found.values() for column in each.columns}
     for key in how.kinds:
-        if key not in found and key not in columns:
+        if key not in found and key not in columns and key not in {name for each in words.values() for name in each.columns}:
             raise nearest(f"key of {name}", key, [*found, *columns])
     keys: dict[str, KeySpec] = {}
     said = []
     for key, each in found.items():
         known = None if how.like is None else how.like.keys.get(key)
+        if key in words:
+            keys[key] = words[key]
+            said += [] if known is not None else [f"{key} {_in_words(Verdict(words[key], f'{words[key].text} of text'))}"]
+            continue
         if known is not None and key not in how.kinds:
             known = _of_shape(known, each)
             keys[key] = _before_drawing(known, each, how.like) if key == main else known

@@ -1,4 +1,4 @@
-"""Keys whose values are classes or words: which there are, and their numbers in order."""
+"""Keys whose values are classes: which there are, and their numbers in order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyrovae.data.checks import Scan
 from pyrovae.data.spec import KeySpec
 from pyrovae.errors import DataError
 
-__all__ = ["Verdict", "classes_of", "labels_of", "words_of"]
+__all__ = ["Verdict", "classes_of", "labels_of"]
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,3 @@ def classes_of(found: Scan, size: int | None) -> Verdict:
         f"names of classes: {shown}" if "text" in found.types or bools else f"classes {shown}",
         "" if "text" in found.types or bools else said,
     )
-
-
-def words_of(found: Scan) -> Verdict:
-    """Sequences of words as their numbers in the alphabet's order; 0 stands where a row has ended."""
-    words = tuple(sorted(map(str, found.labels or ())))
-    return Verdict(KeySpec(found.shape or (), "tokens", size=len(words), labels=words), f"{len(words):,} different words")

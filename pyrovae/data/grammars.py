@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pyrovae.data.spec import END
 from pyrovae.errors import OptionError
 
 __all__ = [
     "END",
+    "GRAMMARS",
     "answer_rows",
     "answer_words",
     "dialogue_rows",
@@ -21,7 +24,6 @@ __all__ = [
 ]
 
 Rows = dict[str, np.ndarray]
-END = "<eos>"  # word 0: ends each sentence and fills what is left of its row
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -230,3 +232,26 @@ def read_grammar(rows: Callable[[int, int], Rows], sizes: Sequence[int]) -> Call
         }
 
     return read
+
+
+GRAMMARS: dict[str, dict[str, Any]] = {  # named sets
+    "grammar-sentences": {
+        "about": "5,000 sentences by rule, (12,), each with its compression c, (4,), and one of another sentence, unpaired",
+        "read": read_grammar(sentence_rows, (4000, 500, 500)),
+        "kinds": dict.fromkeys(("x", "unpaired"), f"tokens:{len(sentence_words())}")
+        | {"c": f"category:{len(sentence_words())}"},
+        "words": lambda root: sentence_words(),
+    },
+    "grammar-answers": {
+        "about": "800 questions by rule, each with 6 candidate answers; x is whether one is relevant, group the question",
+        "read": read_grammar(answer_rows, (400, 100, 300)),
+        "kinds": {"x": "binary"} | dict.fromkeys(("question", "answer"), f"tokens:{len(answer_words())}"),
+        "words": lambda root: answer_words(),
+    },
+    "grammar-dialogues": {
+        "about": "1,400 dialogues by rule of 2 to 5 utterances, (5, 12), with their lengths and hidden intents y",
+        "read": read_grammar(dialogue_rows, (1000, 200, 200)),
+        "kinds": {"x": f"tokens:{len(dialogue_words())}"},
+        "words": lambda root: dialogue_words(),
+    },
+}

@@ -14,6 +14,7 @@ from pyrovae.data.checks import Scan
 from pyrovae.data.columns import Column, Lazy, Table, Text
 from pyrovae.data.spec import GREY_KINDS, KeySpec
 from pyrovae.data.store import Arrays, Items, Store
+from pyrovae.data.words import as_lines, word_numbers
 from pyrovae.errors import DataError
 
 __all__ = ["Intake", "take_in"]
@@ -45,6 +46,8 @@ class Intake:
 
     def __call__(self, raw: Any, place: str = "") -> Tensor:
         """The values, (B, *shape); ``place`` says which part of the data they are."""
+        if self.spec.text and (lines := as_lines(raw)) is not None:
+            return word_numbers(lines, self.spec, f"{self.where}, {self.key}")
         if isinstance(raw, Table):
             return self._table(raw)
         classes = classes_of_vectors(self.spec)
@@ -127,8 +130,7 @@ class Intake:
         if unknown:
             known = ", ".join(map(str, self.spec.labels[:10])) + (", ..." if len(numbers) > 10 else "")
             raise self._refuse("", f"holds {', '.join(unknown[:3])}", f"one of {known}; {MORE_CLASSES}")
-        none = 0 if self.spec.kind == "tokens" else -1
-        codes = [none if each is None else numbers[each] for each in text.values.ravel()]
+        codes = [-1 if each is None else numbers[each] for each in text.values.ravel()]
         if -1 in codes and self.key != "y":
             raise self._refuse("", "misses some names", "one in each row, or missing='mask' for those of a table")
         return torch.tensor(codes, dtype=torch.int64).reshape(text.values.shape)

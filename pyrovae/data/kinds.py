@@ -8,8 +8,8 @@ from math import isqrt
 from typing import Any
 
 from pyrovae.data.checks import EXACT_IN_FLOAT32, Scan
-from pyrovae.data.classes import Verdict, classes_of, labels_of, words_of
-from pyrovae.data.spec import COLUMN_KINDS, KINDS, SIZED, KeySpec
+from pyrovae.data.classes import Verdict, classes_of, labels_of
+from pyrovae.data.spec import COLUMN_KINDS, KINDS, SIZED, TEXTS, KeySpec
 from pyrovae.errors import DataError, OptionError, nearest
 
 __all__ = ["Told", "channels_last", "describe", "parse_kind"]
@@ -39,11 +39,11 @@ def parse_kind(key: str, told: Any) -> Told:
         if not text.isdigit():
             raise OptionError(f"kinds[{key!r}] is {told!r}; expected a whole number after the colon, as in 'levels:17'.")
         size = int(text)
-    known = tuple(dict.fromkeys([*KINDS, *COLUMN_KINDS]))
+    known, sized = tuple(dict.fromkeys([*KINDS, *COLUMN_KINDS, *TEXTS])), tuple(dict.fromkeys([*SIZED, *TEXTS]))
     if kind not in known:
         raise nearest("kind of data", kind, known)
-    if size is not None and (kind not in SIZED or isinstance(size, bool) or not isinstance(size, int) or size < 2):
-        raise OptionError(f"kinds[{key!r}] is {told!r}; a number of at least 2 goes with {', '.join(SIZED)} alone.")
+    if size is not None and (kind not in sized or isinstance(size, bool) or not isinstance(size, int) or size < 2):
+        raise OptionError(f"kinds[{key!r}] is {told!r}; a number of at least 2 goes with {', '.join(sized)} alone.")
     return Told(kind, size)
 
 
@@ -72,7 +72,7 @@ def describe(
     elif found.key == "y" and (labels := labels_of(found, classes)) is not None:
         verdict = labels
     elif "text" in found.types:
-        verdict = classes_of(found, None) if found.shape == () else words_of(found)
+        verdict = classes_of(found, None)
     else:
         verdict = _by_values(found, shape)
     return _in_float32(found, _keep_type(found, verdict, main or told is not None))
@@ -151,8 +151,10 @@ def _as_told(found: Scan, told: Told, shape: tuple[int, ...]) -> Verdict:
         if kind == "ordinal":
             spec = KeySpec(spec.shape, kind, size=spec.size, labels=spec.labels)
         return Verdict(spec, f"{why}; {verdict.why}", verdict.warning)
-    if kind == "tokens" and "text" in found.types:
-        return words_of(found)
+    if kind == "count" and size is not None:
+        raise DataError(
+            f"{found.where}: {found.key} is told to be counts of {size} words and is no text; say 'count' of numbers."
+        )
     if kind == "category" and found.one_hot and len(shape) == 1:
         return Verdict(KeySpec((), kind, size=shape[0]), f"{why}; one-hot")
     if kind == "levels":
@@ -188,7 +190,9 @@ EXPECTED = {
     "count": "whole numbers from 0 up",
     "category": "names, or whole numbers held as integers",
     "ordinal": "names, or whole numbers held as integers",
-    "tokens": "whole numbers from 0 up, below the size of the vocabulary",
+    "tokens": "whole numbers from 0 up, below the size of the vocabulary, or lines of text",
+    "characters": "lines of text",
+    "subwords": "lines of text",
 }
 
 

@@ -23,7 +23,7 @@ from pyrovae.data.named import NAMED
 from pyrovae.data.naming import Named
 from pyrovae.data.paths import FORMATS, read_path
 from pyrovae.data.sources import PARTS, Columns, parts_of
-from pyrovae.data.spec import BINARIZATIONS, DataSpec
+from pyrovae.data.spec import BINARIZATIONS, END, DataSpec
 from pyrovae.data.split import Split
 from pyrovae.data.stream import Stream
 from pyrovae.data.transforms import transform
@@ -41,8 +41,8 @@ def names() -> tuple[str, ...]:
 
     >>> names()
     ('20news', 'binary-mnist', 'bouncing-ball', 'digits', 'dsprites', 'dsprites-packed', 'faces', 'frey-faces', 'frey-pairs',
-     'grammar-answers', 'grammar-dialogues', 'grammar-sentences', 'jsb', 'mnist', 'mnist-60k', 'muse-data', 'nottingham',
-     'piano-midi', 'rooms', 's32', 'xys', 'xys-uneven')
+     'grammar-answers', 'grammar-dialogues', 'grammar-sentences', 'jsb', 'mnist', 'mnist-60k', 'multi30k', 'muse-data',
+     'nottingham', 'penn-treebank', 'piano-midi', 'rooms', 's32', 'tiny-shakespeare', 'xys', 'xys-uneven')
     """
     return tuple(sorted(NAMED))
 
@@ -67,7 +67,7 @@ def load(
     to be something else by ``kinds``; labels y of any form become classes 0..C-1, and keep their names in ``spec``.
 
     Files: .npy, .npz (memory-mapped where not compressed; keys as they are, or x_train, x_valid, x_test and others, or train,
-    valid, test), .csv, .tsv, .parquet, .h5ad, .txt (a sequence of words a line), a folder of images (folders within it are
+    valid, test), .csv, .tsv, .parquet, .h5ad, .txt (a sentence a line), a folder of images (folders within it are
     their classes, or train, valid, test). Named sets are looked for in ``root`` or PYROVAE_DATA, then in the user's cache,
     and are downloaded into that otherwise. What is not split is split 80/10/10 in a seeded order.
 
@@ -135,6 +135,8 @@ def _load_name(name: str, root: str | None, how: Reading, binarization: str | No
     if not (name.endswith(tuple(FORMATS)) or os.sep in name or Path(name).exists()):
         raise nearest("data set", name, NAMED)
     path = Path(name).expanduser().resolve()
+    if path.suffix.lower() == ".txt" and "x" not in how.kinds and (how.like is None or not how.like.keys["x"].text):
+        how = replace(how, kinds={**how.kinds, "x": "tokens"})
     source = {"name": str(path), "root": root, "binarization": how.binarization, "seed": how.seed, **told}
     if how.kinds:
         source["kinds"] = {key: f"{each.kind}:{each.size}" if each.size else each.kind for key, each in how.kinds.items()}
@@ -147,7 +149,8 @@ def _described(data: Data, named: Named, root: str | None) -> Data:
     if named.words is not None:
         words = named.words(root)
         sequences = [key for key, each in keys.items() if each.shape and each.size == len(words)]
-        keys |= {key: replace(keys[key], labels=words) for key in sequences or ["x"]}
+        text = {"text": named.text} if words[0] == END else {}
+        keys |= {key: replace(keys[key], labels=words, **text) for key in sequences or ["x"]}
     keys |= {key: replace(keys[key], is_set=True) for key in named.sets}
     spec = data.spec.with_keys(keys)
     parts = {part: split and split.with_(spec=spec) for part, split in data.parts().items()}

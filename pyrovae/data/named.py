@@ -8,18 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from pyrovae.data import grammars
 from pyrovae.data.balls import read_balls
 from pyrovae.data.faces import Faces
 from pyrovae.data.families import read_families, spatial_digits
 from pyrovae.data.foreign import read_amat, read_idx, read_member, read_packed
 from pyrovae.data.functions import read_functions
+from pyrovae.data.grammars import GRAMMARS
 from pyrovae.data.naming import Named, Parts, Root, drawn
 from pyrovae.data.newsgroups import news_words, read_news
 from pyrovae.data.omniglot import read_omniglot
 from pyrovae.data.polyphonic import read_jsb, read_music
 from pyrovae.data.remote import find
 from pyrovae.data.rooms import Rooms
+from pyrovae.data.sentences import SENTENCES
 from pyrovae.data.sprite_table import read_sprite_table
 from pyrovae.data.sprites import SPRITES
 from pyrovae.errors import DataError
@@ -198,31 +199,7 @@ NAMED: Registry[Named] = Registry(
             ("none",),
             words=news_words,
         ),
-        "grammar-sentences": Named(
-            "5,000 sentences by rule, (12,), each with its compression c, (4,), and one of another sentence, unpaired",
-            grammars.read_grammar(grammars.sentence_rows, (4000, 500, 500)),
-            None,
-            ("none",),
-            kinds=dict.fromkeys(("x", "unpaired"), f"tokens:{len(grammars.sentence_words())}")
-            | {"c": f"category:{len(grammars.sentence_words())}"},
-            words=lambda root: grammars.sentence_words(),
-        ),
-        "grammar-answers": Named(
-            "800 questions by rule, each with 6 candidate answers; x is whether a candidate is relevant, group the question",
-            grammars.read_grammar(grammars.answer_rows, (400, 100, 300)),
-            None,
-            ("none",),
-            kinds={"x": "binary"} | dict.fromkeys(("question", "answer"), f"tokens:{len(grammars.answer_words())}"),
-            words=lambda root: grammars.answer_words(),
-        ),
-        "grammar-dialogues": Named(
-            "1,400 dialogues by rule of 2 to 5 utterances, (5, 12), with their lengths and hidden intents y",
-            grammars.read_grammar(grammars.dialogue_rows, (1000, 200, 200)),
-            None,
-            ("none",),
-            kinds={"x": f"tokens:{len(grammars.dialogue_words())}"},
-            words=lambda root: grammars.dialogue_words(),
-        ),
+        **{name: Named(**each) for name, each in {**GRAMMARS, **SENTENCES}.items()},
         "nottingham": Named(
             "1,037 British and American folk tunes as steps of 88 keys, (1793, 88), with their lengths",
             read_music("nottingham"),

@@ -20,17 +20,18 @@ class Named:
     """A named set: ``read(root)`` gives its raw parts, one part "" where no split is published.
 
     ``sizes`` are the rows of valid and test for such a set; ``binarization`` is the default, the first of
-    ``allowed``; ``kinds`` are those told of keys; ``words(root)`` says what is counted, or which words are 0, 1, ...; ``sets``
-    are the keys whose first axis are items in no order.
+    ``allowed``; ``kinds`` are those told of keys; ``words(root)`` says what is counted, or which words are 0, 1, ..., ``text``
+    whether these are words or characters; ``sets`` are the keys whose first axis are items in no order.
     """
 
     about: str
     read: Callable[[Root], Parts]
-    levels: int | None
-    allowed: tuple[str, ...]
+    levels: int | None = None
+    allowed: tuple[str, ...] = ("none",)
     sizes: tuple[int, int] | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
     words: Callable[[Root], tuple[str, ...]] | None = None
+    text: str = "words"
     sets: tuple[str, ...] = ()
 
     @property

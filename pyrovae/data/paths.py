@@ -117,19 +117,14 @@ def _read_image(path: Path) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------------------ text
 def _read_text(path: Path) -> dict[str, Any]:
-    """Lines of a text as sequences of words: x (N, T), padded after ``lengths``; lines without words are left out."""
+    """Lines of a text, (N,); those without words are left out."""
     try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8 ({_first_line(error)}); write it in that encoding.") from error
-    lines = [line for line in lines if line]
     if not lines:
-        raise DataError(f"{path} holds no words; expected one sequence a line.")
-    lengths = np.array([len(line) for line in lines])
-    words = np.full((len(lines), int(lengths.max())), None, dtype=object)
-    for row, line in zip(words, lines, strict=True):
-        row[: len(line)] = line
-    return {"": {"x": Text(words), "lengths": lengths}}
+        raise DataError(f"{path} holds no words; expected one sentence a line.")
+    return {"": {"x": Text(np.array(lines, dtype=object))}}
 
 
 FORMATS: dict[str, Callable[[Path], dict[str, Any]]] = {

@@ -15,6 +15,7 @@ __all__ = [
     "FROZEN",
     "ITEMS",
     "LABELS",
+    "LENGTHS",
     "MASKS",
     "ORDER",
     "SPLIT",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 # What a seed is for: draws for different ends never share a stream.
-ORDER, BINARIZE, FROZEN, SPLIT, STREAM, ITEMS, LABELS, MASKS, DRAWS = range(1, 10)
+ORDER, BINARIZE, FROZEN, SPLIT, STREAM, ITEMS, LABELS, MASKS, DRAWS, LENGTHS = range(1, 11)
 
 _BLOCK = 64
 

@@ -197,6 +197,7 @@ def known_columns(obj: Any, like: DataSpec | None) -> Columns | None:
     chosen: dict[str, Any] = {key: tuple(known.columns) for key, known in like.keys.items() if known.columns}
     for key in like.keys:
         name = like.columns.get(key, key)
+        name = name[0] if not isinstance(name, str) and len(name) == 1 else name  # text has one column
         if key not in chosen and isinstance(name, str) and name in obj:
             chosen[key] = name
     return chosen or None

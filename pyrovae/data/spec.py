@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pyrovae.errors import DataError, nearest
 
-__all__ = ["BINARIZATIONS", "COLUMN_KINDS", "GREY_KINDS", "KINDS", "DataSpec", "KeySpec", "factor_sizes"]
+__all__ = ["BINARIZATIONS", "COLUMN_KINDS", "END", "GREY_KINDS", "KINDS", "TEXTS", "DataSpec", "KeySpec", "factor_sizes"]
 
 GREY_KINDS = ("binary", "levels", "unit", "real")  # floats in the batch
 WHOLE_KINDS = ("count", "category", "tokens")  # integers in the batch
@@ -20,6 +20,8 @@ KINDS = (*GREY_KINDS, *WHOLE_KINDS, "table")
 COLUMN_KINDS = ("binary", "unit", "real", "positive", "count", "category", "ordinal")
 BINARIZATIONS = ("dynamic", "fixed", "threshold", "none")
 SIZED = ("levels", "category", "ordinal", "tokens")  # kinds whose values are one of so many
+TEXTS = {"tokens": "words", "characters": "characters", "subwords": "subwords", "count": "words"}  # told -> how text is cut
+END = "<eos>"  # word 0 of sentences: ends each, and fills what is left of its row
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class KeySpec:
             "loc": ..., "scale": ...} (:mod:`pyrovae.data.tables`).
         is_set: whether the first axis are items of a set, whose order tells nothing: :func:`~pyrovae.check` asks that no score
             depends on it.
+        text: how lines of text become these tokens or counts, where they do: 'words' between spaces, 'characters' or
+            'subwords' (:mod:`pyrovae.data.words`).
 
     >>> KeySpec((), "category", size=2, labels=("cat", "dog")).dtype
     'int64'
@@ -61,6 +65,7 @@ class KeySpec:
     columns: Mapping[str, KeySpec] = field(default_factory=dict)
     changes: tuple[Mapping[str, Any], ...] = ()
     is_set: bool = False
+    text: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
@@ -94,7 +99,7 @@ class KeySpec:
         values = {"shape": list(self.shape), "kind": self.kind, "dtype": self.dtype, "size": self.size}
         values["labels"] = None if self.labels is None else list(self.labels)
         values["columns"] = {name: column.to_json() for name, column in self.columns.items()}
-        values["changes"] = [dict(change) for change in self.changes] or None
+        values["changes"], values["text"] = [dict(change) for change in self.changes] or None, self.text
         values["is_set"] = self.is_set or None
         return {name: value for name, value in values.items() if value is not None and value != {}}
 

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from pyrovae.distributions.autoregressive import AutoregressiveCategorical
 
 __all__ = ["Sentences", "sentence_lengths"]
 
 ENDS = 0  # the word that ends a sentence
+MOST_BYTES = 2**27  # of logits at once, of which a few copies are made
 
 
 def sentence_lengths(words: Tensor) -> Tensor:
@@ -66,12 +68,24 @@ class Sentences(AutoregressiveCategorical):
         return expanded
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log p(x), in nats, (*batch_shape)."""
-        words = self._steps(value)
-        scores = self.conditionals(words).log_prob(words)
-        here = torch.arange(self.num_steps, device=words.device) < sentence_lengths(words).unsqueeze(-1)
-        total: Tensor = torch.where(here, scores, scores.new_zeros(())).sum(-1)
+        """log p(x), in nats, (*batch_shape); without gradients a few particles at a time, so that memory has a bound."""
+        words, context = self._steps(value), self.context
+        if torch.is_grad_enabled() or context is None or context.dim() < 3 or context.dim() - 1 < words.dim() - 1:
+            total = self._scores(words, context)
+        else:
+            row = context.shape[1:-1].numel() * self.num_steps * self.num_names * context.element_size()
+            parts = context.split(max(1, MOST_BYTES // max(1, row)))
+            alike = words.dim() == context.dim() and len(words) == len(context)
+            own = words.split([len(part) for part in parts]) if alike else [words] * len(parts)
+            total = torch.cat([self._scores(some, part) for some, part in zip(own, parts, strict=True)])
         return total.expand(torch.broadcast_shapes(total.shape, self.batch_shape))
+
+    def _scores(self, words: Tensor, context: Any) -> Tensor:
+        logits = self.network(words, context)
+        targets = words.expand(logits.shape[:-1])
+        scores = -cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none").view(targets.shape)
+        here = torch.arange(self.num_steps, device=words.device) < sentence_lengths(words).unsqueeze(-1)
+        return torch.where(here, scores, scores.new_zeros(())).sum(-1)
 
     @torch.no_grad()
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - Pyro's signature
@@ -96,7 +110,7 @@ class Sentences(AutoregressiveCategorical):
         memory = self.network.read(self.context)
         ended = torch.zeros(lead, dtype=torch.bool, device=words.device)
         for t in range(self.num_steps):
-            chosen = choose(self.network.write(words[..., : t + 1], memory)[..., t, :])
+            chosen = choose(self.network.next_word(words[..., : t + 1], memory))
             words[..., t] = torch.where(ended, ENDS, chosen)
             ended = ended | (words[..., t] == ENDS)
         return words

@@ -20,6 +20,7 @@ from pyrovae.core.step_plan import Plan
 from pyrovae.core.steps import StepModel, plain_name
 from pyrovae.core.trace import trace_pair
 from pyrovae.data import Data, Split, Stream
+from pyrovae.distributions import Sentences
 from pyrovae.distributions.likelihoods import BagOfWords
 from pyrovae.effects.labels import Labelled
 from pyrovae.errors import ContractError, OptionError
@@ -27,7 +28,7 @@ from pyrovae.evaluation.classification import Classification, classify
 from pyrovae.evaluation.features import classify_features
 from pyrovae.evaluation.latents import SiteKL, active_units, kl_per_dim, posterior_moments
 from pyrovae.evaluation.reconstruction import ReconstructionError, reconstruction_error
-from pyrovae.evaluation.topics import Perplexity, of_documents, unigram
+from pyrovae.evaluation.topics import Perplexity, num_ends, num_words, of_documents, unigram
 from pyrovae.evidence import Evidence, log_evidence
 from pyrovae.evidence.evidence import mean_and_error
 
@@ -49,7 +50,7 @@ class Evaluation:
         quantity: what the evidence is of: log p(x), log p(x | c) of what a condition leaves open, log p(x_observed).
         reconstruction: errors of reconstruction, where there is no evidence.
         steps: of each datum, (N,), of a pair in steps or data with ``lengths``: figures a step are totals over totals.
-        words: perplexities of documents as bags of words, of the pair and of the frequencies of its training data.
+        words: perplexities of sentences or documents, of the pair and of the frequencies of its training data.
         reason: why there is no evidence, or of a model whose guide is a point no ELBO beside it.
     """
 
@@ -227,18 +228,29 @@ def evaluate(
 
 
 def _words(source: Any, pair: Pair, split: Split | Stream, evidence: Evidence | None) -> dict[str, Perplexity]:
-    """Perplexities of the pair, and of its training data's frequencies; empty where x is no bag of words."""
-    parts = (part for owner in modules(pair.model) for part in owner.modules())
-    if evidence is None or not isinstance(split, Split) or not any(isinstance(part, BagOfWords) for part in parts):
+    """Perplexities of the pair, and of its training data's frequencies; empty where x is neither words nor a bag of them."""
+    if evidence is None or not isinstance(split, Split) or not _scores_words(pair, split):
         return {}
-    counts = torch.cat([batch[split.spec.main].sum(-1).cpu() for batch in split.batches(1000)])
+    counts = num_words(split)
     if not bool((counts > 0).any()):
         return {}
-    found = {"pair": of_documents(evidence.value, counts)}
+    found = {"pair": of_documents(evidence.value, counts, num_ends(split))}
     own = getattr(source, "data", None)
     return found | (
         {"training frequencies": unigram(own.train, split)} if isinstance(own, Data) and isinstance(own.train, Split) else {}
     )
+
+
+def _scores_words(pair: Pair, split: Split) -> bool:
+    """Whether the model's x is a bag of words, or a sentence that ends with word 0."""
+    if any(isinstance(part, BagOfWords) for owner in modules(pair.model) for part in owner.modules()):
+        return True
+    if split.spec.kind != "tokens" or len(split.spec.shape) != 1:
+        return False
+    some = next(batches(pair, split, 1))
+    with inference(pair, seed=0):
+        sites = trace_pair(pair.model, pair.guide, some).model_sites
+    return split.spec.main in sites and isinstance(sites[split.spec.main]["fn"], Sentences)
 
 
 def _steps(pair: Pair, split: Split | Stream) -> torch.Tensor | None:

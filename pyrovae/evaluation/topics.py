@@ -1,10 +1,10 @@
-"""Documents: perplexity by both of its definitions, and whether the first words of a topic occur together."""
+"""Documents and sentences: perplexity by both of its definitions, and whether the first words of a topic occur together."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from pyrovae.calls import public
 from pyrovae.core.pair import PairLike, as_pair, open_run
 from pyrovae.data import DataSpec, Split
+from pyrovae.distributions.sentences import sentence_lengths
 from pyrovae.errors import ContractError, DataError, OptionError
 
 __all__ = ["Perplexity", "npmi", "perplexity", "top_words", "unigram"]
@@ -31,21 +32,25 @@ class Perplexity:
         corpus: with totals over totals, and ``corpus_error``, its standard error over documents.
         document: with the mean of each document's own nats a word.
         num_words: sum_d n_d.
+        ends: how many of them are the ends of sentences, which are scored and counted too; None of bags of words.
     """
 
     corpus: float
     corpus_error: float
     document: float
     num_words: int
+    ends: int | None = None
 
     def to_json(self) -> dict[str, float]:
         """All figures as JSON."""
-        return {name: getattr(self, name) for name in ("corpus", "corpus_error", "document", "num_words")}
+        told = {name: getattr(self, name) for name in ("corpus", "corpus_error", "document", "num_words")}
+        return told if self.ends is None else {**told, "ends": self.ends}
 
     def __repr__(self) -> str:
+        ends, each = ("", "document") if self.ends is None else (f" ({self.ends:,} of them ends)", "sentence")
         return (
-            f"{self.corpus:.1f} +- {self.corpus_error:.1f} a word of {self.num_words:,}, "
-            f"{self.document:.1f} by the mean of each document's nats a word"
+            f"{self.corpus:.1f} +- {self.corpus_error:.1f} a word of {self.num_words:,}{ends}, "
+            f"{self.document:.1f} by the mean of each {each}'s nats a word"
         )
 
 
@@ -85,30 +90,56 @@ def unigram(train: Split, test: Split) -> Perplexity:
     """Perplexity of words drawn by their frequency in ``train``, one added to each: what every model must beat.
 
     Args:
-        train: documents as counts, (V,) each.
+        train: documents as counts, (V,) each, or sentences, (T,) words up to their end, which is counted.
         test: those that are scored; documents without a word are left out.
     """
-    found = torch.ones(train.spec.shape, dtype=torch.double)
+    found: Tensor | float = 1.0
     for part in _counts(train):
-        found += part.sum(0)
+        found = found + part.sum(0)
+    assert isinstance(found, Tensor)
     log_p = (found / found.sum()).log()
     scored = [(part @ log_p, part.sum(-1)) for part in _counts(test)]
-    return of_documents(*(torch.cat(values) for values in zip(*scored, strict=True)))
+    values, words = (torch.cat(parts) for parts in zip(*scored, strict=True))
+    return of_documents(values, words, num_ends(test))
 
 
-def of_documents(log_p: Tensor, words: Tensor) -> Perplexity:
+def of_documents(log_p: Tensor, words: Tensor, ends: int | None = None) -> Perplexity:
     """Perplexity of those documents, (N,), that have words; the others have log p = 0, and count in neither definition."""
     some = words > 0
-    return perplexity(log_p.cpu()[some], words[some])
+    return replace(perplexity(log_p.cpu()[some], words[some]), ends=ends)
+
+
+def num_words(documents: Split) -> Tensor:
+    """The words of each document, (N,), the ends of sentences counted."""
+    main, text = documents.spec.main, documents.spec.kind == "tokens"
+    parts = [documents[rows][main].cpu() for rows in _rows(documents)]
+    return torch.cat([sentence_lengths(part) if text else part.sum(-1) for part in parts])
+
+
+def num_ends(documents: Split) -> int | None:
+    """How many sentences end; None of bags of words."""
+    if documents.spec.kind != "tokens":
+        return None
+    return sum(int((documents[rows][documents.spec.main] == 0).any(-1).sum()) for rows in _rows(documents))
+
+
+def _rows(documents: Split) -> Iterable[Tensor]:
+    return torch.arange(len(documents)).split(ROWS)
 
 
 def _counts(documents: Split | Tensor) -> Iterator[Tensor]:
-    """Counts of so many documents at once, (n, V)."""
+    """Counts of so many documents at once, (n, V); of sentences up to their ends."""
     if isinstance(documents, Tensor):
         yield documents
         return
-    for rows in torch.arange(len(documents)).split(ROWS):
-        yield documents[rows][documents.spec.main].double().cpu()
+    known = documents.spec.keys[documents.spec.main]
+    for rows in _rows(documents):
+        values = documents[rows][documents.spec.main].cpu()
+        if known.kind == "tokens":
+            here = torch.arange(values.shape[-1]) < sentence_lengths(values).unsqueeze(-1)
+            counts = torch.zeros(len(values), known.size or 0, dtype=torch.double)
+            values = counts.scatter_add_(1, values, here.double())
+        yield values.double()
 
 
 @public()

@@ -5,11 +5,13 @@ from pyrovae.nets.causal import MADE, CausalConv, CausalRNN, ContextRNN, MaskedC
 from pyrovae.nets.codes import Dictionary, TiedDecoder, TiedEncoder
 from pyrovae.nets.convolutional import ConvDecoder, ConvEncoder, GridDecoder, GridEncoder
 from pyrovae.nets.counts import Log1p, as_float, float_zeros
+from pyrovae.nets.dilated import DilatedDecoder
 from pyrovae.nets.discriminator import Classifier, Discriminator
 from pyrovae.nets.factor_analysis import FactorAnalysis
 from pyrovae.nets.grids import GridAbove, GridJoin, GridUp, GuidedMaskedConv, TwoGridDecoder
 from pyrovae.nets.gyroplanes import Gyroplanes
 from pyrovae.nets.heads import HeadDecoder
+from pyrovae.nets.hybrid import Deconvolution, HybridDecoder
 from pyrovae.nets.ladder import Ladder, NormalizedMLP
 from pyrovae.nets.local import LocalMap
 from pyrovae.nets.mlp import ACTIVATIONS, MIN_SCALE, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
@@ -19,7 +21,14 @@ from pyrovae.nets.sets import SetEncoder, items_there, of_items, pooled
 from pyrovae.nets.topics import TopicMixture, TopicProduct
 from pyrovae.nets.varied import codes_that_vary
 from pyrovae.nets.warp import AffineVelocity, affine_flow, affine_matrix, folds, total_variation, warp
-from pyrovae.nets.words import AttentionDecoder, PointerNetwork, SentenceEncoder, WordDecoder
+from pyrovae.nets.words import (
+    AttentionDecoder,
+    PointerNetwork,
+    SentenceEncoder,
+    SentenceFeatures,
+    TextDecoder,
+    WordDecoder,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -35,7 +44,9 @@ __all__ = [
     "Classifier",
     "ConvDecoder",
     "ConvEncoder",
+    "Deconvolution",
     "Dictionary",
+    "DilatedDecoder",
     "Discriminator",
     "JointMLP",
     "FactorAnalysis",
@@ -48,6 +59,7 @@ __all__ = [
     "GuidedMaskedConv",
     "Gyroplanes",
     "HeadDecoder",
+    "HybridDecoder",
     "LSTMCell",
     "Ladder",
     "LocalMap",
@@ -60,6 +72,8 @@ __all__ = [
     "Recurrent",
     "RowFeatures",
     "SentenceEncoder",
+    "SentenceFeatures",
+    "TextDecoder",
     "SetEncoder",
     "Window",
     "TiedDecoder",

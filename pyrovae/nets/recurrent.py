@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn.functional import linear, relu, softplus
 
 from pyrovae.nets.counts import as_float
 from pyrovae.nets.mlp import MIN_SCALE, JointMLP
 
-__all__ = ["GatedTransition", "LSTMCell", "Recurrent"]
+__all__ = ["GatedTransition", "LSTMCell", "Recurrent", "lstm_states"]
 
 
 class LSTMCell(nn.Module):
@@ -44,6 +45,23 @@ class LSTMCell(nn.Module):
         i, f, o, g = (self.inputs(*inputs) + linear(h, self.recurrent)).chunk(4, -1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         return o.sigmoid() * c.tanh(), c
+
+
+def lstm_states(lstm: nn.LSTM, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
+    """The states of an LSTM of one layer, batch first, (B, T, hidden), from h and c, (1, B, hidden).
+
+    Step by step where a graph is traced: the gradient of oneDNN's own LSTM wants a workspace that a graph has not.
+    """
+    if get_proxy_mode() is None:
+        found: Tensor = lstm(x, (h, c))[0]
+        return found
+    inputs, states, h, c = linear(x, lstm.weight_ih_l0, lstm.bias_ih_l0), [], h[0], c[0]
+    for t in range(x.shape[1]):
+        i, f, g, o = (inputs[:, t] + linear(h, lstm.weight_hh_l0, lstm.bias_hh_l0)).chunk(4, -1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        states.append(h)
+    return torch.stack(states, 1)
 
 
 CELLS = {"tanh": nn.RNN, "gru": nn.GRU}

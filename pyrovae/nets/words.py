@@ -1,7 +1,7 @@
 """Networks of sentences: an encoder, and decoders whose output at a word sees the words before it and a context.
 
 Sentences are words 0..V-1, (..., T), that end with their first word 0. A decoder is called with them and with its context; to
-draw a sentence word by word, ``read(context)`` is called once and ``write(words, memory)`` at each word.
+draw a sentence word by word, ``read(context)`` is called once and ``next_word(words, memory)`` at each word.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from pyrovae.distributions.sentences import sentence_lengths
-from pyrovae.nets.recurrent import Recurrent
+from pyrovae.nets.recurrent import Recurrent, lstm_states
 
-__all__ = ["AttentionDecoder", "PointerNetwork", "SentenceEncoder", "WordDecoder"]
+__all__ = ["AttentionDecoder", "PointerNetwork", "SentenceEncoder", "SentenceFeatures", "TextDecoder", "WordDecoder"]
 
 LOG_ZERO = -1e9  # of what has no weight: 0 after a softmax
 TINY = 1e-30  # what a logarithm sees of a probability of 0
@@ -58,38 +58,45 @@ class SentenceEncoder(nn.Module):
         return states.reshape(*lead, *states.shape[1:]), summary.reshape(*lead, summary.shape[-1])
 
 
-class _Decoder(nn.Module):
-    """Base: an LSTM of the words before, begun by a context.
+class SentenceFeatures(nn.Module):
+    """Words (..., T) to numbers of the whole sentence, (..., out), by the last states of a recurrent network of both ways.
+
+    Args:
+        encoder: the network.
+        out_features: how many numbers.
+
+    >>> SentenceFeatures(SentenceEncoder(9, 4, 6), 3)(torch.zeros(5, 7, dtype=torch.int64)).shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(self, encoder: SentenceEncoder, out_features: int) -> None:
+        super().__init__()
+        self.encoder, self.out = encoder, nn.Linear(encoder.out_features, out_features)
+
+    def forward(self, words: Tensor) -> Tensor:
+        """The output of the module, of the shape that its class states."""
+        found: Tensor = self.out(self.encoder(words)[1])
+        return found
+
+
+class TextDecoder(nn.Module):
+    """Base: words (..., T) and a context to logits (..., T, V), those of a word of the words before it alone.
 
     Attributes:
         step_dim: V.
     """
 
-    def __init__(self, num_words: int, embedding: int, hidden: int, start: int, beside: int, word_dropout: float) -> None:
+    def __init__(self, num_words: int, embedding: int, word_dropout: float) -> None:
         super().__init__()
         self.step_dim, self.word_dropout = num_words, word_dropout
         self.embedding, self.first = nn.Embedding(num_words, embedding), nn.Parameter(torch.zeros(embedding))
-        self.lstm = nn.LSTM(embedding + beside, hidden, batch_first=True)
-        self.start = nn.Linear(start, hidden) if start else None
 
-    def states(self, words: Tensor, start: Tensor | None = None, beside: Tensor | None = None) -> Tensor:
-        """The states before each word, (..., T, hidden); those of a longer beginning are the same."""
-        lead = torch.broadcast_shapes(words.shape[:-1], () if start is None else start.shape[:-1])
+    def before(self, words: Tensor) -> Tensor:
+        """The vector of the word before each, (..., T, E), while training without those that word dropout hides."""
         before = self.embedding(words[..., :-1])
         if self.training and self.word_dropout:
             before = before * (torch.rand(before.shape[:-1], device=before.device) >= self.word_dropout).unsqueeze(-1)
-        steps = torch.cat([self.first.expand(*before.shape[:-2], 1, -1), before], -2).expand(*lead, -1, -1)
-        if beside is not None:
-            steps = torch.cat([steps, beside.unsqueeze(-2).expand(*lead, steps.shape[-2], -1)], -1)
-        flat = steps.reshape(-1, *steps.shape[-2:])
-        with torch.autocast(flat.device.type, enabled=False):
-            weight = self.lstm.weight_hh_l0
-            zeros = weight.new_zeros(1, flat.shape[0], weight.shape[1])
-            h = zeros
-            if self.start is not None and start is not None:
-                h = self.start(start.to(weight.dtype)).tanh().expand(*lead, -1).reshape(zeros.shape)
-            found: Tensor = self.lstm(flat.to(weight.dtype), (h, zeros))[0]
-        return found.reshape(*lead, *found.shape[1:])
+        return torch.cat([self.first.expand(*before.shape[:-2], 1, -1), before], -2)
 
     def read(self, context: Any) -> Any:
         """What ``write`` needs of a context."""
@@ -99,13 +106,50 @@ class _Decoder(nn.Module):
         """Logits of each word given those before it, (..., T, V)."""
         raise NotImplementedError
 
+    def next_word(self, words: Tensor, memory: Any) -> Tensor:
+        """Logits of the last word given those before it, (..., V); its own value changes nothing."""
+        return self.write(words, memory)[..., -1, :]
+
     def forward(self, words: Tensor, context: Any = None) -> Tensor:
         """The output of the module, of the shape that its class states."""
         return self.write(words, self.read(context))
 
 
+class _Decoder(TextDecoder):
+    """Base: an LSTM of the words before, begun by a context, (..., start), beside another at each word, (..., beside)."""
+
+    def __init__(self, num_words: int, embedding: int, hidden: int, start: int, beside: int, word_dropout: float) -> None:
+        super().__init__(num_words, embedding, word_dropout)
+        self.lstm = nn.LSTM(embedding + beside, hidden, batch_first=True)
+        self.start = nn.Linear(start, hidden) if start else None
+
+    def states(self, words: Tensor, start: Tensor | None = None, beside: Tensor | None = None) -> Tensor:
+        """The states before each word, (..., T, hidden); those of a longer beginning are the same.
+
+        Args:
+            words: (..., T).
+            start: (..., start), or None.
+            beside: (..., 1 or T, beside), or None.
+        """
+        shapes = [() if start is None else start.shape[:-1], () if beside is None else beside.shape[:-2]]
+        lead = torch.broadcast_shapes(words.shape[:-1], *shapes)
+        before = self.before(words)
+        steps = before.expand(*lead, *before.shape[-2:])
+        if beside is not None:
+            steps = torch.cat([steps, beside.expand(*lead, steps.shape[-2], -1)], -1)
+        flat = steps.reshape(-1, *steps.shape[-2:])
+        with torch.autocast(flat.device.type, enabled=False):
+            weight = self.lstm.weight_hh_l0
+            zeros = weight.new_zeros(1, flat.shape[0], weight.shape[1])
+            h = zeros
+            if self.start is not None and start is not None:
+                h = self.start(start.to(weight.dtype)).tanh().expand(*lead, -1).reshape(zeros.shape)
+            found = lstm_states(self.lstm, flat.to(weight.dtype), h, zeros)
+        return found.reshape(*lead, *found.shape[1:])
+
+
 class WordDecoder(_Decoder):
-    """Words (..., T) and a context of numbers, (..., C), to logits (..., T, V), by an LSTM that sees the context at each word.
+    """Words (..., T) and a context of numbers, (..., C), to logits (..., T, V), by an LSTM that sees the context.
 
     Args:
         num_words: V.
@@ -113,6 +157,7 @@ class WordDecoder(_Decoder):
         hidden: size of the LSTM's state.
         context_dim: C, 0 for none.
         word_dropout: share of the words before that training hides from the network (zeros in place of their vectors).
+        context_at: the 'start', where it makes the first state, the 'steps', beside each word, or 'both'.
 
     References: Bowman et al., Generating Sentences from a Continuous Space, 2016, Section 3.
 
@@ -120,13 +165,31 @@ class WordDecoder(_Decoder):
     torch.Size([6, 5, 7, 9])
     """
 
-    def __init__(self, num_words: int, embedding: int, hidden: int, context_dim: int = 0, word_dropout: float = 0.0) -> None:
-        super().__init__(num_words, embedding, hidden, context_dim, context_dim, word_dropout)
-        self.out = nn.Linear(hidden, num_words)
+    def __init__(
+        self,
+        num_words: int,
+        embedding: int,
+        hidden: int,
+        context_dim: int = 0,
+        word_dropout: float = 0.0,
+        context_at: str = "both",
+    ) -> None:
+        start, beside = (context_dim if context_at in (place, "both") else 0 for place in ("start", "steps"))
+        super().__init__(num_words, embedding, hidden, start, beside, word_dropout)
+        self.beside, self.out = bool(beside), nn.Linear(hidden, num_words)
+
+    def hidden(self, words: Tensor, memory: Tensor | None) -> Tensor:
+        """The states before each word, (..., T, hidden)."""
+        return self.states(words, memory, memory.unsqueeze(-2) if self.beside and memory is not None else None)
 
     def write(self, words: Tensor, memory: Tensor | None) -> Tensor:
         """Logits of each word given those before it, (..., T, V)."""
-        logits: Tensor = self.out(self.states(words, memory, memory))
+        logits: Tensor = self.out(self.hidden(words, memory))
+        return logits
+
+    def next_word(self, words: Tensor, memory: Tensor | None) -> Tensor:
+        """Logits of the last word given those before it, (..., V)."""
+        logits: Tensor = self.out(self.hidden(words, memory)[..., -1, :])
         return logits
 
 

@@ -16,6 +16,8 @@ from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
 from pyrovae.objectives.adversarial_bayes import AVB
 from pyrovae.objectives.adversarial_classes import AAEClasses
+from pyrovae.objectives.aggressive import Aggressive
+from pyrovae.objectives.auxiliary import Auxiliary
 from pyrovae.objectives.clamped import Clamped
 from pyrovae.objectives.constrained import Constrained
 from pyrovae.objectives.control import Control
@@ -69,6 +71,8 @@ __all__ = [
     "VAEGAN",
     "VIMCO",
     "VQ",
+    "Aggressive",
+    "Auxiliary",
     "Clamped",
     "Constrained",
     "Contraction",
@@ -137,6 +141,8 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "dip": DIP,
         "s2": S2,
         "control": Control,
+        "auxiliary": Auxiliary,
+        "aggressive": Aggressive,
         "clamped": Clamped,
         "constrained": Constrained,
         "vq": VQ,

@@ -35,6 +35,7 @@ FORMS: dict[str, dict[str, Any]] = {
         "kinds": {"x": "tokens:188", "unpaired": "tokens:188", "c": "category:188"},
         "transforms": ["few-labels:keys=[c]"],
     },
+    "lines": {},
     "answers": {"kinds": {"x": "binary", "question": "tokens:163", "answer": "tokens:163"}},
     "dialogues": {"kinds": {"x": "tokens:125"}},
     "noise": {"binarization": "none", "transforms": ["corrupt:process=gaussian,scale=0.3,parts=all"]},

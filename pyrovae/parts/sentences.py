@@ -8,14 +8,14 @@ import pyro
 from torch import Tensor, nn
 
 from pyrovae import guides, models
-from pyrovae.core.pair import Pair
+from pyrovae.core.pair import Pair, as_pair
 from pyrovae.data import DataSpec
-from pyrovae.data.grammars import END
+from pyrovae.data.spec import END
 from pyrovae.distributions import Sentences
 from pyrovae.errors import OptionError
-from pyrovae.nets import AttentionDecoder, PointerNetwork, WordDecoder
+from pyrovae.nets import AttentionDecoder, PointerNetwork, SentenceEncoder, SentenceFeatures, TextDecoder, WordDecoder
 
-__all__ = ["LanguageModel", "compressing_pair", "num_words", "require_kind"]
+__all__ = ["LanguageModel", "compressing_pair", "num_words", "require_kind", "sentence_pair", "sentence_words"]
 
 
 def require_kind(spec: DataSpec, pair: str, kind: str) -> None:
@@ -48,25 +48,58 @@ def num_words(spec: DataSpec, pair: str, key: str = "x") -> int:
     return known.size
 
 
+def sentence_words(spec: DataSpec, pair: str) -> int:
+    """V of x, (T,) words of which word 0 is the end.
+
+    Raises:
+        OptionError: x is of another kind or shape, or has ``lengths`` and words without names, of which 0 may be any.
+    """
+    require_kind(spec, pair, "tokens")
+    if len(spec.shape) != 1:
+        raise OptionError(f"pair {pair} needs x of shape (T,), T words a sentence; that of {spec.name} is {spec.shape}.")
+    if "lengths" in spec.keys and spec.keys[spec.main].labels is None:
+        raise OptionError(
+            f"{spec.name} has lengths, and its words no names: pair {pair} ends sentences with word 0 ({END}) and looks at no "
+            "lengths; number the words from 1 and leave lengths out, or give lines of text."
+        )
+    return num_words(spec, pair, spec.main)
+
+
+def sentence_pair(spec: DataSpec, decoder: TextDecoder, latent_dim: int | None, sizes: tuple[int, int]) -> Pair:
+    """A decoder of text as a VAE with one latent a sentence, or for None as a language model, whose log p(x) is exact.
+
+    Args:
+        spec: of the data.
+        decoder: words and z to logits of the next word.
+        latent_dim: d.
+        sizes: of a word's vector in the guide, and of its recurrent states.
+    """
+    if latent_dim is None:
+        return as_pair((LanguageModel(decoder, spec.main), guides.NoLatents()))
+    encoder = SentenceEncoder(decoder.step_dim, *sizes)
+    return as_pair(
+        (models.SentenceVAE(decoder, latent_dim), guides.DiagonalGaussian(SentenceFeatures(encoder, 2 * latent_dim)))
+    )
+
+
 class LanguageModel(nn.Module):
     """p(words) of one key of a batch, without latents: the first stage of a pair whose prior is a language model.
 
     Args:
         network: words to logits of the next.
         key: of the batch, which the site is called by.
-        num_steps: T of the key.
     """
 
-    def __init__(self, network: WordDecoder, key: str, num_steps: int) -> None:
+    def __init__(self, network: TextDecoder, key: str) -> None:
         super().__init__()
-        self.network, self.key, self.num_steps = network, key, num_steps
+        self.network, self.key = network, key
         self.__signature__ = inspect.Signature([inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY)])
 
     def forward(self, **batch: Tensor) -> None:
         """Run the model, p, on a batch of B sentences."""
         words = batch[self.key]
         with pyro.plate("data", len(words), dim=-1):
-            pyro.sample(self.key, Sentences(self.network, (self.num_steps,)), obs=words)
+            pyro.sample(self.key, Sentences(self.network, words.shape[-1:]), obs=words)
 
 
 def compressing_pair(spec: DataSpec, name: str, short_steps: int | None, sizes: tuple[int, int], vocabulary: bool) -> Pair:
@@ -96,6 +129,6 @@ def compressing_pair(spec: DataSpec, name: str, short_steps: int | None, sizes: 
             f"{key} has {spec.keys[key].size} words and x has {words}; pair {name} needs one vocabulary of both."
         )
     language = WordDecoder(words, *sizes)
-    first = Pair(LanguageModel(language, key, spec.keys[key].shape[-1]), guides.NoLatents())
+    first = Pair(LanguageModel(language, key), guides.NoLatents())
     model = models.ASC(language, AttentionDecoder(words, *sizes), steps, spec.shape[0])
     return Pair(model, guides.ASCGuide(PointerNetwork(words, *sizes, vocabulary), steps), stages=(first,))

@@ -19,6 +19,7 @@ from pyrovae.evaluation import latents
 from pyrovae.evaluation.codes import code_use
 from pyrovae.generate import latent_space
 from pyrovae.generate.reconstruction import shown_values
+from pyrovae.report.texts import has_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +29,7 @@ __all__ = ["caption", "figures_of"]
 SEED = 0  # of everything drawn for a report
 NUM_SAMPLES, NUM_RECONSTRUCTIONS, NUM_POINTS = 64, 20, 2000
 NUM_STYLES, NUM_COMPLETED, NUM_COMPLETIONS = 10, 8, 6
+PICTURES_OF_X = ("samples", "class_samples", "analogies", "completions", "reconstructions", "traversals", "manifold")
 CAPTIONS = {
     "learning_curves": "What the objective reports, at each epoch.",
     "samples": "E[x | z] for draws z of the prior.",
@@ -54,9 +56,11 @@ def caption(name: str) -> str:
 
 def figures_of(run: Any) -> list[tuple[str, Figure]]:
     """Name and figure of what applies to the pair; drawn with random numbers of their own."""
-    figures = []
+    figures, text = [], has_text(run.data.spec)
     with private_random(SEED, device_of(run.model, run.guide)):
         for name, draw in _drawings(run):
+            if text and name.startswith(PICTURES_OF_X):
+                continue
             # what does not apply is left out: no 2-d latent, no history, ...
             with suppress(ContractError, OptionError):
                 figures.append((name, draw()))

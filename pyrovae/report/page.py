@@ -17,6 +17,7 @@ from pyrovae.core.pair import open_run
 from pyrovae.errors import OptionError, RunError
 from pyrovae.files import file_name, write_whole
 from pyrovae.report.drawings import caption, figures_of
+from pyrovae.report.texts import texts_of
 
 __all__ = ["pictures", "write_report"]
 
@@ -29,7 +30,7 @@ NAMES = {"elbo": "ELBO", "log_evidence": "log p(x)", "kl": "KL", "kl_per_dim": "
 def write_report(
     run: Any, path: str | os.PathLike[str] | None = None, evaluation: Any = None, disentanglement: Any = None
 ) -> Path:
-    """One self-contained HTML page: evaluation, pictures (inline PNGs) and settings, without scripts or links.
+    """One self-contained HTML page: evaluation, text, pictures (inline PNGs) and settings, without scripts or links.
 
     The pictures are also written beside it, as by :func:`pictures`.
 
@@ -65,7 +66,12 @@ def write_report(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("page.html.jinja").render(
-        title=_title(run), figures=_readable(figures), metrics=metrics, settings=_settings(run.config), pictures=shown
+        title=_title(run),
+        figures=_readable(figures),
+        metrics=metrics,
+        settings=_settings(run.config),
+        texts=texts_of(run),
+        pictures=shown,
     )
     write_whole(path, page.encode())
     return path

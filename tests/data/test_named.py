@@ -25,10 +25,11 @@ DRAWN = {"dsprites", "dsprites-packed", "s32", "xys", "xys-uneven", "rooms", "bo
 DRAWN |= {"grammar-answers", "grammar-dialogues", "grammar-sentences"}
 DRAWN |= {"gp-functions", "set-families", "sprite-table"}
 MUSIC = {"jsb", "nottingham", "piano-midi", "muse-data"}
+TEXTS = {"multi30k", "penn-treebank", "tiny-shakespeare"}
 
 
 def test_names_and_descriptions():
-    read = {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "frey-pairs", "20news", *MUSIC}
+    read = {"digits", "mnist", "mnist-60k", "binary-mnist", "frey-faces", "frey-pairs", "20news", *MUSIC, *TEXTS}
     assert set(names()) == set(DATASETS) == {*read, *DRAWN, "spatial-mnist", "omniglot-small"}
     assert "binarization: dynamic" in DATASETS["mnist"]
 

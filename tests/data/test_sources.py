@@ -189,15 +189,6 @@ def test_a_folder_of_images_with_classes_by_folder(tmp_path):
         load(tmp_path / "parts" / "train")
 
 
-def test_text_is_sequences_of_words(tmp_path):
-    (tmp_path / "lines.txt").write_text("the cat sat\n\nthe dog\nsat\nthe cat\n")
-    data = load(tmp_path / "lines.txt")
-    known = data.spec.keys["x"]
-    assert (known.kind, known.shape, known.labels) == ("tokens", (3,), ("cat", "dog", "sat", "the"))
-    rows = {int(n): known.named(x[:n].tolist()) for n, x in zip(data.train["lengths"], data.train["x"], strict=True)}
-    assert all(words in (["the", "cat", "sat"], ["the", "dog"], ["sat"], ["the", "cat"]) for words in rows.values())
-
-
 ABSENT = [("t.parquet", "pyarrow", "pyarrow"), ("images", "PIL", "pillow"), ("t.h5ad", "anndata", "anndata")]
 
 
