@@ -39,6 +39,7 @@ from pyrovae.objectives.stl import STL
 from pyrovae.objectives.total_correlation import Factor, TotalCorrelation
 from pyrovae.objectives.vae_gan import VAEGAN, FeatureELBO
 from pyrovae.objectives.wake_sleep_gan import AAVAE, IWGAN
+from pyrovae.objectives.wasserstein import WAE, WAEGAN, InfoVAE
 from pyrovae.registry import Registry, parse_choice
 
 __all__ = [
@@ -65,6 +66,8 @@ __all__ = [
     "VAEGAN",
     "VIMCO",
     "VQ",
+    "WAE",
+    "WAEGAN",
     "Clamped",
     "Constrained",
     "Contraction",
@@ -76,6 +79,7 @@ __all__ = [
     "FeatureELBO",
     "Given",
     "GumbelKL",
+    "InfoVAE",
     "MeanField",
     "Objective",
     "Renyi",
@@ -121,6 +125,9 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "sparsity": Sparsity,
         "smoothness": Smoothness,
         "aae": AAE,
+        "wae": WAE,
+        "wae-gan": WAEGAN,
+        "info-vae": InfoVAE,
         "avb": AVB,
         "vae-gan": VAEGAN,
         "feature-elbo": FeatureELBO,
