@@ -21,6 +21,7 @@ from pyrovae.distributions.hyperspherical import SpherePrior, UniformSphere, Von
 from pyrovae.distributions.implicit import Implicit, is_implicit
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
 from pyrovae.distributions.ordinal import Ordinal
+from pyrovae.distributions.mixture_prior import MixturePrior
 from pyrovae.distributions.planar import PetalsPrior, SwissRoll, SwissRollPrior
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
@@ -71,6 +72,7 @@ __all__ = [
     "Poisson",
     "Power",
     "KnownBits",
+    "MixturePrior",
     "PetalsPrior",
     "PseudoInputs",
     "Quantized",

@@ -14,6 +14,7 @@ from pyrovae.nets.local import LocalMap
 from pyrovae.nets.mlp import ACTIVATIONS, MIN_SCALE, MLP, BranchedMLP, JointMLP, MLPDecoder, MLPEncoder, loc_and_scale
 from pyrovae.nets.recurrent import GatedTransition, LSTMCell, Recurrent
 from pyrovae.nets.rows import RowFeatures
+from pyrovae.nets.spectral import SpectralDecoder, SpectralLinear, spectral_norm
 from pyrovae.nets.topics import TopicMixture, TopicProduct
 from pyrovae.nets.varied import codes_that_vary
 from pyrovae.nets.warp import AffineVelocity, affine_flow, affine_matrix, folds, total_variation, warp
@@ -54,6 +55,8 @@ __all__ = [
     "Recurrent",
     "RowFeatures",
     "Window",
+    "SpectralDecoder",
+    "SpectralLinear",
     "TiedDecoder",
     "TiedEncoder",
     "TopicMixture",
@@ -67,6 +70,7 @@ __all__ = [
     "float_zeros",
     "folds",
     "loc_and_scale",
+    "spectral_norm",
     "total_variation",
     "warp",
 ]

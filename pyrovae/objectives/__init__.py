@@ -16,6 +16,7 @@ from pyrovae.objectives import bounds
 from pyrovae.objectives.adversarial import AAE
 from pyrovae.objectives.adversarial_bayes import AVB
 from pyrovae.objectives.clamped import Clamped
+from pyrovae.objectives.code_density import CodeDensity
 from pyrovae.objectives.constrained import Constrained
 from pyrovae.objectives.control import Control
 from pyrovae.objectives.control_variates import ARM, REBAR, RELAX
@@ -40,6 +41,7 @@ from pyrovae.objectives.total_correlation import Factor, TotalCorrelation
 from pyrovae.objectives.vae_gan import VAEGAN, FeatureELBO
 from pyrovae.objectives.wake_sleep_gan import AAVAE, IWGAN
 from pyrovae.objectives.wasserstein import WAE, WAEGAN, InfoVAE
+from pyrovae.objectives.weight_decay import WeightDecay
 from pyrovae.registry import Registry, parse_choice
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "WAE",
     "WAEGAN",
     "Clamped",
+    "CodeDensity",
     "Constrained",
     "Contraction",
     "Control",
@@ -92,6 +95,7 @@ __all__ = [
     "Update",
     "Updates",
     "WakeSleep",
+    "WeightDecay",
     "bounds",
     "get",
 ]
@@ -124,6 +128,8 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "contraction": Contraction,
         "sparsity": Sparsity,
         "smoothness": Smoothness,
+        "weight-decay": WeightDecay,
+        "code-density": CodeDensity,
         "aae": AAE,
         "wae": WAE,
         "wae-gan": WAEGAN,
