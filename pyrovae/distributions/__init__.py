@@ -20,8 +20,8 @@ from pyrovae.distributions.hyperbolic import BallPrior, WrappedNormal
 from pyrovae.distributions.hyperspherical import SpherePrior, UniformSphere, VonMisesFisher, onto_sphere
 from pyrovae.distributions.implicit import Implicit, is_implicit
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
-from pyrovae.distributions.ordinal import Ordinal
 from pyrovae.distributions.mixture_prior import MixturePrior
+from pyrovae.distributions.ordinal import Ordinal
 from pyrovae.distributions.planar import PetalsPrior, SwissRoll, SwissRollPrior
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
 from pyrovae.distributions.rbm import RBM, BoltzmannMachine, LogNormalizer
@@ -35,6 +35,7 @@ from pyrovae.distributions.smoothing import (
     SpikeExponential,
     UniformExponential,
 )
+from pyrovae.distributions.structural_similarity import StructuralSimilarity, ms_ssim
 from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "SpikeExponential",
     "RankOnePrecisionGaussian",
     "SpherePrior",
+    "StructuralSimilarity",
     "StudentT",
     "UniformExponential",
     "SwissRoll",
@@ -98,5 +100,6 @@ __all__ = [
     "is_point",
     "likelihoods",
     "mask_distribution",
+    "ms_ssim",
     "onto_sphere",
 ]

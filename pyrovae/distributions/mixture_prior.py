@@ -50,7 +50,7 @@ class MixturePrior(nn.Module):
 
     @torch.no_grad()
     def fit(self, codes: Tensor) -> None:
-        """Take the mixture of most likely codes, (N, d), that expectation maximization finds, of scikit-learn's GaussianMixture.
+        """Become the mixture that expectation maximization fits to codes, (N, d), by scikit-learn's GaussianMixture.
 
         It starts at k-means with a seed of its own, so that the same codes give the same mixture.
 

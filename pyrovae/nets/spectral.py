@@ -19,8 +19,8 @@ CONTRACTIONS = ("tanh", "sigmoid", "relu", "elu", "softplus")  # activations who
 def spectral_norm(weight: Tensor) -> Tensor:
     """The largest singular value of a matrix, (m, n), 0-d, with its gradient u v', exact and without a state.
 
-    From the eigenvectors of the smaller of W W' and W' W. Power iteration, which other code keeps in buffers, is below it until
-    it converges.
+    From the eigenvectors of the smaller of W W' and W' W. Power iteration, which other code keeps in buffers, is below it
+    until it converges.
 
     >>> spectral_norm(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
     tensor(4.)

@@ -50,8 +50,8 @@ class CodeDensity(Objective):
         traced = self.trace(given)
         if list(traced.latents) != ["z"] or getattr(given.model, "prior", None) is None:
             raise ContractError(
-                f"{describe(given.model)} has no learned prior of one latent site z (model.prior), which {self!r} fits to codes; "
-                "use its usual objective, or pair rae."
+                f"{describe(given.model)} has no learned prior of one latent site z (model.prior), which {self!r} fits to "
+                "codes; use its usual objective, or pair rae."
             )
         value = traced.log_p["z"].mean(0)
         yield Update("prior", -value.mean(), value)

@@ -165,7 +165,7 @@ class Objective(pyro.infer.ELBO):
         """Take note of the training data: before the objective is prepared, by 0 processes, and before training by all."""
 
     def begin(self, model: Program, guide: Program, batches: Iterable[Mapping[str, Tensor]]) -> None:
-        """Set what starts at the training data, batches of all of them, before the first step of a run; not where it resumes."""
+        """Set what starts at the training data, batches of all of them, before a run's first step; a resumed run has it."""
 
     def build(self, traced: PairTrace) -> None:
         """Make :attr:`networks` for a pair and data like these, if there are any and they are not made yet."""

@@ -65,8 +65,8 @@ class WAE(Objective):
     Logged: ``divergence``, D of the batch; at each epoch's end the distances of codes to the prior that ``aae`` logs.
 
     Args:
-        weight: of D; lambda of the paper. It counts nats: with a Gaussian likelihood of scale 1 it is half of what stands before
-            D beside a squared error.
+        weight: of D, in nats; lambda of the paper, which has it beside a squared error, is twice it with a Gaussian likelihood
+            of scale 1.
         divergence: D, the squared MMD by the kernel "imq" or "gaussian", or "sliced-wasserstein" (of first order, biased
             upwards in a batch).
         width: of the kernel, the standard deviation of codes; by default 1 for "imq" and sqrt(d) for "gaussian".
@@ -168,8 +168,8 @@ class InfoVAE(Disentangling):
         maximized:  E_q[log p(x | z)] - (1 - alpha) KL(q(z | x) || p(z)) - (alpha + weight - 1) D(q(z), p(z))
 
     It is Eq. (6) of the paper, whose D is the KL, with a divergence in its place that draws of q(z) tell (as in ``wae``); with
-    the KL it is objective ``tc`` of alpha = 1 - alpha and beta = gamma = weight. At alpha = 0 and weight = 1 it is the VAE, with
-    1 - alpha = weight beta-VAE, and at alpha = 1 ``wae`` of that weight, called MMD-VAE.
+    the KL it is objective ``tc`` with 1 - alpha as its alpha, and weight as its beta and gamma. At alpha = 0 and weight = 1 it
+    is the VAE, with 1 - alpha = weight beta-VAE, and at alpha = 1 ``wae`` of that weight, called MMD-VAE.
 
     What is reported is the ELBO, a lower bound on log p(x), in nats per datum, (B,), whatever the weights, so that a guide
     without a density is refused. Logged: ``trained``, the mean of what is maximized, in expectation a lower bound on log p(x)

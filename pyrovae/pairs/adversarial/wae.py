@@ -46,9 +46,9 @@ def wae(
 
         -E_q[log p(x | z)] + weight D(q(z), p(z)),   q(z) = E_data[q(z | x)]
 
-    It is a bound on an optimal transport cost between data and model, and no bound on log p(x). A deterministic code is a point,
-    so that importance weights and the ELBO do not exist; log p(x) of the model by annealing from its prior
-    (``log_evidence(pair, data, method="ais", start="prior")``) does.
+    It relaxes an optimal transport between data and model, and bounds no log p(x). A deterministic code is a point, so that
+    importance weights and the ELBO do not exist; log p(x) of the model by annealing from its prior (``log_evidence(pair, data,
+    method="ais", start="prior")``) does.
 
     Args:
         posterior: the guide, a point at e(x) or a Gaussian around it.
