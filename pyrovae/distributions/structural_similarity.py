@@ -71,7 +71,8 @@ def ms_ssim(one: Tensor, other: Tensor, window: int = 11) -> Tensor:
     shape = one.shape[:-2]
     a, b = (each.reshape(-1, 1, *each.shape[-2:]) for each in (one, other))
     scales = num_scales(one.shape[-2:], window)
-    weights = [weight / sum(WEIGHTS[:scales]) for weight in WEIGHTS[:scales]]
+    total = sum(WEIGHTS[:scales]) if scales < len(WEIGHTS) else 1.0
+    weights = [weight / total for weight in WEIGHTS[:scales]]
     result = torch.ones_like(a[:, 0, 0, 0])
     for scale, weight in enumerate(weights, 1):
         luminance, structure = _parts(a, b, window)

@@ -17,7 +17,9 @@ __all__ = ["CodeDensity"]
 
 
 class CodeDensity(Objective):
-    """The log density of codes under the model's prior, E_q[log p(z)], in nats per datum, (B,): **no** bound on log p(x).
+    """The log density of codes under the model's prior, in nats per datum, (B,): **no** bound on log p(x).
+
+        maximized in p(z) alone:  E_q[log p(z)],   z ~ q(z | x)
 
     The prior is ``model.prior``, a module, and alone is moved: nothing else of the model, and nothing of the guide. One that
     has a method ``fit(codes)``, as :class:`~pyrovae.distributions.MixturePrior`, is first fitted to the codes of the training
