@@ -13,6 +13,8 @@ from pyrovae.distributions.shared import is_of_shared
 
 __all__ = ["masks_differ", "mismatch_message", "no_density", "observes_nothing"]
 
+ENERGIES = {"StructuralSimilarity": "to an image, which nothing normalizes"}  # why they are none, where it is not their values
+
 
 def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = False) -> str | None:
     """Why the pair has no log p(x): its first site that is a point or an energy; None where all are densities.
@@ -51,10 +53,10 @@ def no_density(traced: PairTrace, latent_only: bool = False, model_only: bool = 
                 "log p(x); write it as the distribution of a site."
             )
         if not is_density(site["fn"]) and not latent_only:
+            why = ENERGIES.get(family := family_name(site), "of grey pixels, or of other values than it draws")
             return (
-                f"site {name!r} is an energy ({family_name(site)} of grey pixels, or of other values than it draws), not a "
-                "density, so the pair has no log p(x); binarize the data, or use likelihood 'continuous-bernoulli', "
-                "'gaussian' or 'discretized-logistic'."
+                f"site {name!r} is an energy ({family} {why}), not a density, so the pair has no log p(x); binarize the data, "
+                "or use likelihood 'continuous-bernoulli', 'gaussian' or 'discretized-logistic'."
             )
     return None
 

@@ -21,6 +21,7 @@ from pyrovae.distributions.hyperbolic import BallPrior, WrappedNormal
 from pyrovae.distributions.hyperspherical import SpherePrior, UniformSphere, VonMisesFisher, onto_sphere
 from pyrovae.distributions.implicit import Implicit, is_implicit
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
+from pyrovae.distributions.mixture_prior import MixturePrior
 from pyrovae.distributions.ordinal import Ordinal
 from pyrovae.distributions.planar import PetalsPrior, SwissRoll, SwissRollPrior, class_draws, classes_of
 from pyrovae.distributions.rank_one import RankOnePrecisionGaussian
@@ -37,6 +38,7 @@ from pyrovae.distributions.smoothing import (
     SpikeExponential,
     UniformExponential,
 )
+from pyrovae.distributions.structural_similarity import StructuralSimilarity, ms_ssim
 from pyrovae.distributions.vampprior import PseudoInputs, VampPrior
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "Poisson",
     "Power",
     "KnownBits",
+    "MixturePrior",
     "PetalsPrior",
     "PseudoInputs",
     "Quantized",
@@ -88,6 +91,7 @@ __all__ = [
     "SpikeExponential",
     "RankOnePrecisionGaussian",
     "SpherePrior",
+    "StructuralSimilarity",
     "StudentT",
     "UniformExponential",
     "SwissRoll",
@@ -106,6 +110,7 @@ __all__ = [
     "is_point",
     "likelihoods",
     "mask_distribution",
+    "ms_ssim",
     "onto_sphere",
     "sentence_lengths",
 ]

@@ -18,6 +18,7 @@ from pyrovae.nets.mlp import ACTIVATIONS, MIN_SCALE, MLP, BranchedMLP, JointMLP,
 from pyrovae.nets.recurrent import GatedTransition, LSTMCell, Recurrent
 from pyrovae.nets.rows import RowFeatures
 from pyrovae.nets.sets import SetEncoder, items_there, of_items, pooled
+from pyrovae.nets.spectral import SpectralDecoder, SpectralLinear, spectral_norm
 from pyrovae.nets.topics import TopicMixture, TopicProduct
 from pyrovae.nets.varied import codes_that_vary
 from pyrovae.nets.warp import AffineVelocity, affine_flow, affine_matrix, folds, total_variation, warp
@@ -76,6 +77,8 @@ __all__ = [
     "TextDecoder",
     "SetEncoder",
     "Window",
+    "SpectralDecoder",
+    "SpectralLinear",
     "TiedDecoder",
     "TiedEncoder",
     "WordDecoder",
@@ -93,6 +96,7 @@ __all__ = [
     "loc_and_scale",
     "of_items",
     "pooled",
+    "spectral_norm",
     "total_variation",
     "warp",
 ]

@@ -19,6 +19,7 @@ from pyrovae.objectives.adversarial_classes import AAEClasses
 from pyrovae.objectives.aggressive import Aggressive
 from pyrovae.objectives.auxiliary import Auxiliary
 from pyrovae.objectives.clamped import Clamped
+from pyrovae.objectives.code_density import CodeDensity
 from pyrovae.objectives.constrained import Constrained
 from pyrovae.objectives.control import Control
 from pyrovae.objectives.control_variates import ARM, REBAR, RELAX
@@ -43,6 +44,8 @@ from pyrovae.objectives.stl import STL
 from pyrovae.objectives.total_correlation import Factor, TotalCorrelation
 from pyrovae.objectives.vae_gan import VAEGAN, FeatureELBO
 from pyrovae.objectives.wake_sleep_gan import AAVAE, IWGAN
+from pyrovae.objectives.wasserstein import WAE, WAEGAN, InfoVAE
+from pyrovae.objectives.weight_decay import WeightDecay
 from pyrovae.registry import Registry, parse_choice
 
 __all__ = [
@@ -73,7 +76,10 @@ __all__ = [
     "VQ",
     "Aggressive",
     "Auxiliary",
+    "WAE",
+    "WAEGAN",
     "Clamped",
+    "CodeDensity",
     "Constrained",
     "Contraction",
     "Control",
@@ -84,6 +90,7 @@ __all__ = [
     "FeatureELBO",
     "Given",
     "GumbelKL",
+    "InfoVAE",
     "MeanField",
     "Objective",
     "Renyi",
@@ -96,6 +103,7 @@ __all__ = [
     "Update",
     "Updates",
     "WakeSleep",
+    "WeightDecay",
     "bounds",
     "get",
 ]
@@ -129,8 +137,13 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "sparsity": Sparsity,
         "map": MAP,
         "smoothness": Smoothness,
+        "weight-decay": WeightDecay,
+        "code-density": CodeDensity,
         "aae": AAE,
         "aae-classes": AAEClasses,
+        "wae": WAE,
+        "wae-gan": WAEGAN,
+        "info-vae": InfoVAE,
         "avb": AVB,
         "vae-gan": VAEGAN,
         "feature-elbo": FeatureELBO,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pyrovae.objectives.adversarial import codes_of, sliced_wasserstein, sliced_wasserstein_null
+from pyrovae.objectives.adversarial import MOST_PAIRED, codes_of, sliced_wasserstein, sliced_wasserstein_null
+from pyrovae.objectives.discrepancy import mmd, mmd_null
 from pyrovae.objectives.objective import Given, Objective
 
 __all__ = ["code_figures", "distance_figures"]
@@ -28,11 +29,19 @@ def distance_figures(name: str, sample: Tensor, draw: Callable[[], Tensor]) -> d
 
 
 def code_figures(objective: Objective, given: Given) -> dict[str, Tensor]:
-    """``code_distance`` of codes, all latent sites side by side, to draws of the model's prior, and its null."""
+    """``code_distance`` of codes, all latent sites side by side, to draws of the model's prior, and its null.
+
+    Also ``code_mmd`` and its null, the squared maximum mean discrepancy of at most 1,000 codes.
+    """
     latents = objective.trace(given).latents
+    codes = codes_of(latents)[0]
 
     def draw() -> Tensor:
         sites = objective.prior(given)
         return codes_of({name: sites[name]["value"] for name in latents})[0]
 
-    return distance_figures("code_distance", codes_of(latents)[0], draw)
+    found = distance_figures("code_distance", codes, draw)
+    if len(codes) > 1:
+        one, *others = (draw()[:MOST_PAIRED] for _ in range(3))
+        found |= {"code_mmd": mmd(codes[:MOST_PAIRED], one), "code_mmd_null": mmd_null(torch.cat(others))}
+    return found

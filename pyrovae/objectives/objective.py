@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -166,6 +166,9 @@ class Objective(pyro.infer.ELBO):
 
     def observe_data(self, data: Any, num_processes: int) -> None:
         """Take note of the training data: before the objective is prepared, by 0 processes, and before training by all."""
+
+    def begin(self, model: Program, guide: Program, batches: Iterable[Mapping[str, Tensor]]) -> None:
+        """Set what starts at the training data, batches of all of them, before a run's first step; a resumed run has it."""
 
     def build(self, traced: PairTrace) -> None:
         """Make :attr:`networks` for a pair and data like these, if there are any and they are not made yet."""

@@ -49,7 +49,8 @@ class Networks(Options):
         likelihood: distribution of x given the latents, by its name (`pyrovae list` has them), alone or with options, as in
             'negative-binomial:dispersion=predicted'; by default bernoulli for binary data, gaussian for grey levels and real
             data, continuous-bernoulli for other data in [0, 1], negative-binomial for counts.
-        scale: of a gaussian, student-t or log-normal (a number, 'shared' or 'predicted') or discretized-logistic likelihood.
+        scale: of a gaussian, laplace, student-t or log-normal (a number, 'shared' or 'predicted') or discretized-logistic
+            likelihood.
     """
 
     likelihood: str | None = None

@@ -22,7 +22,7 @@ from pyrovae.compile.optimizers import OptimizerLike, SchedulerLike
 from pyrovae.core.admission import Admission, to_pair
 from pyrovae.core.alone import alone
 from pyrovae.core.contract import check_batch
-from pyrovae.core.inference import dtype_of
+from pyrovae.core.inference import dtype_of, evaluation_mode, private_random
 from pyrovae.core.pair import Pair, as_pair, known_spec, remember_spec
 from pyrovae.core.parameters import take_over
 from pyrovae.core.program import Program, modules
@@ -42,6 +42,7 @@ from pyrovae.train.training import Training
 
 __all__ = ["fit"]
 
+ROWS_TO_BEGIN = 1000  # of a batch that an objective begins with
 log = logging.getLogger("pyrovae")
 
 
@@ -147,6 +148,9 @@ def fit(
     _say_of_stages(pair)
     _say_of_kinds(pair, data)
     report = _prepared(pair, data, objective, settings)
+    if isinstance(objective, Objective):
+        with evaluation_mode(pair.model, pair.guide), private_random(seed):
+            objective.begin(pair.model, pair.guide, (to_pair(pair, rows) for rows in data.train.batches(ROWS_TO_BEGIN)))
     config = _configuration(pair, data, settings, describe_objective(objective, chosen), processes)
     config["bound"] = report.side_of(objective)
     run = Run(pair, data, config)

@@ -15,6 +15,7 @@ from pyrovae.distributions.likelihoods.counts import (
 )
 from pyrovae.distributions.likelihoods.likelihood import Likelihood, Scale
 from pyrovae.distributions.likelihoods.pixels import (
+    MSSSIM,
     Bernoulli,
     BernoulliGrey,
     Categorical,
@@ -23,7 +24,7 @@ from pyrovae.distributions.likelihoods.pixels import (
     LogisticMixture,
     OrdinalLevels,
 )
-from pyrovae.distributions.likelihoods.real import Beta, Gamma, Gaussian, LogNormal, StudentT
+from pyrovae.distributions.likelihoods.real import Beta, Gamma, Gaussian, Laplace, LogNormal, StudentT
 from pyrovae.errors import OptionError
 from pyrovae.registry import Registry, parse_choice
 
@@ -39,8 +40,10 @@ __all__ = [
     "Gamma",
     "Gaussian",
     "Likelihood",
+    "Laplace",
     "LogNormal",
     "LogisticMixture",
+    "MSSSIM",
     "Multinomial",
     "NegativeBinomial",
     "OrdinalLevels",
@@ -64,6 +67,8 @@ LIKELIHOODS: Registry[type[Likelihood]] = Registry(
         "categorical": Categorical,
         "logistic-mixture": LogisticMixture,
         "ordinal": OrdinalLevels,
+        "laplace": Laplace,
+        "ms-ssim": MSSSIM,
         "student-t": StudentT,
         "log-normal": LogNormal,
         "gamma": Gamma,
@@ -107,7 +112,7 @@ def build(
         shape: of a datum x.
         kind: of the data: "binary", "levels", "unit", "real" or "count".
         levels: how many x has, where kind is "levels".
-        scale: of a gaussian, student-t, log-normal or discretized-logistic likelihood.
+        scale: of a gaussian, laplace, student-t, log-normal or discretized-logistic likelihood.
         usual_scale: the scale that others than those may be given, and leave unused.
 
     Raises:

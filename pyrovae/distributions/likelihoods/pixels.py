@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
@@ -13,6 +15,7 @@ from pyrovae.distributions.energies import GreyBernoulli
 from pyrovae.distributions.levels import DiscretizedLogistic, LevelsCategorical
 from pyrovae.distributions.likelihoods.likelihood import MIN_SCALE, Likelihood, Scale, Spread, logit_mean
 from pyrovae.distributions.ordinal import Ordinal
+from pyrovae.distributions.structural_similarity import StructuralSimilarity, num_scales
 from pyrovae.errors import OptionError
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "ContinuousBernoulli",
     "DiscretizedLogisticLevels",
     "LogisticMixture",
+    "MSSSIM",
     "OrdinalLevels",
 ]
 
@@ -49,6 +53,43 @@ class BernoulliGrey(Likelihood):
     def distribution(self, logits: Tensor) -> TorchDistribution:
         """p(x | parameters), parameters (..., *shape) each."""
         return GreyBernoulli(logits)
+
+    def start(self, mean: Tensor) -> Tensor | None:
+        """The h, (P, *shape), whose distribution has about this mean."""
+        return logit_mean(mean).unsqueeze(0)
+
+
+class MSSSIM(Likelihood):
+    """Multi-scale structural similarity to sigmoid(h): an energy and no density.
+
+    The score is :class:`~pyrovae.distributions.StructuralSimilarity`'s. The number of scales follows the size of the image:
+    two of 28x28 with a window of 11, five from 176 pixels on.
+
+    Args:
+        shape: of x, (H, W) or (C, H, W).
+        weight: nats of a reconstruction that is nothing like x.
+        window: width of the Gaussian window in pixels, odd.
+
+    Raises:
+        OptionError: x is no image, or one that the window does not fit into.
+
+    References: Snell et al., Learning to Generate Images with Perceptual Similarity Metrics, 2017.
+    """
+
+    is_density = False
+    kinds = ("binary", "levels", "unit")
+
+    def __init__(self, shape: tuple[int, ...], weight: float = 100.0, window: int = 11) -> None:
+        super().__init__(shape)
+        num_scales(self.shape, window)
+        if isinstance(weight, (bool, str)) or not 0 < weight < math.inf:
+            raise OptionError(f"weight of ms-ssim is {weight!r}; expected a number above 0, in nats.")
+        self.weight, self.window = float(weight), window
+
+    def forward(self, h: Tensor) -> TorchDistribution:
+        """The energy of x given h, the logits, (..., 1, *shape)."""
+        image = h.squeeze(-1 - len(self.shape)).sigmoid()
+        return StructuralSimilarity(image, self.weight, self.window, len(self.shape))
 
     def start(self, mean: Tensor) -> Tensor | None:
         """The h, (P, *shape), whose distribution has about this mean."""

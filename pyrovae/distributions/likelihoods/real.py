@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 from pyrovae.distributions import continuous
 from pyrovae.distributions.likelihoods.likelihood import Scale, Spread, log_mean, logit_mean, positive
 
-__all__ = ["Beta", "Gamma", "Gaussian", "LogNormal", "StudentT"]
+__all__ = ["Beta", "Gamma", "Gaussian", "Laplace", "LogNormal", "StudentT"]
 
 
 class Gaussian(Spread):
@@ -33,6 +33,19 @@ class Gaussian(Spread):
     def start(self, mean: Tensor) -> Tensor | None:
         """The h, (P, *shape), whose distribution has about this mean."""
         return self.beside(mean)
+
+
+class Laplace(Gaussian):
+    """x_i ~ Laplace(h_i, scale_i), a density: log p(x) is minus the L1 error over the scale, and its constant.
+
+        log p(x_i) = -|x_i - h_i| / scale_i - log(2 scale_i)
+
+    Args: as for :class:`Gaussian`.
+    """
+
+    def distribution(self, loc: Tensor, *raw: Tensor) -> TorchDistribution:
+        """p(x | parameters), parameters (..., *shape) each."""
+        return dist.Laplace(loc, self.spread(loc, raw))
 
 
 class StudentT(Gaussian):
