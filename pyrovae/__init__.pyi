@@ -11,6 +11,7 @@ from .evaluation import (
     Disentanglement,
     Evaluation,
     ReconstructionError,
+    Verdict,
     classify,
     classify_clusters,
     classify_features,
@@ -21,6 +22,7 @@ from .evaluation import (
     reconstruct_table,
     reconstruction_error,
     sample_table,
+    verdict,
 )
 from .evidence import Evidence, bdmc, gaps, log_evidence
 from .generate import (
@@ -56,6 +58,7 @@ __all__ = [
     "Pair",
     "ReconstructionError",
     "Run",
+    "Verdict",
     "analogies",
     "bdmc",
     "check",
@@ -100,5 +103,6 @@ __all__ = [
     "train",
     "traverse",
     "unroll",
+    "verdict",
     "write_report",
 ]

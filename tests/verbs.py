@@ -97,6 +97,7 @@ VERBS: dict[str, Verb] = {
     "to_arviz": verb(pv.to_arviz, "data", data=X, num_samples=2, num_chains=1),
     "traverse": verb(pv.traverse, "data", data=X[:1], site="z"),
     "unroll": verb(pv.unroll, (), None, model=walks.Walk(), guide=walks.Filtering()),
+    "verdict": verb(pv.verdict, (), "run", run=VAE),
     "write_report": verb(pv.write_report, (), "run", path=FILE),
     "data.load": verb(pv.data.load, (), None, name="digits"),
     "data.as_data": verb(pv.data.as_data, (), None, obj=X),

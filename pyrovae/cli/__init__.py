@@ -22,6 +22,7 @@ COMMANDS = {  # what each does, said without importing it
     "train": "Train a pair: pyrovae train vae --data binary-mnist --epochs 50 --out runs/vae",
     "resume": "Continue a run exactly: pyrovae resume runs/vae --epochs 100",
     "evaluate": "ELBO and log p(x) of the test data, active units: pyrovae evaluate runs/vae --method ais --num_chains 16",
+    "verdict": "Is the fit to be trusted, and what to do next? pyrovae verdict runs/vae",
     "gaps": "What the guide's family loses, and what its encoder: pyrovae gaps runs/vae --max_rows 100",
     "sample": "Draw from the model: pyrovae sample runs/vae --num 64 --out samples.png",
     "reconstruct": "What the pair makes of data: pyrovae reconstruct runs/sentences --lines 'a man rides a bike .'",

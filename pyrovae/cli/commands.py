@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pyrovae import pairs
 from pyrovae.cli import listing
 from pyrovae.cli.attacks import attack_run
+from pyrovae.cli.judging import judge_run
 from pyrovae.cli.options import Builder, add_data, argument_help, load_data, make_parser, method_options, pair_of, parse
 from pyrovae.cli.pictures import draw_analogies, draw_completions, draw_samples, report_run
 from pyrovae.cli.run_options import load_run, own_pair, run_parser, set_threads
@@ -284,6 +285,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "resume": _resume,
     "evaluate": _evaluate,
+    "verdict": judge_run,
     "gaps": _gaps,
     "sample": draw_samples,
     "reconstruct": reconstruct_rows,

@@ -14,6 +14,7 @@ from pyrovae.evaluation.search import BestCodes, best_codes
 from pyrovae.evaluation.summary import Evaluation, evaluate
 from pyrovae.evaluation.tables import impute_table, log_evidence_table, reconstruct_table, sample_table
 from pyrovae.evaluation.topics import Perplexity, npmi, perplexity, top_words, unigram
+from pyrovae.evaluation.verdict import Verdict, verdict
 
 __all__ = [
     "AggregatePosterior",
@@ -25,6 +26,7 @@ __all__ = [
     "Evaluation",
     "ReconstructionError",
     "Perplexity",
+    "Verdict",
     "active_units",
     "aggregate_posterior",
     "attack",
@@ -49,4 +51,5 @@ __all__ = [
     "sample_table",
     "top_words",
     "unigram",
+    "verdict",
 ]

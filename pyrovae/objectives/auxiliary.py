@@ -16,7 +16,9 @@ __all__ = ["Auxiliary"]
 
 
 class Auxiliary(Penalized):
-    """The base plus weight E_q[log p_aux(x | z)] of each datum, summed over the model's auxiliary sites.
+    """The base plus the weighted log likelihood of each datum at the model's auxiliary sites.
+
+        maximized = base + weight sum_sites E_q[log p_aux(x | z)]
 
     An auxiliary site is observed and marked ``infer={"auxiliary": True}``: it enters no density, no draw and no evidence, and
     other objectives leave it alone. What is reported is the base's value alone, in nats per datum, (B,). Logged:

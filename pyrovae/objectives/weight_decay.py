@@ -20,7 +20,7 @@ __all__ = ["WeightDecay"]
 class WeightDecay(Penalized):
     """The base minus a weight on the squared norm of all parameters theta of the model's decoder, biases too.
 
-        maximized:  base - weight ||theta||^2,   theta those of ``model.decoder``
+        maximized = base - weight ||theta||^2,   theta those of ``model.decoder``
 
     What is reported is the base's value alone, in nats per datum, (B,). It is a loss, and so part of the gradient that Adam
     divides by its size; decay that is no part of it is ``fit(optimizer="AdamW")``, of all parameters alike.

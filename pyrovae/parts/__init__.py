@@ -13,6 +13,7 @@ from pyrovae.parts.options import Options, option_docs
 from pyrovae.parts.other import OfOther
 from pyrovae.parts.posterior import POSTERIORS, Posterior
 from pyrovae.parts.pseudo_inputs import PseudoInputOptions
+from pyrovae.parts.regularized import regularized_energy
 from pyrovae.parts.relaxation import Relaxation
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "class_decoder",
     "conditional_model",
     "option_docs",
+    "regularized_energy",
 ]

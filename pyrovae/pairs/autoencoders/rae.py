@@ -8,15 +8,13 @@ from pyrovae import guides, models
 from pyrovae.core.pair import Pair
 from pyrovae.data import DataSpec
 from pyrovae.distributions import MixturePrior
-from pyrovae.errors import UnusedOptionError, nearest
+from pyrovae.errors import nearest
 from pyrovae.nets import SpectralDecoder
 from pyrovae.pairs.catalogue import get, recipe
 from pyrovae.pairs.tiny import tiny
-from pyrovae.parts import Dense
+from pyrovae.parts import Dense, regularized_energy
 
 __all__ = ["rae"]
-
-PENALTIES = {"l2": {"name": "weight-decay"}, "gradient": {"name": "contraction", "of": "decoder"}}
 
 
 @recipe(
@@ -67,10 +65,7 @@ def rae(
     References: Ghosh, Sajjadi, Vergari, Black and Schoelkopf, From Variational to Deterministic Autoencoders, 2020, Sections 3
     and 4.
     """
-    if regularization not in (known := ("none", *PENALTIES, "spectral-norm")):
-        raise nearest("regularization of rae", regularization, known)
-    if weight is not None and regularization not in PENALTIES:
-        raise UnusedOptionError(f"weight={weight!r} is of no penalty of regularization={regularization!r}; omit it.", "weight")
+    objective = regularized_energy(regularization, weight, beta)
     if prior == "mixture":
         own = {"latent_dim": latent_dim, "regularization": regularization, "weight": weight, "beta": beta}
         first = get("rae").build(spec, **own, **dense.values(), prior="normal")
@@ -78,9 +73,6 @@ def rae(
         return Pair(model, first.guide, "code-density", stages=(first,))
     if prior != "normal":
         raise nearest("prior of rae", prior, ("mixture", "normal"))
-    objective = {"name": "energy", "beta": beta}
-    if regularization in PENALTIES:
-        objective = {**PENALTIES[regularization], "weight": 0.01 if weight is None else weight, "base": objective}
     networks = dense.decoder(latent_dim)
     if regularization == "spectral-norm":
         sizes = list(reversed(dense.hidden)), spec.shape
