@@ -12,6 +12,7 @@ import torch
 import pyrovae as pv
 from pyrovae.compile import CompiledStep, Step
 from pyrovae.core.parameters import adopt
+from pyrovae.objectives import SemiSupervised
 from pyrovae.objectives.moves import moved_parameters
 
 SEEDS = range(3)
@@ -38,7 +39,8 @@ def steppers(
     networks = copy.deepcopy(step.objective.networks)
     again_objective = pv.objectives.get(objective)
     if networks is not None:
-        again_objective.networks = networks
+        owner = again_objective.inner if isinstance(again_objective, SemiSupervised) else again_objective
+        owner.networks = networks
     adopt(*again)
     made = {}
     for name, params in moved_parameters(again_objective, *again).items():

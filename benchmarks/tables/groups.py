@@ -91,14 +91,15 @@ def lines_of(row: Row) -> list[tuple[str, str, str]]:
 
 
 def tables(rows: Sequence[Row]) -> dict[str, str]:
-    """A figure a line."""
+    """A figure a line; and what each picture is of."""
     lines = []
     for row in sorted(rows, key=lambda row: (list(CELLS).index(row["system"]), row["seed"])):
         epochs = row["epochs"] if isinstance(row["epochs"], int) else ", ".join(map(str, row["epochs"]))
         head = [row["system"], row["seed"], f"{row['seconds']:g}", epochs]
         lines += [[*(head if number == 0 else [""] * 4), *line] for number, line in enumerate(lines_of(row))]
     heads = ["system", "seed", "CPU s", "epochs", "what", "figure", "beside"]
-    return {"groups": markdown.table(heads, lines)}
+    drawn = {DRAW[row["system"]][0]: f"Of {row['system']}, drawn:" for row in rows if row["system"] in DRAW}
+    return {"groups": markdown.table(heads, lines), **dict(sorted(drawn.items()))}
 
 
 # ------------------------------------------------------------------------------------------------ figures

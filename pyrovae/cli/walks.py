@@ -28,7 +28,10 @@ def text_spec(folder: str) -> data_sets.DataSpec | None:
     config = Path(folder) / "config.json"
     if not config.is_file():  # which loading the run says
         return None
-    spec = data_sets.DataSpec.from_json(read_json(config)["data"]["spec"])
+    written = read_json(config).get("data")
+    if not isinstance(written, dict) or "spec" not in written:  # likewise
+        return None
+    spec = data_sets.DataSpec.from_json(written["spec"])
     return spec if spec.kind == "tokens" and spec.keys[spec.main].labels is not None else None
 
 

@@ -41,8 +41,9 @@ def names() -> tuple[str, ...]:
 
     >>> names()
     ('20news', 'binary-mnist', 'bouncing-ball', 'digits', 'dsprites', 'dsprites-packed', 'faces', 'frey-faces', 'frey-pairs',
-     'grammar-answers', 'grammar-dialogues', 'grammar-sentences', 'jsb', 'mnist', 'mnist-60k', 'multi30k', 'muse-data',
-     'nottingham', 'penn-treebank', 'piano-midi', 'rooms', 's32', 'tiny-shakespeare', 'xys', 'xys-uneven')
+     'gp-functions', 'grammar-answers', 'grammar-dialogues', 'grammar-sentences', 'jsb', 'mnist', 'mnist-60k', 'multi30k',
+     'muse-data', 'nottingham', 'omniglot-small', 'penn-treebank', 'piano-midi', 'rooms', 's32', 'set-families',
+     'spatial-mnist', 'sprite-table', 'tiny-shakespeare', 'xys', 'xys-uneven')
     """
     return tuple(sorted(NAMED))
 

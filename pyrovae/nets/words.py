@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from pyrovae.distributions.sentences import sentence_lengths
+from pyrovae.errors import OptionError
 from pyrovae.nets.recurrent import Recurrent, lstm_states
 
 __all__ = ["AttentionDecoder", "PointerNetwork", "SentenceEncoder", "SentenceFeatures", "TextDecoder", "WordDecoder"]
@@ -88,6 +89,8 @@ class TextDecoder(nn.Module):
 
     def __init__(self, num_words: int, embedding: int, word_dropout: float) -> None:
         super().__init__()
+        if not 0 <= word_dropout < 1:
+            raise OptionError(f"word_dropout is {word_dropout!r}; expected a share from 0 to less than 1.")
         self.step_dim, self.word_dropout = num_words, word_dropout
         self.embedding, self.first = nn.Embedding(num_words, embedding), nn.Parameter(torch.zeros(embedding))
 

@@ -77,9 +77,8 @@ def sentence_pair(spec: DataSpec, decoder: TextDecoder, latent_dim: int | None, 
     if latent_dim is None:
         return as_pair((LanguageModel(decoder, spec.main), guides.NoLatents()))
     encoder = SentenceEncoder(decoder.step_dim, *sizes)
-    return as_pair(
-        (models.SentenceVAE(decoder, latent_dim), guides.DiagonalGaussian(SentenceFeatures(encoder, 2 * latent_dim)))
-    )
+    guide = guides.DiagonalGaussian(SentenceFeatures(encoder, 2 * latent_dim))
+    return Pair(models.SentenceVAE(decoder, latent_dim), guide, "meanfield")
 
 
 class LanguageModel(nn.Module):

@@ -27,7 +27,12 @@ pytestmark = pytest.mark.usefixtures("interpreted")
 
 WITH_EVERY_OBJECTIVE = ("sigmoid-decoder 2d", "gaussian-mixture drawn")
 OTHERS = ("gamma-poisson exact", "chain wrong", "gaussian-mixture enumerated", "gaussian-mixture summed")
-FULL = {"aae": "aae:hidden=8", "factor": "factor:hidden=8,depth=1", "tc": "tc:data_size=1000"}
+FULL = {
+    "aae": "aae:hidden=8",
+    "factor": "factor:hidden=8,depth=1",
+    "tc": "tc:data_size=1000",
+    "aggressive": "aggressive:every=2",
+}
 COMBINATIONS = [
     *[(name, objective) for name in WITH_EVERY_OBJECTIVE for objective in OBJECTIVES],
     *[(name, objective) for name in OTHERS for objective in ("elbo", "meanfield", "iwae", "dreg", "rws")],
@@ -48,7 +53,10 @@ def test_a_traced_step_is_the_eager_step(name, objective):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]} {row[1]} {'-'.join(map(str, row[2].values()))}")
 def test_a_compiled_step_of_every_pair_is_the_eager_step(row):
-    pair, data = build(*row)
+    name, form, options = row
+    if name == "vhred":  # whose steps draw the words that they hide in another order, all guides' draws being made before
+        options = {**options, "word_dropout": 0.0}
+    pair, data = build(name, form, options)
     batch = data.train[torch.arange(20)]
     objective = {**pair.objective, "data_size": 1000} if "tc" in str(pair.objective) else pair.objective
     objective = "map:data_size=1000" if objective == "map" else objective

@@ -298,7 +298,7 @@ def test_priors_that_make_no_sense_are_refused(digits):
         tiny(digits, prior="petal")
     with pytest.raises(OptionError, match="lies in the plane, and latent_dim is 3"):
         pv.pairs.aae(digits.spec, latent_dim=3, prior="petals")
-    with pytest.raises(OptionError, match="is of prior='swiss-roll'"):
+    with pytest.raises(OptionError, match="goes with prior='swiss-roll'"):
         tiny(digits, prior="petals", blur=0.1)
     with pytest.raises(OptionError, match="blur is -1"):
         tiny(digits, prior="swiss-roll", blur=-1.0)

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 
 import exact
 import pyro
+import pyro.distributions as dist
 import pyro.infer
 import pytest
 import torch
 import walks
 from relaxed_pairs import tiny_pair
 from repeats import joined, repeat_loss
+from torch import nn
 
 import pyrovae as pv
 from pyrovae import objectives
@@ -431,6 +433,48 @@ def shared_factors():
     return SimpleNamespace(model=pair.model, guide=pair.guide, batch=batch)
 
 
+def short_codes():
+    """A regularized autoencoder, whose codes are no draws of its prior."""
+    torch.manual_seed(0)
+    pair = pv.pairs.rae(pv.data.DataSpec("toy", (4,), "real"), latent_dim=2, hidden=[8], prior="normal")
+    return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": torch.randn(9, 4)})
+
+
+def codes_to_draw():
+    """Codes, and a mixture of Gaussians to draw them from."""
+    torch.manual_seed(0)
+    pair = pv.pairs.rae(pv.data.DataSpec("toy", (4,), "real"), latent_dim=2, hidden=[8], num_components=2)
+    return SimpleNamespace(model=pair.model, guide=pair.guide, batch={"x": torch.randn(9, 4)})
+
+
+def soft_classes():
+    """Classes and styles told by two discriminators."""
+    torch.manual_seed(0)
+    pair = pv.pairs.aae_semi(pv.data.DataSpec("toy", (4,), "binary", classes=3), latent_dim=2, hidden=[8])
+    batch = {"x": (torch.rand(9, 4) > 0.3).float(), "y": torch.arange(9) % 4 - 1}
+    return SimpleNamespace(model=pair.model, guide=pair.guide, batch=batch)
+
+
+class Twice(nn.Module):
+    """z ~ N(0, I), x ~ Bernoulli(f(z)), and once more by a likelihood that is no part of log p(x)."""
+
+    def __init__(self):
+        super().__init__()
+        self.decoder, self.beside = nn.Linear(2, 4), nn.Linear(2, 4)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Bernoulli(logits=self.decoder(z)).to_event(1), obs=x)
+            pyro.sample("x_aux", dist.Bernoulli(logits=self.beside(z)).to_event(1), obs=x, infer={"auxiliary": True})
+
+
+def seen_twice():
+    torch.manual_seed(0)
+    guide = pv.pairs.vae(pv.data.DataSpec("toy", (4,), "binary"), latent_dim=2, hidden=[8]).guide
+    return SimpleNamespace(model=Twice(), guide=guide, batch={"x": (torch.rand(9, 4) > 0.3).float()})
+
+
 OWN = {
     "vq": codewords,
     "s2": labelled_codes,
@@ -441,6 +485,10 @@ OWN = {
     "smoothness": moved_images,
     "clamped": clamped_groups,
     "map": shared_factors,
+    "weight-decay": short_codes,
+    "code-density": codes_to_draw,
+    "aae-classes": soft_classes,
+    "auxiliary": seen_twice,
 }
 MAKES = {**BITS, **OWN, "semisupervised": exact.labelled_mixture}
 TOLD = {"tc": {"data_size": 1000}, "map": {"data_size": 1000}, "s2": {"factors": {"y": 3}}}  # which fit tells them
@@ -453,7 +501,7 @@ def test_every_objective_trains_through_fit_and_through_svi(name, tmp_path):
     run = pv.fit(
         (pair.model, pair.guide), (batch, batch), name, epochs=6, lr=0.02, batch_size=20, progress=False, out=tmp_path / "run"
     )
-    if name != "vae-gan":  # whose features move, and what is reported with them
+    if name not in ("vae-gan", "code-density"):  # whose features move with what is reported, or which begins at its best
         assert run.history["valid"].iloc[-1] > run.history["valid"].iloc[0]
     longer = pv.resume(tmp_path / "run", pair=(pair.model, pair.guide), data=(batch, batch), epochs=7, progress=False)
     assert len(longer.history) == 7
@@ -463,6 +511,11 @@ def test_every_objective_trains_through_fit_and_through_svi(name, tmp_path):
     if len(loss.moves) > 1:
         with pytest.raises(ContractError, match="made of several updates, and SVI makes one"):
             svi.step(**batch)
+    elif name in ("weight-decay", "code-density"):  # likewise, no decoder and no prior
+        pair.model.train(False), pair.guide.train(False)  # in training Pyro warns of parameters that stand still
+        with pytest.raises(ContractError, match=r"has no (decoder|learned prior)"):
+            svi.step(**batch)
+        assert math.isfinite(loss.loss(pair.model, pair.guide, **batch))
     elif name in ("smoothness", "clamped", "map"):  # of programs that others are wrapped around, no method is known
         with pytest.raises(ContractError, match=r"has no (flow|varies|log_prior)\("):
             svi.step(**batch)

@@ -204,7 +204,7 @@ def test_scale_multiplies_the_loss():
     scaled = [lambda x, p=p: poutine.scale(p, scale=7.0)(x) for p in (pair.model, pair.guide)]
     # of several updates, labels, steps, codewords, and of parts that a model must have
     apart = {"nvil", "wake-sleep", "semisupervised", "s2", "aae", "fivo", "vq"}
-    apart |= {"smoothed", "smoothness", "clamped", "feature-elbo", "map"}
+    apart |= {"smoothed", "smoothness", "clamped", "feature-elbo", "map", "weight-decay", "code-density", "auxiliary"}
     for name in set(objectives.OBJECTIVES) - apart:
         objective = objectives.get(name, **({"data_size": 1000} if name == "tc" else {}))
         if len(objective.moves) > 1:  # which has no one loss

@@ -113,12 +113,14 @@ def test_check_passes_the_facts_hold_and_every_parameter_gets_a_gradient(row):
             found = torch.autograd.grad(update.loss, moved[update.name], allow_unused=True, retain_graph=True)
             gradients |= {id(p): g for p, g in zip(moved[update.name], found, strict=True) if g is not None and (g != 0).any()}
     for name, parameter in parameters(pair.model, pair.guide).items():
-        assert id(parameter) in gradients or not parameter.requires_grad, name  # or trained in a stage before
+        still = row[0] == "rae" and name.startswith("model.prior.")  # which was fitted, and begins at its best
+        assert id(parameter) in gradients or still or not parameter.requires_grad, name  # or trained in a stage before
 
 
 def test_its_bound_rises_and_is_estimated(fitted):
     history, few = fitted.run.history, fitted.data.test
-    if len(pv.objectives.get(fitted.pair.objective).moves) == 1:  # an adversary costs reconstruction at first
+    objective = pv.objectives.get(fitted.pair.objective)
+    if len(objective.moves) == 1 and not isinstance(objective, pv.objectives.CodeDensity):  # an adversary costs reconstruction
         assert history["valid"].iloc[-1] > history["valid"].iloc[0]
     assert history.select_dtypes("number").notna().all(axis=None)
     assert load_state(fitted.path / "checkpoint.safetensors")["step"] == EPOCHS * fitted.data.train.num_batches(100)

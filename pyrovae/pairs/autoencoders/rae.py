@@ -27,7 +27,7 @@ __all__ = ["rae"]
     tiny=[
         tiny("digits", latent_dim=3, hidden=[20], num_components=3),
         tiny("grey", latent_dim=3, hidden=[20], num_components=2, regularization="gradient"),
-        tiny("digits", latent_dim=3, hidden=[20], prior="normal", regularization="spectral-norm"),
+        tiny("digits", latent_dim=3, hidden=[20], prior="normal", regularization="spectral-norm", beta=1.0),
     ],
 )
 def rae(

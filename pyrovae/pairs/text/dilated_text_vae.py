@@ -21,7 +21,7 @@ __all__ = ["dilated_text_vae"]
     kinds=["tokens"],
     only={"latent_dim": {"latent": True}, "recurrent_dim": {"latent": True}},
     tiny=[
-        tiny("lines", latent_dim=3, embedding_dim=8, recurrent_dim=8, channels=8, dilations=[1, 2]),
+        tiny("lines", latent_dim=3, embedding_dim=8, recurrent_dim=8, channels=16, dilations=[1, 2]),
         tiny("lines", latent_dim=3, embedding_dim=8, recurrent_dim=8, channels=8, dilations=[], word_dropout=0.25),
     ],
 )
