@@ -149,17 +149,19 @@ def draw_functions(row: Row) -> Figure:
     return figure
 
 
-def draw_images(text: str | Sequence[str], side: int) -> Figure:
-    """Rows of images."""
+def draw_images(text: str | Sequence[str], side: int, names: Sequence[str] = ()) -> Figure:
+    """Rows of images, which have these names again and again."""
     parts = [unpacked(each, -1, side, side) for each in ([text] if isinstance(text, str) else text)]
-    return image_grid(torch.from_numpy(np.concatenate(parts)), groups_sets.SHOWN)
+    images, wide = torch.from_numpy(np.concatenate(parts)), groups_sets.SHOWN
+    titles = [names[n // wide % len(names)] if n % wide == 0 else "" for n in range(len(images))] if names else None
+    return image_grid(images, wide, titles)
 
 
 DRAW: dict[str, tuple[str, Any]] = {
     "families": ("groups-families", draw_families),
     "spatial": ("groups-spatial", draw_spatial),
     "gaussian-process": ("groups-functions", draw_functions),
-    "completion": ("groups-completion", lambda row: draw_images(row["sheet"], row["side"])),
+    "completion": ("groups-completion", lambda row: draw_images(row["sheet"], row["side"], ("given", "mean", "true"))),
     "acn, mlp": ("groups-daydreams", lambda row: draw_images(row["daydreams"], row["side"])),
     "fvae": ("groups-table", lambda row: draw_images(row["pictures"], 16)),
 }
