@@ -6,7 +6,7 @@ from pyrovae.cli.options import parse
 from pyrovae.cli.run_options import load_run, run_parser
 from pyrovae.cli.saying import say
 from pyrovae.core.inference import check_seed
-from pyrovae.evaluation.verdict import verdict
+from pyrovae.evaluation.trust import verdict
 
 __all__ = ["judge_run"]
 

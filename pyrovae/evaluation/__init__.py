@@ -14,7 +14,7 @@ from pyrovae.evaluation.search import BestCodes, best_codes
 from pyrovae.evaluation.summary import Evaluation, evaluate
 from pyrovae.evaluation.tables import impute_table, log_evidence_table, reconstruct_table, sample_table
 from pyrovae.evaluation.topics import Perplexity, npmi, perplexity, top_words, unigram
-from pyrovae.evaluation.verdict import Verdict, verdict
+from pyrovae.evaluation.trust import Verdict, verdict
 
 __all__ = [
     "AggregatePosterior",

@@ -89,8 +89,8 @@ class TextDecoder(nn.Module):
 
     def __init__(self, num_words: int, embedding: int, word_dropout: float) -> None:
         super().__init__()
-        if not 0 <= word_dropout < 1:
-            raise OptionError(f"word_dropout is {word_dropout!r}; expected a share from 0 to less than 1.")
+        if not 0 <= word_dropout <= 1:
+            raise OptionError(f"word_dropout is {word_dropout!r}; expected a share from 0 to 1.")
         self.step_dim, self.word_dropout = num_words, word_dropout
         self.embedding, self.first = nn.Embedding(num_words, embedding), nn.Parameter(torch.zeros(embedding))
 
